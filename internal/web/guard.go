@@ -1,0 +1,71 @@
+package web
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// ContentSecurityPolicy lets a page load its own files and post to itself, and
+// nothing else: no other host, no inline script or style, no frame.
+const ContentSecurityPolicy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; " +
+	"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+// maxBody bounds a request's body. The longest that a page sends is a query.
+const maxBody = 64 << 10
+
+// Guard stands in front of a handler and
+//   - refuses a request that came in over loopback under a name that is not a
+//     loopback name or one of hosts, so that a page elsewhere cannot reach the
+//     lab by pointing its own name at 127.0.0.1 (DNS rebinding),
+//   - refuses posts from pages of another origin,
+//   - bounds the body and sets the security headers of every answer.
+//
+// Requests that come in over another interface (a container's network, say) may
+// use any name: there the address was opened to others on purpose.
+func Guard(next http.Handler, hosts ...string) http.Handler {
+	cross := http.NewCrossOriginProtection()
+	cross.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		Fail(w, &Problem{Status: http.StatusForbidden,
+			Detail: "This form was sent by a page of another site. Open " + "http://" + r.Host + "/ and send it from there."})
+	}))
+	next = cross.Handler(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", ContentSecurityPolicy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "same-origin")
+		if p := refuseHost(r, hosts); p != nil {
+			Fail(w, p)
+			return
+		}
+		if r.Body != nil {
+			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// refuseHost is the problem of a request whose Host is not served, or nil.
+func refuseHost(r *http.Request, hosts []string) *Problem {
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	if !ok || !local.IP.IsLoopback() {
+		return nil
+	}
+	name := hostname(r.Host)
+	if ip := net.ParseIP(name); name == "localhost" || (ip != nil && ip.IsLoopback()) || slices.Contains(hosts, name) {
+		return nil
+	}
+	return &Problem{Status: http.StatusMisdirectedRequest, Parameter: "Host", Value: r.Host,
+		Detail: fmt.Sprintf("This machine does not serve the host %q. Use http://localhost:%d, or allow the name with --allow-host.", r.Host, local.Port)}
+}
+
+// hostname is a Host header without its port and brackets, in lower case.
+func hostname(host string) string {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	return strings.ToLower(strings.Trim(host, "[]"))
+}
