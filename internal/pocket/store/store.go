@@ -1,0 +1,220 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	_ "modernc.org/sqlite" // the database/sql driver "sqlite"
+)
+
+// FileName is the name of the database file in the data directory.
+const FileName = "store.db"
+
+// Options are the bounds of a store. The zero value means the defaults.
+type Options struct {
+	TraceAge   time.Duration    // spans older than this go; default 48 h
+	LogAge     time.Duration    // log lines older than this go; default 31 days
+	MaxBytes   int64            // bytes of the file that are in use; default 2 GiB
+	SweepEvery time.Duration    // how often the bounds are enforced; default 30 s
+	Now        func() time.Time // default time.Now
+}
+
+func (o Options) withDefaults() (Options, error) {
+	if o.TraceAge < 0 || o.LogAge < 0 || o.MaxBytes < 0 || o.SweepEvery < 0 {
+		return o, fmt.Errorf("opening the store: bounds must not be negative: trace age %v, log age %v, %d bytes, sweep every %v",
+			o.TraceAge, o.LogAge, o.MaxBytes, o.SweepEvery)
+	}
+	if o.TraceAge == 0 {
+		o.TraceAge = 48 * time.Hour
+	}
+	if o.LogAge == 0 {
+		o.LogAge = 31 * 24 * time.Hour
+	}
+	if o.MaxBytes == 0 {
+		o.MaxBytes = 2 << 30
+	}
+	if o.SweepEvery == 0 {
+		o.SweepEvery = 30 * time.Second
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return o, nil
+}
+
+// ErrClosed is returned by appends to a store that was closed.
+var ErrClosed = errors.New("the store is closed")
+
+// Store is an open store. Its methods may be called from any goroutine.
+type Store struct {
+	opts  Options
+	lock  *os.File
+	write *sql.DB // one connection
+	read  *sql.DB // read-only connections
+
+	queue   chan *request
+	cancel  context.CancelFunc
+	closing <-chan struct{} // closed by Close: no more appends
+	stopped chan struct{}   // closed when the writer has committed the last one
+	swept   chan struct{}   // closed when the sweeper has ended
+
+	closeOnce sync.Once
+	closeErr  error
+
+	mu       sync.Mutex
+	sweepErr error // of the last sweep
+}
+
+// Open opens the store in dir, which is created if it is missing. It fails with
+// [*NewerSchemaError] on a file of a newer version and with [*InUseError] if
+// another process has the directory open.
+func Open(ctx context.Context, dir string, opts Options) (_ *Store, err error) {
+	opts, err = opts.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if dir, err = filepath.Abs(dir); err != nil {
+		return nil, fmt.Errorf("finding data directory %s: %w", dir, err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("creating data directory %s (choose one that this user can write to): %w", dir, err)
+	}
+	life, cancel := context.WithCancel(context.Background()) // of the store, not of opening it
+	s := &Store{
+		opts:    opts,
+		queue:   make(chan *request, 64),
+		cancel:  cancel,
+		closing: life.Done(),
+		stopped: make(chan struct{}),
+		swept:   make(chan struct{}),
+	}
+	defer func() {
+		if err != nil {
+			cancel()
+			err = errors.Join(err, s.release())
+		}
+	}()
+	if s.lock, err = lockDir(dir); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, FileName)
+	// The WAL is copied into the file every 16 MiB: pages of the trace ID index
+	// are touched at random and share the copy.
+	if s.write, err = openDB(path, 1, "journal_mode(WAL)", "synchronous(NORMAL)", "busy_timeout(5000)",
+		"cache_size(-8192)", "wal_autocheckpoint(4096)", "journal_size_limit(33554432)"); err != nil {
+		return nil, err
+	}
+	conn, err := s.write.Conn(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("opening %s: %w", path, err)
+	}
+	if err := migrate(ctx, conn, path); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	if s.read, err = openDB(path, 3, "query_only(1)", "busy_timeout(5000)", "cache_size(-2048)"); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	w, err := newWriter(ctx, conn)
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	go s.runWriter(w)
+	go s.runSweeper(life)
+	return s, nil
+}
+
+func openDB(path string, conns int, pragmas ...string) (*sql.DB, error) {
+	u := url.URL{Scheme: "file", Path: path, RawQuery: url.Values{"_pragma": pragmas}.Encode()}
+	db, err := sql.Open("sqlite", u.String())
+	if err != nil {
+		return nil, fmt.Errorf("opening %s: %w", path, err)
+	}
+	db.SetMaxOpenConns(conns)
+	db.SetMaxIdleConns(conns)
+	if conns > 1 {
+		db.SetConnMaxIdleTime(time.Minute) // an idle lab gives their caches back
+	}
+	return db, nil
+}
+
+// Close takes no more appends, commits those that were taken, and closes the
+// file. It returns the error of the last sweep too, if that failed. Reads must
+// have ended.
+func (s *Store) Close() error {
+	s.closeOnce.Do(func() {
+		s.cancel()
+		<-s.swept
+		<-s.stopped
+		s.mu.Lock()
+		sweepErr := s.sweepErr
+		s.mu.Unlock()
+		s.closeErr = errors.Join(sweepErr, s.release())
+	})
+	return s.closeErr
+}
+
+// release closes what Open opened, readers first: the last connection to close
+// is the writer's, which folds the WAL into the file.
+func (s *Store) release() error {
+	var errs []error
+	for _, db := range []*sql.DB{s.read, s.write} {
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close())
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("closing the store: %w", err)
+	}
+	return nil
+}
+
+// Health reports whether the store can be read and its bounds are enforced: nil,
+// or what is wrong.
+func (s *Store) Health(ctx context.Context) error {
+	select {
+	case <-s.closing:
+		return ErrClosed
+	default:
+	}
+	var version int
+	if err := s.read.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+		return fmt.Errorf("reading the store: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sweepErr
+}
+
+// bounds gives [from, to) in nanoseconds; a zero time is no bound. Times outside
+// of what nanoseconds can express (years 1678 to 2261) count as the nearest.
+func bounds(from, to time.Time) (int64, int64) {
+	lo, hi := int64(math.MinInt64), int64(math.MaxInt64)
+	if !from.IsZero() {
+		lo = nanos(from)
+	}
+	if !to.IsZero() {
+		hi = nanos(to)
+	}
+	return lo, hi
+}
+
+func nanos(t time.Time) int64 {
+	switch sec := t.Unix(); {
+	case sec <= math.MinInt64/1_000_000_000:
+		return math.MinInt64
+	case sec >= math.MaxInt64/1_000_000_000:
+		return math.MaxInt64
+	}
+	return t.UnixNano()
+}
