@@ -15,8 +15,6 @@
 // 504 (timeout) or 503 (unreachable).
 package contract
 
-import "net/http"
-
 // The services, as the resource attribute service.name, the Prometheus job and
 // the log label service_name spell them.
 const (
@@ -139,6 +137,7 @@ const (
 	MsgButtonClicked   = "Button clicked"
 	MsgBackendResponse = "Backend response received"
 	MsgBackendFailed   = "Backend request failed"
+	MsgFaultInjected   = "Fault injected" // the fault "fail" struck
 )
 
 // Log fields. The first six open every line, in this order.
@@ -186,9 +185,3 @@ const (
 // StatusClientClosedRequest is the status of a request whose caller went away.
 // HTTP does not define it; nginx introduced it, and nobody receives it.
 const StatusClientClosedRequest = 499
-
-// Methods lists the methods that metrics tell apart; any other is MethodOther.
-func Methods() []string {
-	return []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
-		http.MethodDelete, http.MethodConnect, http.MethodOptions, http.MethodTrace}
-}

@@ -48,11 +48,11 @@ func AsProblem(err error) *Problem {
 
 // Fail answers with a problem document.
 func Fail(w http.ResponseWriter, p *Problem) {
-	Respond(w, p.Status, ProblemType, p.titled())
+	Respond(w, p.Status, ProblemType, p.Titled())
 }
 
-// titled is p with its title filled in.
-func (p *Problem) titled() *Problem {
+// Titled is p with its title filled in.
+func (p *Problem) Titled() *Problem {
 	if p.Title != "" {
 		return p
 	}

@@ -1,0 +1,119 @@
+package roller
+
+import (
+	"context"
+	"net/http"
+	"reflect"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"go.opentelemetry.io/otel/trace"
+
+	"dicelab/internal/fault"
+	"dicelab/internal/telemetry"
+	"dicelab/internal/web"
+)
+
+// NewHandler serves the dice roller's API.
+func NewHandler(o Options) (http.Handler, error) {
+	s := &service{Telemetry: o.Telemetry, dice: o.Dice, faults: o.Faults, metrics: newMetrics(o.Telemetry.Registry)}
+	api, spec := s.api(o.Version)
+	docs, err := newDocs(spec)
+	if err != nil {
+		return nil, err
+	}
+	return o.Telemetry.Handler(routes(api, docs, o), func(next http.Handler) http.Handler {
+		return web.Guard(next, o.Hosts...)
+	}), nil
+}
+
+// routes is every path that the service answers.
+func routes(api, docs http.Handler, o Options) []telemetry.Route {
+	list := []telemetry.Route{
+		{Pattern: "GET /{$}", Watch: telemetry.Traced, Handler: api},
+		{Pattern: "GET /roll", Watch: telemetry.Traced, Handler: api},
+		{Pattern: "GET /openapi.json", Watch: telemetry.Counted, Handler: api},
+		{Pattern: "GET /docs", Watch: telemetry.Counted, Handler: docs},
+		{Pattern: "GET /assets/docs.css", Watch: telemetry.Counted, Handler: web.Asset("text/css; charset=utf-8", docsCSS)},
+		{Pattern: "GET /assets/theme.css", Watch: telemetry.Counted, Handler: web.Theme()},
+		{Pattern: "GET /metrics", Watch: telemetry.Silent, Handler: o.Telemetry.MetricsHandler()},
+		{Pattern: "GET /healthz", Watch: telemetry.Silent, Handler: http.HandlerFunc(o.Health.Alive)},
+		{Pattern: "GET /readyz", Watch: telemetry.Silent, Handler: http.HandlerFunc(o.Health.Ready)},
+	}
+	if o.Switches {
+		list = append(list,
+			telemetry.Route{Pattern: "GET /faults", Watch: telemetry.Silent, Handler: fault.List(o.Faults)},
+			telemetry.Route{Pattern: "POST /faults", Watch: telemetry.Silent, Handler: fault.Switch(o.Faults)})
+	}
+	return list
+}
+
+// root describes the service.
+type root struct {
+	Body struct {
+		Service   string   `json:"service" example:"Dice Roller API"`
+		Version   string   `json:"version" example:"0.1.0"`
+		Endpoints []string `json:"endpoints" example:"[\"/roll\"]"`
+	}
+}
+
+// rollInput is read by hand in roll, so that a wrong die leaves its log line and
+// a missing one is told apart from a wrong one.
+type rollInput struct {
+	Die         string `query:"die" required:"true" enum:"fair,risky" doc:"fair: a standard die, 1 to 6. risky: 2 to 7, but it fails one time in ten."`
+	Traceparent string `header:"traceparent" doc:"W3C Trace Context: the caller's span, which becomes the parent of this service's."`
+}
+
+// Outcome is the body of a successful roll.
+type Outcome struct {
+	Roll int `json:"roll" minimum:"1" maximum:"7" doc:"What the die shows."`
+}
+
+type rollOutput struct{ Body Outcome }
+
+// api is the part of the service that its OpenAPI document describes.
+func (s *service) api(version string) (http.Handler, *huma.OpenAPI) {
+	config := huma.DefaultConfig("Dice Roller API", version)
+	config.Info.Description = "Rolls a fair or a risky die. Every answer carries a `traceresponse` header with the ID of its trace."
+	config.CreateHooks = nil // it would add $schema to every body; {"roll":n} is the contract
+	config.DocsPath = ""     // its page loads scripts from another host
+	mux := http.NewServeMux()
+	api := humago.New(mux, config)
+
+	problem := map[string]*huma.Response{}
+	for status, text := range map[string]string{
+		"422": "The die is missing, or is neither fair nor risky.",
+		"500": "The risky die failed.",
+	} {
+		problem[status] = &huma.Response{Description: text, Content: map[string]*huma.MediaType{
+			web.ProblemType: {Schema: api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[web.Problem](), true, "Problem")},
+		}}
+	}
+	huma.Register(api, huma.Operation{
+		OperationID: "root", Method: http.MethodGet, Path: "/", Summary: "What this service is",
+	}, func(context.Context, *struct{}) (*root, error) {
+		out := new(root)
+		out.Body.Service, out.Body.Version, out.Body.Endpoints = "Dice Roller API", version, []string{"/roll"}
+		return out, nil
+	})
+	huma.Register(api, huma.Operation{
+		OperationID: "roll", Method: http.MethodGet, Path: "/roll", Summary: "Roll a die", Responses: problem, SkipValidateParams: true,
+	}, func(ctx context.Context, in *rollInput) (*rollOutput, error) {
+		value, err := s.roll(ctx, in.Die, in.Traceparent)
+		if err != nil {
+			p := *web.AsProblem(err)
+			if sc := trace.SpanContextFromContext(ctx); sc.IsSampled() {
+				p.TraceID = sc.TraceID().String()
+			}
+			return nil, humaProblem{p.Titled()}
+		}
+		return &rollOutput{Outcome{Roll: value}}, nil
+	})
+	return mux, api.OpenAPI()
+}
+
+// humaProblem lets huma answer with a problem document of ours.
+type humaProblem struct{ *web.Problem }
+
+func (p humaProblem) GetStatus() int            { return p.Status }
+func (p humaProblem) ContentType(string) string { return web.ProblemType }

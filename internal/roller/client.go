@@ -1,0 +1,123 @@
+package roller
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"dicelab/internal/contract"
+	"dicelab/internal/web"
+)
+
+// Client asks a dice roller for rolls.
+type Client struct {
+	base    string
+	http    *http.Client
+	timeout time.Duration
+}
+
+// NewClient asks the roller at base, an absolute http or https URL, through
+// transport, and waits timeout for each answer.
+func NewClient(base string, transport http.RoundTripper, timeout time.Duration) (*Client, error) {
+	u, err := url.Parse(base)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		return nil, fmt.Errorf("roller URL %q: want an address such as http://localhost:%s", base, contract.PortRoller)
+	}
+	return &Client{base: strings.TrimSuffix(base, "/"), http: &http.Client{Transport: transport}, timeout: timeout}, nil
+}
+
+// URL is the endpoint that Roll calls, without the die.
+func (c *Client) URL() string { return c.base + "/roll" }
+
+// Result is what came back from the roller.
+type Result struct {
+	Value       int    // the roll; 0 where there is none
+	Status      int    // the roller's status; 0 where it sent none
+	Traceparent string // the header as it went over the wire; "" where nothing went
+}
+
+// Why a roll brought no value. Each error of Roll is one of these, wrapped.
+var (
+	ErrTimeout     = errors.New("the roller did not answer in time")
+	ErrUnreachable = errors.New("the roller could not be reached")
+	ErrCanceled    = errors.New("the caller went away")
+	ErrStatus      = errors.New("the roller answered with an error")
+	ErrMalformed   = errors.New("the roller's answer makes no sense")
+)
+
+// maxAnswer bounds what is read of an answer; the longest is a problem document.
+const maxAnswer = 64 << 10
+
+// Roll rolls a die. The Result is filled in as far as things went, also when
+// there is an error.
+func (c *Client) Roll(ctx context.Context, die string) (result Result, err error) {
+	var sent atomic.Pointer[string] // the connection writes on a goroutine of its own
+	defer func() {
+		if p := sent.Load(); p != nil {
+			result.Traceparent = *p
+		}
+	}()
+	timed, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	traced := httptrace.WithClientTrace(timed, &httptrace.ClientTrace{WroteHeaderField: func(key string, value []string) {
+		if textproto.CanonicalMIMEHeaderKey(key) == "Traceparent" && len(value) > 0 {
+			sent.Store(&value[0])
+		}
+	}})
+	req, err := http.NewRequestWithContext(traced, http.MethodGet, c.URL()+"?"+url.Values{"die": {die}}.Encode(), nil)
+	if err != nil {
+		return result, fmt.Errorf("making the request: %w", err)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return result, c.classify(ctx, err)
+	}
+	defer func() { err = errors.Join(err, resp.Body.Close()) }()
+	result.Status = resp.StatusCode
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return result, c.classify(ctx, err)
+	}
+	result.Value, err = read(resp, body)
+	return result, err
+}
+
+// read takes the roll out of an answer.
+func read(resp *http.Response, body []byte) (int, error) {
+	if resp.StatusCode != http.StatusOK {
+		var p web.Problem
+		if err := json.Unmarshal(body, &p); err != nil || p.Detail == "" {
+			return 0, fmt.Errorf("%w: %s", ErrStatus, resp.Status)
+		}
+		return 0, fmt.Errorf("%w: %s: %s", ErrStatus, resp.Status, p.Detail)
+	}
+	var out Outcome
+	if err := json.Unmarshal(body, &out); err != nil {
+		return 0, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	if out.Roll < 1 || out.Roll > 7 {
+		return 0, fmt.Errorf("%w: a die shows 1 to 7, not %d", ErrMalformed, out.Roll)
+	}
+	return out.Roll, nil
+}
+
+// classify tells apart who gave up: the caller, the clock, or the network.
+func (c *Client) classify(ctx context.Context, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("%w: %w", ErrCanceled, context.Cause(ctx))
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%w: waited %v", ErrTimeout, c.timeout)
+	default:
+		return fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
+}

@@ -1,0 +1,151 @@
+// Package roller is the dice roller service: an HTTP API that rolls a fair or a
+// risky die after a random delay, and the client for it.
+//
+// The risky die pays one more than the fair one and fails one time in ten, so
+// that a lab has something to find: a failed roll is a 500 whose span, log line
+// and counter say the same.
+package roller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+
+	"dicelab/internal/contract"
+	"dicelab/internal/fault"
+	"dicelab/internal/telemetry"
+	"dicelab/internal/web"
+)
+
+// Options are what the service is made of.
+type Options struct {
+	Telemetry *telemetry.Telemetry
+	Dice      *Dice
+	Health    *web.Health
+	Version   string
+	Faults    *fault.Set // nil: nothing is broken
+	Switches  bool       // serve /faults, so that faults can be switched while it runs
+	Hosts     []string   // names besides localhost that it answers to on loopback
+}
+
+// ErrRiskyFailed is the cause of a risky die's failure.
+var ErrRiskyFailed = errors.New("risky die failed")
+
+// service does the rolling; the routes are in api.go.
+type service struct {
+	*telemetry.Telemetry
+	dice    *Dice
+	faults  *fault.Set
+	metrics metrics
+}
+
+// roll takes one roll from request to result. Its error is a *web.Problem.
+func (s *service) roll(ctx context.Context, die, traceparent string) (int, error) {
+	server := trace.SpanFromContext(ctx)
+	if traceparent != "" {
+		server.SetAttributes(attribute.StringSlice(contract.AttrTraceparent, []string{traceparent}))
+	}
+	if !slices.Contains(contract.Dice(), die) {
+		return 0, s.invalid(ctx, die)
+	}
+	server.SetAttributes(attribute.String(contract.AttrDieType, die))
+	s.Logger.InfoContext(ctx, contract.MsgRollReceived, contract.FieldDieType, die)
+
+	value, err := s.throw(ctx, die)
+	var gone *web.Problem
+	if errors.As(err, &gone) && gone.Status == contract.StatusClientClosedRequest {
+		return 0, err // nobody knows how this roll would have ended
+	}
+	server.SetAttributes(attribute.Bool(contract.AttrDieError, err != nil))
+	if err != nil {
+		s.metrics.count(ctx, s.Telemetry, die, contract.ResultError, s.faults)
+		return 0, err
+	}
+	server.SetAttributes(attribute.Int(contract.AttrDieResult, value))
+	s.metrics.count(ctx, s.Telemetry, die, contract.ResultSuccess, s.faults)
+	s.Observe(ctx, s.metrics.values.WithLabelValues(die), float64(value))
+	return value, nil
+}
+
+// throw is the roll itself: the delay, the draw, and the span around them.
+func (s *service) throw(ctx context.Context, die string) (int, error) {
+	start := time.Now()
+	ctx, span := s.Tracer.Start(ctx, contract.SpanRoll, trace.WithAttributes(attribute.String(contract.AttrDieType, die)))
+	defer span.End()
+
+	faults := s.faults.State()
+	drawn := s.dice.draw(die)
+	if !wait(ctx, drawn.delay+faults.Slow) {
+		span.SetAttributes(attribute.String(contract.AttrErrorType, contract.ErrorTypeCanceled))
+		s.Logger.WarnContext(ctx, contract.MsgRollAbandoned, fields(die, contract.StatusClientClosedRequest, start, context.Cause(ctx))...)
+		return 0, &web.Problem{Status: contract.StatusClientClosedRequest, Detail: "The caller went away before the die had settled.", Cause: context.Cause(ctx)}
+	}
+	switch {
+	case drawn.luck < faults.Fail:
+		return 0, s.failed(ctx, span, contract.MsgFaultInjected, die, start,
+			fmt.Errorf("fault fail=%v%% struck", faults.Fail*100), "The roll failed because the fault \"fail\" is switched on.")
+	case drawn.fails:
+		return 0, s.failed(ctx, span, contract.MsgRiskyFailed, die, start,
+			ErrRiskyFailed, "The risky die failed, as it does now and then. Roll again.")
+	}
+	s.Logger.InfoContext(ctx, contract.MsgRollCompleted, append(fields(die, http.StatusOK, start, nil), contract.FieldRollValue, drawn.value)...)
+	return drawn.value, nil
+}
+
+// failed records a failure in span and log and makes the answer to it.
+func (s *service) failed(ctx context.Context, span trace.Span, message, die string, start time.Time, cause error, detail string) error {
+	span.RecordError(cause)
+	span.SetStatus(codes.Error, cause.Error())
+	span.SetAttributes(attribute.String(contract.AttrErrorType, strconv.Itoa(http.StatusInternalServerError)))
+	s.Logger.ErrorContext(ctx, message, fields(die, http.StatusInternalServerError, start, cause)...)
+	return &web.Problem{Status: http.StatusInternalServerError, Detail: detail, Cause: cause}
+}
+
+// maxEcho bounds how much of a wrong value is said back.
+const maxEcho = 64
+
+func (s *service) invalid(ctx context.Context, die string) error {
+	if len(die) > maxEcho {
+		die = strings.ToValidUTF8(die[:maxEcho], "") + "…"
+	}
+	detail := fmt.Sprintf("Query parameter \"die\" is %q; it must be one of %s.", die, strings.Join(contract.Dice(), ", "))
+	if die == "" {
+		detail = fmt.Sprintf("Query parameter \"die\" is missing; give one of %s, as in /roll?die=%s.", strings.Join(contract.Dice(), ", "), contract.DieFair)
+	}
+	s.Logger.WarnContext(ctx, contract.MsgInvalidDie, contract.FieldDieType, die,
+		contract.FieldStatus, http.StatusUnprocessableEntity, contract.FieldError, detail)
+	return &web.Problem{Status: http.StatusUnprocessableEntity, Detail: detail, Parameter: "die", Value: die, Allowed: contract.Dice()}
+}
+
+// fields are the log fields of a roll that has ended.
+func fields(die string, status int, start time.Time, err error) []any {
+	f := []any{contract.FieldDieType, die, contract.FieldStatus, status, contract.FieldDurationSeconds, time.Since(start).Seconds()}
+	if err != nil {
+		f = append(f, contract.FieldError, err.Error())
+	}
+	return f
+}
+
+// wait lets d pass; it tells whether it did, or whether ctx ended first.
+func wait(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

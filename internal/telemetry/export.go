@@ -1,0 +1,119 @@
+package telemetry
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/exporters/stdout/stdouttrace"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+
+	"dicelab/internal/contract"
+	"dicelab/internal/fault"
+)
+
+// newExporter makes the exporter that the environment asks for, or none. The
+// SDK leaves this choice to the program (contrib's autoexport offers it too, for
+// 70 more packages: it links the exporters of metrics and logs as well).
+func newExporter(ctx context.Context, set settings) (sdktrace.SpanExporter, error) {
+	switch {
+	case set.exporter == "none":
+		return nil, nil
+	case set.exporter == "console": // stdout belongs to the log lines
+		return stdouttrace.New(stdouttrace.WithWriter(os.Stderr))
+	case set.protocol == "grpc":
+		return otlptracegrpc.New(ctx)
+	default:
+		return otlptracehttp.New(ctx)
+	}
+}
+
+// dropCounter counts the spans that were finished but will never be stored.
+type dropCounter struct{ queueFull, exportFailed prometheus.Counter }
+
+func newDropCounter(reg prometheus.Registerer) *dropCounter {
+	vec := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: contract.MetricSpansDropped,
+		Help: "Spans that were finished but not delivered, by reason.",
+	}, []string{contract.LabelReason})
+	reg.MustRegister(vec)
+	return &dropCounter{
+		queueFull:    vec.WithLabelValues(contract.ReasonQueueFull),
+		exportFailed: vec.WithLabelValues(contract.ReasonExportFailed),
+	}
+}
+
+// spanQueue is the SDK's batch processor with two things added: it counts what
+// does not fit, and what the exporter could not deliver. The SDK drops both
+// silently. Nothing in it waits: a full queue loses the span, not time.
+type spanQueue struct {
+	sdktrace.SpanProcessor // the batch processor
+
+	waiting *atomic.Int64 // spans accepted and not yet handed to the exporter
+	limit   int64
+	drops   *dropCounter
+}
+
+func newSpanQueue(exporter sdktrace.SpanExporter, set settings, drops *dropCounter, log *slog.Logger, faults *fault.Set) *spanQueue {
+	waiting := new(atomic.Int64)
+	out := &countingExporter{next: exporter, waiting: waiting, drops: drops, log: log, faults: faults}
+	return &spanQueue{
+		SpanProcessor: sdktrace.NewBatchSpanProcessor(out,
+			sdktrace.WithBatchTimeout(set.delay), sdktrace.WithMaxQueueSize(set.queue)),
+		waiting: waiting,
+		limit:   int64(set.queue),
+		drops:   drops,
+	}
+}
+
+func (q *spanQueue) OnEnd(span sdktrace.ReadOnlySpan) {
+	if !span.SpanContext().IsSampled() {
+		return // the batch processor would pass it over; it must not be counted as waiting
+	}
+	if q.waiting.Add(1) > q.limit {
+		q.waiting.Add(-1)
+		q.drops.queueFull.Inc()
+		return
+	}
+	q.SpanProcessor.OnEnd(span)
+}
+
+// countingExporter tells of failures once when they begin and once when they
+// end, and counts the spans in between.
+type countingExporter struct {
+	next    sdktrace.SpanExporter
+	waiting *atomic.Int64
+	drops   *dropCounter
+	log     *slog.Logger
+	faults  *fault.Set
+	failing atomic.Bool
+}
+
+func (e *countingExporter) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
+	defer e.waiting.Add(-int64(len(spans)))
+	state := e.faults.State()
+	if state.NoExport {
+		return nil
+	}
+	if state.ClockSkew != 0 {
+		spans = skewed(spans, state.ClockSkew)
+	}
+	err := e.next.ExportSpans(ctx, spans)
+	if err != nil {
+		e.drops.exportFailed.Add(float64(len(spans)))
+		if !e.failing.Swap(true) {
+			e.log.Warn("Span export failing", contract.FieldError, err)
+		}
+		return nil // told and counted; the SDK would only print it once more
+	}
+	if e.failing.Swap(false) {
+		e.log.Info("Span export works again")
+	}
+	return nil
+}
+
+func (e *countingExporter) Shutdown(ctx context.Context) error { return e.next.Shutdown(ctx) }

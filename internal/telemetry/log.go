@@ -1,0 +1,112 @@
+package telemetry
+
+import (
+	"context"
+	"log/slog"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"dicelab/internal/contract"
+	"dicelab/internal/fault"
+)
+
+// logHandler writes one JSON object a line. Each line opens with timestamp,
+// level, message and logger, then trace_id and span_id where there is a span;
+// the event's own fields follow.
+type logHandler struct {
+	json   slog.Handler
+	out    *lineWriter
+	faults *fault.Set
+	// pending are the logger's own attributes and groups. They are applied after
+	// the IDs, which would otherwise land inside an open group.
+	pending []func(slog.Handler) slog.Handler
+}
+
+// timestampLayout is RFC 3339 with microseconds; times are UTC.
+const timestampLayout = "2006-01-02T15:04:05.000000Z07:00"
+
+func newLogHandler(out *lineWriter, logger string, faults *fault.Set) *logHandler {
+	h := slog.NewJSONHandler(out, &slog.HandlerOptions{Level: slog.LevelInfo, ReplaceAttr: rename})
+	return &logHandler{json: h.WithAttrs([]slog.Attr{slog.String(contract.FieldLogger, logger)}), out: out, faults: faults}
+}
+
+// rename gives slog's own fields the contract's names and forms.
+func rename(groups []string, a slog.Attr) slog.Attr {
+	if len(groups) > 0 {
+		return a
+	}
+	switch a.Key {
+	case slog.TimeKey:
+		if a.Value.Kind() == slog.KindTime {
+			return slog.String(contract.FieldTimestamp, a.Value.Time().UTC().Format(timestampLayout))
+		}
+	case slog.LevelKey:
+		if level, ok := a.Value.Any().(slog.Level); ok {
+			return slog.String(contract.FieldLevel, levelName(level))
+		}
+	case slog.MessageKey:
+		a.Key = contract.FieldMessage
+	}
+	return a
+}
+
+func levelName(l slog.Level) string {
+	switch {
+	case l >= slog.LevelError:
+		return contract.LevelError
+	case l >= slog.LevelWarn:
+		return contract.LevelWarning
+	default:
+		return contract.LevelInfo
+	}
+}
+
+func (h *logHandler) Enabled(ctx context.Context, l slog.Level) bool { return h.json.Enabled(ctx, l) }
+
+func (h *logHandler) Handle(ctx context.Context, r slog.Record) error {
+	state := h.faults.State()
+	if state.ClockSkew != 0 && !r.Time.IsZero() {
+		r.Time = r.Time.Add(state.ClockSkew)
+	}
+	next := h.json
+	if ids := traceAttrs(ctx, state); ids != nil {
+		next = next.WithAttrs(ids)
+	}
+	for _, apply := range h.pending { // attributes and groups of the logger, after the IDs
+		next = apply(next)
+	}
+	if err := next.Handle(ctx, r); err != nil {
+		return err
+	}
+	if r.Level >= slog.LevelError {
+		return h.out.Flush() // an error may be the last thing that a process says
+	}
+	return nil
+}
+
+// traceAttrs are the IDs of the span in ctx.
+func traceAttrs(ctx context.Context, state fault.State) []slog.Attr {
+	sc := trace.SpanContextFromContext(ctx)
+	if !sc.IsValid() || state.LogWithoutTrace {
+		return nil
+	}
+	traceKey, spanKey := contract.FieldTraceID, contract.FieldSpanID
+	if state.LogTraceID {
+		traceKey, spanKey = "traceID", "spanID"
+	}
+	return []slog.Attr{slog.String(traceKey, sc.TraceID().String()), slog.String(spanKey, sc.SpanID().String())}
+}
+
+func (h *logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return h.with(func(next slog.Handler) slog.Handler { return next.WithAttrs(attrs) })
+}
+
+func (h *logHandler) WithGroup(name string) slog.Handler {
+	return h.with(func(next slog.Handler) slog.Handler { return next.WithGroup(name) })
+}
+
+func (h *logHandler) with(apply func(slog.Handler) slog.Handler) slog.Handler {
+	c := *h
+	c.pending = append(h.pending[:len(h.pending):len(h.pending)], apply)
+	return &c
+}

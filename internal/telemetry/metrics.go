@@ -1,0 +1,90 @@
+package telemetry
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.opentelemetry.io/otel/trace"
+
+	"dicelab/internal/contract"
+)
+
+// MetricsHandler shows the registry as Prometheus text or, when asked for it, as
+// OpenMetrics: exemplars exist only there.
+func (t *Telemetry) MetricsHandler() http.Handler {
+	return promhttp.HandlerFor(t.Registry, promhttp.HandlerOpts{EnableOpenMetrics: true, Registry: t.Registry})
+}
+
+// Inc adds one to a counter, with the trace in ctx as exemplar.
+func (t *Telemetry) Inc(ctx context.Context, c prometheus.Counter) {
+	if labels := t.exemplar(ctx); labels != nil {
+		c.(prometheus.ExemplarAdder).AddWithExemplar(1, labels)
+		return
+	}
+	c.Inc()
+}
+
+// Observe records a value in a histogram, with the trace in ctx as exemplar.
+func (t *Telemetry) Observe(ctx context.Context, h prometheus.Observer, value float64) {
+	if labels := t.exemplar(ctx); labels != nil {
+		h.(prometheus.ExemplarObserver).ObserveWithExemplar(value, labels)
+		return
+	}
+	h.Observe(value)
+}
+
+// exemplar is nil where there is no trace to find: nothing is recorded of an
+// unsampled request.
+func (t *Telemetry) exemplar(ctx context.Context) prometheus.Labels {
+	sc := trace.SpanContextFromContext(ctx)
+	if !sc.IsSampled() || !t.recording || t.faults.State().NoExemplars {
+		return nil
+	}
+	return prometheus.Labels{contract.FieldTraceID: sc.TraceID().String()}
+}
+
+// httpMetrics are the metrics of every request, as FastAPI's instrumentator
+// names them.
+type httpMetrics struct {
+	requests     *prometheus.CounterVec
+	duration     *prometheus.HistogramVec
+	requestSize  *prometheus.HistogramVec
+	responseSize *prometheus.HistogramVec
+}
+
+func newHTTPMetrics(reg prometheus.Registerer) *httpMetrics {
+	sizes := prometheus.ExponentialBuckets(64, 4, 8) // 64 B to 1 MiB
+	m := &httpMetrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: contract.MetricHTTPRequests, Help: "Requests answered, by handler, method and class of status.",
+		}, []string{contract.LabelHandler, contract.LabelMethod, contract.LabelStatus}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: contract.MetricHTTPDuration, Help: "Time from request to answer, in seconds.", Buckets: prometheus.DefBuckets,
+		}, []string{contract.LabelHandler, contract.LabelMethod}),
+		requestSize: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: contract.MetricHTTPRequestSize, Help: "Size of request bodies, in bytes.", Buckets: sizes,
+		}, []string{contract.LabelHandler}),
+		responseSize: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: contract.MetricHTTPResponseSize, Help: "Size of response bodies, in bytes.", Buckets: sizes,
+		}, []string{contract.LabelHandler}),
+	}
+	reg.MustRegister(m.requests, m.duration, m.requestSize, m.responseSize)
+	return m
+}
+
+func (t *Telemetry) observeRequest(ctx context.Context, handler, method string, status int, took time.Duration, in, out int64) {
+	if !isMethod(method) {
+		method = contract.MethodOther
+	}
+	t.Inc(ctx, t.http.requests.WithLabelValues(handler, method, statusClass(status)))
+	t.Observe(ctx, t.http.duration.WithLabelValues(handler, method), took.Seconds())
+	t.Observe(ctx, t.http.requestSize.WithLabelValues(handler), float64(in))
+	t.Observe(ctx, t.http.responseSize.WithLabelValues(handler), float64(out))
+}
+
+// statusClass is "2xx" for 200 to 299, and so on.
+func statusClass(status int) string { return strconv.Itoa(status/100) + "xx" }
