@@ -82,6 +82,7 @@ const (
 	ErrorTypeCanceled    = "canceled"    // the caller went away
 	ErrorTypeTimeout     = "timeout"     // the roller did not answer in time
 	ErrorTypeUnreachable = "unreachable" // the roller could not be reached
+	ErrorTypeMalformed   = "malformed"   // the roller answered 200 with a body that makes no sense
 )
 
 // Metric names.

@@ -82,11 +82,11 @@ func (c *Client) Roll(ctx context.Context, die string) (result Result, err error
 		return result, c.classify(ctx, err)
 	}
 	defer func() { err = errors.Join(err, resp.Body.Close()) }()
-	result.Status = resp.StatusCode
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	if err != nil {
+	if err != nil { // half an answer is none
 		return result, c.classify(ctx, err)
 	}
+	result.Status = resp.StatusCode
 	result.Value, err = read(resp, body)
 	return result, err
 }

@@ -1,0 +1,185 @@
+package frontend
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"dicelab/internal/contract"
+	"dicelab/internal/web"
+)
+
+// links lead from a roll to what it left behind.
+type links struct {
+	Trace string `json:"trace"`
+	Logs  string `json:"logs"`
+}
+
+// rolled is the JSON of a roll that brought a value.
+type rolled struct {
+	Die         string `json:"die"`
+	Roll        int    `json:"roll"`
+	TraceID     string `json:"trace_id"`
+	Traceparent string `json:"traceparent,omitempty"`
+	Recorded    bool   `json:"recorded"` // whether the trace can be found
+	Links       *links `json:"links,omitempty"`
+}
+
+// failure is the JSON of one that did not.
+type failure struct {
+	*web.Problem
+	Die         string `json:"die,omitempty"`
+	Traceparent string `json:"traceparent,omitempty"`
+	Links       *links `json:"links,omitempty"`
+}
+
+func (s *service) postRoll(w http.ResponseWriter, r *http.Request) {
+	var out outcome
+	if err := r.ParseForm(); err != nil {
+		out = outcome{problem: unreadable(err)}
+	} else {
+		out = s.roll(r.Context(), r.PostForm.Get("die"))
+	}
+	if wantsJSON(r.Header.Get("Accept")) {
+		s.answerJSON(w, out)
+		return
+	}
+	s.answerPage(w, r, out)
+}
+
+// unreadable is the problem of a form that cannot be parsed.
+func unreadable(err error) *web.Problem {
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return &web.Problem{Status: http.StatusRequestEntityTooLarge, Cause: err,
+			Detail: fmt.Sprintf("The form is larger than %d bytes. Send the field die alone.", tooLarge.Limit)}
+	}
+	return &web.Problem{Status: http.StatusBadRequest, Cause: err,
+		Detail: "The form cannot be read. Send the field die as application/x-www-form-urlencoded."}
+}
+
+// wantsJSON tells whether the caller names JSON before it names HTML. A browser
+// names HTML; a caller that takes anything gets the page.
+func wantsJSON(accept string) bool {
+	for part := range strings.SplitSeq(accept, ",") {
+		name, _, _ := strings.Cut(strings.TrimSpace(part), ";")
+		switch strings.ToLower(name) {
+		case "application/json", web.ProblemType:
+			return true
+		case "text/html", "application/xhtml+xml":
+			return false
+		}
+	}
+	return false
+}
+
+func (s *service) answerJSON(w http.ResponseWriter, out outcome) {
+	id, links := s.trace(out)
+	if out.problem != nil {
+		p := *out.problem.Titled()
+		p.TraceID = id
+		web.Respond(w, p.Status, web.ProblemType, failure{Problem: &p, Die: out.die, Traceparent: out.sent, Links: links})
+		return
+	}
+	web.Respond(w, http.StatusOK, "application/json", rolled{
+		Die: out.die, Roll: out.value, TraceID: id, Traceparent: out.sent, Recorded: links != nil, Links: links})
+}
+
+// trace is the ID of a roll's trace, "" where there is none, and the links to
+// it, nil where it is not recorded.
+func (s *service) trace(out outcome) (string, *links) {
+	if !out.span.IsValid() {
+		return "", nil
+	}
+	id := out.span.TraceID().String()
+	if !out.span.IsSampled() || !s.Telemetry.Recording() {
+		return id, nil
+	}
+	return id, &links{Trace: fill(s.TraceURL, id), Logs: fill(s.LogsURL, id)}
+}
+
+func fill(link, id string) string { return strings.ReplaceAll(link, placeholder, url.PathEscape(id)) }
+
+// view is everything that page.html shows.
+type view struct {
+	Dice        []string
+	Die         string // chosen
+	BackendURL  string
+	ExplorerURL string
+	Recording   bool
+	Result      *resultView
+	Faults      []faultsView
+}
+
+// resultView is a roll on the page.
+type resultView struct {
+	Die     string
+	Value   int
+	Pips    []pip
+	Problem *web.Problem
+	TraceID string
+	Parts   []part // of the traceparent that was sent; none where nothing was
+	Sent    string
+	Links   *links
+}
+
+// part is one field of a traceparent (W3C Trace Context, section 3.2).
+type part struct{ Name, Value, Meaning string }
+
+func parts(traceparent string) []part {
+	f := strings.Split(traceparent, "-")
+	if len(f) != 4 {
+		return nil
+	}
+	sampled := "sampled: record this trace"
+	if f[3] != "01" {
+		sampled = "not sampled: do not record this trace"
+	}
+	return []part{
+		{"version", f[0], "of the header's format"},
+		{"trace ID", f[1], "the same in every service of this roll"},
+		{"parent ID", f[2], "the front end's GET span, the parent of the roller's"},
+		{"flags", f[3], sampled},
+	}
+}
+
+func (s *service) showPage(w http.ResponseWriter, r *http.Request) {
+	s.render(w, http.StatusOK, s.view(r, contract.DieFair))
+}
+
+func (s *service) answerPage(w http.ResponseWriter, r *http.Request, out outcome) {
+	v := s.view(r, out.die)
+	id, links := s.trace(out)
+	v.Result = &resultView{Die: out.die, Value: out.value, Pips: pips(out.value), TraceID: id, Links: links, Sent: out.sent, Parts: parts(out.sent)}
+	status := http.StatusOK
+	if out.problem != nil {
+		v.Result.Problem = out.problem.Titled()
+		status = out.problem.Status
+	}
+	s.render(w, status, v)
+}
+
+func (s *service) view(r *http.Request, die string) view {
+	return view{Dice: contract.Dice(), Die: die, BackendURL: s.BackendURL, ExplorerURL: s.ExplorerURL,
+		Recording: s.Telemetry.Recording(), Faults: s.faultsViews(r.Context())}
+}
+
+// render writes the page once it is whole, so that a mistake in it is a 500 and
+// not half a page.
+func (s *service) render(w http.ResponseWriter, status int, v view) {
+	var page bytes.Buffer
+	if err := s.page.Execute(&page, v); err != nil {
+		s.Telemetry.Logger.Error("Rendering the page failed", contract.FieldError, err)
+		web.Fail(w, web.AsProblem(err))
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Vary", "Accept")
+	w.WriteHeader(status)
+	_, _ = w.Write(page.Bytes()) // the reader is gone: nobody is left to tell
+}

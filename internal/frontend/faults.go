@@ -1,0 +1,79 @@
+package frontend
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+
+	"dicelab/internal/contract"
+	"dicelab/internal/fault"
+	"dicelab/internal/web"
+)
+
+// strike lets the faults slow and fail bite, before the roller is asked. It
+// returns nil where the roll goes on.
+func (s *service) strike(ctx context.Context, span trace.Span, die string) *web.Problem {
+	faults := s.Faults.State()
+	if faults.Slow > 0 {
+		select {
+		case <-time.After(faults.Slow):
+		case <-ctx.Done(): // the call to the roller, next, reports it
+		}
+	}
+	if faults.Fail == 0 || rand.Float64() >= faults.Fail {
+		return nil
+	}
+	cause := fmt.Errorf("fault fail=%v%% struck", faults.Fail*100)
+	span.RecordError(cause)
+	span.SetStatus(codes.Error, cause.Error())
+	span.SetAttributes(attribute.String(contract.AttrErrorType, "500"))
+	s.Telemetry.Logger.ErrorContext(ctx, contract.MsgFaultInjected, contract.FieldDieType, die,
+		contract.FieldStatus, http.StatusInternalServerError, contract.FieldError, cause.Error())
+	return &web.Problem{Status: http.StatusInternalServerError, Cause: cause,
+		Detail: "The roll failed because the fault \"fail\" is switched on in the front end."}
+}
+
+// switchFault does what a switch on the page asks, and shows the page again.
+func (s *service) switchFault(w http.ResponseWriter, r *http.Request) {
+	err := r.ParseForm()
+	if err == nil {
+		switch name := r.PostForm.Get("service"); name {
+		case contract.ServiceFrontend:
+			err = s.Faults.Apply(r.PostForm)
+		case contract.ServiceRoller:
+			err = s.Switches.Apply(r.Context(), r.PostForm)
+		default:
+			err = fmt.Errorf("service %q has no switches: choose %s or %s", name, contract.ServiceFrontend, contract.ServiceRoller)
+		}
+	}
+	if err != nil {
+		web.Fail(w, &web.Problem{Status: http.StatusUnprocessableEntity, Detail: err.Error(), Cause: err})
+		return
+	}
+	http.Redirect(w, r, "/#faults", http.StatusSeeOther)
+}
+
+// faultsView is the switches of one service on the page.
+type faultsView struct {
+	Service string
+	Faults  []fault.Entry
+	Error   string // why they cannot be shown
+}
+
+func (s *service) faultsViews(ctx context.Context) []faultsView {
+	if s.Switches == nil {
+		return nil
+	}
+	there := faultsView{Service: contract.ServiceRoller}
+	var err error
+	if there.Faults, err = s.Switches.Entries(ctx); err != nil {
+		there.Error = sentence(err)
+	}
+	return []faultsView{{Service: contract.ServiceFrontend, Faults: s.Faults.Entries()}, there}
+}
