@@ -1,0 +1,96 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// lockName is the file in the data directory that the lab using it holds locked.
+const lockName = "lock"
+
+// Dir is a data directory that this process has to itself.
+type Dir struct {
+	path string
+	lock *os.File
+}
+
+// OpenDir creates the directory if need be (mode 0700: telemetry may be
+// private), sees that it can be written, and locks it. The lock is the kernel's
+// (flock), so it ends with this process, however that ends. flag is what
+// chooses another directory. All errors are *UsageError.
+func OpenDir(path, flag string) (_ *Dir, err error) {
+	defer func() {
+		if err != nil {
+			err = &UsageError{Err: fmt.Errorf("%w; choose another with %s", err, flag)}
+		}
+	}()
+	if path == "" {
+		return nil, errors.New("the data directory has no name")
+	}
+	if path, err = filepath.Abs(path); err != nil {
+		return nil, fmt.Errorf("data directory %s cannot be found: %w", path, err)
+	}
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return nil, fmt.Errorf("data directory %s cannot be created: %w", path, err)
+	}
+	lock, err := os.OpenFile(filepath.Join(path, lockName), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("data directory %s cannot be written: %w", path, err)
+	}
+	if err := take(lock, path); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return &Dir{path: path, lock: lock}, nil
+}
+
+// take locks the file and writes the process ID into it, for whoever finds it
+// locked.
+func take(lock *os.File, path string) error {
+	err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return fmt.Errorf("data directory %s is in use by another lab%s: stop that one", path, holder(lock))
+	}
+	if err != nil {
+		return fmt.Errorf("data directory %s cannot be locked: %w", path, err)
+	}
+	if err := lock.Truncate(0); err != nil {
+		return fmt.Errorf("data directory %s cannot be written: %w", path, err)
+	}
+	if _, err := lock.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0); err != nil {
+		return fmt.Errorf("data directory %s cannot be written: %w", path, err)
+	}
+	return nil
+}
+
+// holder is " (pid n)", or nothing when the file does not tell.
+func holder(lock *os.File) string {
+	text, err := io.ReadAll(io.LimitReader(lock, 32))
+	if err != nil {
+		return ""
+	}
+	if pid, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil {
+		return fmt.Sprintf(" (pid %d)", pid)
+	}
+	return ""
+}
+
+// Path is the absolute path of the directory.
+func (d *Dir) Path() string { return d.path }
+
+// Join is the path of a file in the directory.
+func (d *Dir) Join(name string) string { return filepath.Join(d.path, name) }
+
+// Close gives the directory up. The lock file stays: removing it would take it
+// from under a lab that is just opening it.
+func (d *Dir) Close() error {
+	if err := d.lock.Close(); err != nil {
+		return fmt.Errorf("giving up data directory %s: %w", d.path, err)
+	}
+	return nil
+}

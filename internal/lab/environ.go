@@ -1,0 +1,62 @@
+package lab
+
+import (
+	"slices"
+	"strings"
+)
+
+// Environment variables of OpenTelemetry that the lab itself cares about
+// (specification: "Environment Variable Specification" and "OTLP Exporter").
+const (
+	envServiceName    = "OTEL_SERVICE_NAME"
+	envEndpoint       = "OTEL_EXPORTER_OTLP_ENDPOINT"
+	envTracesEndpoint = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
+	envProtocol       = "OTEL_EXPORTER_OTLP_PROTOCOL"
+	envTracesProtocol = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"
+
+	protocolGRPC = "grpc"
+)
+
+// OTLP is where the lab takes OTLP, as URLs. The zero value means that it takes
+// none (--stack=none).
+type OTLP struct{ HTTP, GRPC string }
+
+// Environ is the environment of a service, made from that of the lab:
+//   - OTEL_SERVICE_NAME is the service's. The user's would give both services
+//     one name.
+//   - OTEL_EXPORTER_OTLP_ENDPOINT is the lab's, at the port that speaks the
+//     protocol the user asked for, unless the user set it or
+//     OTEL_EXPORTER_OTLP_TRACES_ENDPOINT.
+//   - Everything else is passed on.
+//
+// A variable that is empty counts as unset, as the specification says. Of a
+// variable that occurs twice the last counts, as in os/exec.
+func Environ(base []string, service string, lab OTLP) []string {
+	value := func(name string) string {
+		for _, kv := range slices.Backward(base) {
+			if v, ok := strings.CutPrefix(kv, name+"="); ok {
+				return v
+			}
+		}
+		return ""
+	}
+	env := drop(base, envServiceName)
+	env = append(env, envServiceName+"="+service)
+	if lab == (OTLP{}) || value(envEndpoint) != "" || value(envTracesEndpoint) != "" {
+		return env
+	}
+	protocol := value(envTracesProtocol)
+	if protocol == "" {
+		protocol = value(envProtocol)
+	}
+	endpoint := lab.HTTP
+	if protocol == protocolGRPC {
+		endpoint = lab.GRPC
+	}
+	return append(drop(env, envEndpoint), envEndpoint+"="+endpoint)
+}
+
+// drop returns a copy of env without the variable.
+func drop(env []string, name string) []string {
+	return slices.DeleteFunc(slices.Clone(env), func(kv string) bool { return strings.HasPrefix(kv, name+"=") })
+}

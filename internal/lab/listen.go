@@ -1,0 +1,109 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Address is one place to listen on.
+type Address struct {
+	Addr  string // host:port; port 0 takes a free one
+	Owner string // who wants it, in a sentence: "the dice roller"
+	Flag  string // what moves it: "--roller-addr"
+}
+
+// answerTimeout bounds the look whether somebody answers on a port of this
+// machine. A closed port says so at once.
+const answerTimeout = 200 * time.Millisecond
+
+// Listen opens all addresses, in their order, or none. Every address that
+// cannot be had is reported, in one *UsageError, before anything has started.
+//
+// A port is also taken when another program answers on it under the other
+// loopback address: "localhost" means 127.0.0.1 and ::1, and macOS lets a
+// program listen on the one while another has them all.
+func Listen(ctx context.Context, addresses ...Address) ([]*net.TCPListener, error) {
+	var (
+		listeners []*net.TCPListener
+		errs      []error
+		owners    = map[string]Address{} // by the port that was opened
+	)
+	for _, a := range addresses {
+		l, err := a.listen(ctx)
+		if errors.Is(err, syscall.EADDRINUSE) {
+			err = a.taken(owners)
+		}
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		owners[portOf(l.Addr().String())] = a
+		listeners = append(listeners, l)
+	}
+	if len(errs) == 0 {
+		return listeners, nil
+	}
+	for _, l := range listeners {
+		if err := l.Close(); err != nil {
+			errs = append(errs, fmt.Errorf("giving up %s: %w", l.Addr(), err))
+		}
+	}
+	return nil, &UsageError{Err: errors.Join(errs...)}
+}
+
+func (a Address) listen(ctx context.Context) (*net.TCPListener, error) {
+	tcp, err := net.ResolveTCPAddr("tcp", a.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("%s cannot listen on %q: %w; give it as host:port with %s", a.Owner, a.Addr, err, a.Flag)
+	}
+	if answered(ctx, tcp) {
+		return nil, syscall.EADDRINUSE
+	}
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", tcp.String())
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, err
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s cannot listen on %s: %w; choose another address with %s", a.Owner, a.Addr, err, a.Flag)
+	}
+	return l.(*net.TCPListener), nil
+}
+
+// answered tells whether somebody answers on this machine's port already.
+func answered(ctx context.Context, tcp *net.TCPAddr) bool {
+	if tcp.Port == 0 || !(tcp.IP == nil || tcp.IP.IsLoopback() || tcp.IP.IsUnspecified()) {
+		return false
+	}
+	dialer := net.Dialer{Timeout: answerTimeout}
+	for _, host := range []string{"127.0.0.1", "::1"} {
+		// An error says that nobody answers there; whether the address can be
+		// had is then for listening to say.
+		if conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(tcp.Port))); err == nil {
+			_ = conn.Close() // nothing was sent, nothing can be lost
+			return true
+		}
+	}
+	return false
+}
+
+// taken is the error of a port that cannot be had because of another program,
+// or of another part of the lab.
+func (a Address) taken(owners map[string]Address) error {
+	port := portOf(a.Addr)
+	if other, ours := owners[port]; ours {
+		return fmt.Errorf("port %s is wanted twice: by %s (%s) and by %s (%s); move one of them",
+			port, other.Owner, other.Flag, a.Owner, a.Flag)
+	}
+	return fmt.Errorf("port %s is taken: %s wants it; free it or move %s with %s", port, a.Owner, a.Owner, a.Flag)
+}
+
+func portOf(addr string) string {
+	return addr[strings.LastIndexByte(addr, ':')+1:]
+}
