@@ -122,8 +122,8 @@ func (s *Store) Lines(ctx context.Context, q LineQuery, yield func(Line) bool) e
 	for id := range streams {
 		ids = append(ids, id)
 	}
-	walk := walk{table: "log_row", key: "stream", ids: ids, column: "time", forward: q.Forward, page: linePage}
-	return walk.run(ctx, s.read, from, to, func(lo, hi int64) (bool, error) {
+	walk := walk{table: "log_row", key: "stream", ids: ids, index: "log_stream_time", column: "time", forward: q.Forward, page: linePage, growth: 1}
+	return walk.run(ctx, s.read, from, to, func(lo, hi int64, _ int) (bool, error) {
 		return s.page(ctx, streams, q, lo, hi, false, yield)
 	})
 }

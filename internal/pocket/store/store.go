@@ -70,7 +70,8 @@ type Store struct {
 	closeErr  error
 
 	mu       sync.Mutex
-	sweepErr error // of the last sweep
+	sweepErr error             // of the last sweep
+	sources  map[int64]*Source // span_source by id; its rows never change
 }
 
 // Open opens the store in dir, which is created if it is missing. It fails with
@@ -95,6 +96,7 @@ func Open(ctx context.Context, dir string, opts Options) (_ *Store, err error) {
 		closing: life.Done(),
 		stopped: make(chan struct{}),
 		swept:   make(chan struct{}),
+		sources: make(map[int64]*Source),
 	}
 	defer func() {
 		if err != nil {

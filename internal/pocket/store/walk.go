@@ -16,25 +16,31 @@ type walk struct {
 	table, key, column string // names from this package, never from outside
 	ids                []int64
 	forward            bool
+	index              string // on (key, column)
 	page               int
+	growth             int // each window has so many times the rows of the one before, up to maxPage
 }
+
+// maxPage bounds the rows of a window.
+const maxPage = 8192
 
 // run calls visit for one window [lo, hi) after the other within [from, to),
 // until it says that it wants no more.
-func (w walk) run(ctx context.Context, db *sql.DB, from, to int64, visit func(lo, hi int64) (more bool, err error)) error {
-	offset := max(w.page/max(len(w.ids), 1), 1)
+func (w walk) run(ctx context.Context, db *sql.DB, from, to int64, visit func(lo, hi int64, page int) (more bool, err error)) error {
+	page := w.page
 	cond, order := "%[3]s >= ? AND %[3]s < ?", "DESC"
 	if w.forward {
 		order = "ASC"
 	}
-	st, err := db.PrepareContext(ctx, fmt.Sprintf("SELECT %[3]s FROM %[1]s WHERE %[2]s = ? AND "+cond+" ORDER BY %[3]s %[4]s LIMIT 1 OFFSET ?",
-		w.table, w.key, w.column, order))
+	st, err := db.PrepareContext(ctx, fmt.Sprintf("SELECT %[3]s FROM %[1]s INDEXED BY %[5]s WHERE %[2]s = ? AND "+cond+" ORDER BY %[3]s %[4]s LIMIT 1 OFFSET ?",
+		w.table, w.key, w.column, order, w.index))
 	if err != nil {
 		return fmt.Errorf("preparing a walk of %s: %w", w.table, err)
 	}
 	defer st.Close()
 	for from < to {
 		lo, hi := from, to
+		offset := max(page/max(len(w.ids), 1), 1)
 		for _, id := range w.ids {
 			var at int64
 			err := st.QueryRowContext(ctx, id, lo, hi, offset).Scan(&at)
@@ -48,7 +54,7 @@ func (w walk) run(ctx context.Context, db *sql.DB, from, to int64, visit func(lo
 				lo = at
 			}
 		}
-		more, err := visit(lo, hi)
+		more, err := visit(lo, hi, page)
 		if err != nil || !more {
 			return err
 		}
@@ -57,6 +63,7 @@ func (w walk) run(ctx context.Context, db *sql.DB, from, to int64, visit func(lo
 		} else {
 			to = lo
 		}
+		page = min(page*w.growth, maxPage)
 	}
 	return nil
 }

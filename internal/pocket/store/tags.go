@@ -1,0 +1,102 @@
+package store
+
+import (
+	"context"
+	"fmt"
+)
+
+// tagRows is how many spans, the newest, are looked at for names and values of
+// span attributes.
+const tagRows = 10_000
+
+// Scope says where an attribute is.
+type Scope string
+
+// The scopes of attributes.
+const (
+	ScopeResource Scope = "resource"
+	ScopeSpan     Scope = "span"
+)
+
+// source gives the SQL that yields a column attributes for the scope.
+func (s Scope) source() (string, error) {
+	switch s {
+	case ScopeResource:
+		return "SELECT resource AS attributes FROM span_source ORDER BY id DESC LIMIT ?", nil
+	case ScopeSpan:
+		return "SELECT attributes FROM span_row ORDER BY id DESC LIMIT ?", nil
+	}
+	return "", fmt.Errorf("listing attributes: scope %q is neither %s nor %s", s, ScopeResource, ScopeSpan)
+}
+
+// TagNames lists the names of attributes, sorted; of spans those of the newest
+// 10,000.
+func (s *Store) TagNames(ctx context.Context, scope Scope) ([]string, error) {
+	from, err := scope.source()
+	if err != nil {
+		return nil, err
+	}
+	values, err := s.tagValues(ctx, "SELECT DISTINCT 'string', j.key FROM ("+from+") a, json_each(a.attributes) j ORDER BY 2", tagRows)
+	names := make([]string, len(values))
+	for i, v := range values {
+		names[i] = v.Text
+	}
+	return names, err
+}
+
+// TagValue is a value that an attribute has.
+type TagValue struct {
+	Type string // TraceQL's name of its type: string, int, float or bool
+	Text string
+}
+
+// TagValues lists at most limit values of an attribute, sorted; of spans those
+// of the newest 10,000. Lists and maps are left out: TraceQL has none.
+func (s *Store) TagValues(ctx context.Context, scope Scope, name string, limit int) ([]TagValue, error) {
+	from, err := scope.source()
+	if err != nil {
+		return nil, err
+	}
+	return s.tagValues(ctx, `SELECT DISTINCT CASE j.type WHEN 'integer' THEN 'int' WHEN 'real' THEN 'float' WHEN 'text' THEN 'string' ELSE 'bool' END,
+		CASE j.type WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' ELSE CAST(j.value AS TEXT) END
+		FROM (`+from+`) a, json_each(a.attributes) j
+		WHERE j.key = ? AND j.type IN ('integer', 'real', 'text', 'true', 'false') ORDER BY 1, 2 LIMIT ?`, tagRows, name, limit)
+}
+
+// Words lists at most limit texts that a column of text has, sorted.
+func (s *Store) Words(ctx context.Context, column Column, limit int) ([]string, error) {
+	query := "SELECT DISTINCT 'string', w.text FROM word w WHERE EXISTS (SELECT 1 FROM span_row r WHERE r.%s = w.id) ORDER BY 2 LIMIT ?"
+	switch column {
+	case ColumnService, ColumnName:
+		name, _ := column.column()
+		query = fmt.Sprintf(query, name)
+	default:
+		return nil, fmt.Errorf("listing words of column %d: only service and name are listed", column)
+	}
+	values, err := s.tagValues(ctx, query, limit)
+	words := make([]string, len(values))
+	for i, v := range values {
+		words[i] = v.Text
+	}
+	return words, err
+}
+
+func (s *Store) tagValues(ctx context.Context, query string, args ...any) ([]TagValue, error) {
+	rows, err := s.read.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, fmt.Errorf("listing attributes: %w", err)
+	}
+	defer rows.Close()
+	var values []TagValue
+	for rows.Next() {
+		var v TagValue
+		if err := rows.Scan(&v.Type, &v.Text); err != nil {
+			return nil, fmt.Errorf("listing attributes: %w", err)
+		}
+		values = append(values, v)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("listing attributes: %w", err)
+	}
+	return values, nil
+}
