@@ -1,0 +1,121 @@
+package metrics
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"runtime"
+	"runtime/debug"
+	"strings"
+
+	"github.com/grafana/regexp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/route"
+	"github.com/prometheus/prometheus/config"
+	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/parser"
+	"github.com/prometheus/prometheus/rules"
+	"github.com/prometheus/prometheus/scrape"
+	"github.com/prometheus/prometheus/tsdb"
+	v1 "github.com/prometheus/prometheus/web/api/v1"
+
+	"dicelab/internal/contract"
+)
+
+// library is the module that the embedded Prometheus is.
+const library = "github.com/prometheus/prometheus"
+
+// apiPrefix is where the API is.
+const apiPrefix = "/api/v1"
+
+// apiParts are what the API answers from.
+type apiParts struct {
+	engine   *promql.Engine
+	db       *tsdb.DB
+	scrapes  *scrape.Manager
+	rules    *rules.Manager
+	config   *config.Config
+	registry *prometheus.Registry
+	parser   parser.Parser
+	log      *slog.Logger
+}
+
+// newAPI makes Prometheus's own API under apiPrefix, all of it: the list of
+// routes in front decides what is reached. Arguments that only other endpoints
+// use are nil or zero here, and would panic there.
+func newAPI(p apiParts) http.Handler {
+	// Targets on this machine are shown under its name here. Prometheus would
+	// show the name under which others reach it.
+	const here = "localhost:" + contract.PortPrometheus
+	api := v1.NewAPI(
+		p.engine,
+		p.db, // series
+		nil,  // appender of remote write and OTLP, both off
+		p.db, // exemplars
+		func(context.Context) v1.ScrapePoolsRetriever { return p.scrapes },
+		func(context.Context) v1.TargetRetriever { return p.scrapes },
+		nil, // Alertmanagers
+		func() config.Config { return *p.config },
+		nil, // flags
+		v1.GlobalURLOptions{ListenAddress: here, Host: here, Scheme: "http"},
+		func(next http.HandlerFunc) http.HandlerFunc { return next }, // readiness: Server.whileOpen
+		nil,   // TSDB statistics and administration
+		"",    // its directory
+		false, // administration
+		false, // search
+		0,     // its limit
+		p.log,
+		func(context.Context) v1.RulesRetriever { return p.rules },
+		0, 0, 0, // remote read: samples, concurrency, bytes in a frame
+		false,                    // agent
+		regexp.MustCompile("^$"), // CORS: no Origin is empty, so none is allowed; nil would panic on any
+		nil,                      // runtime information
+		buildInfo(),
+		nil, nil, // notifications, live notifications
+		p.registry, p.registry,
+		nil,                 // statistics of queries: the default
+		false,               // remote write
+		nil,                 // its messages
+		false, false, false, // OTLP, and its conversions
+		lookback,
+		false, // labels of type and unit
+		false, // metadata in the write-ahead log
+		nil,   // error codes: the default
+		nil,   // registry of features
+		v1.OpenAPIOptions{},
+		p.parser,
+		false, // cost of queries
+		queryTimeout,
+	)
+	router := route.New()
+	api.Register(router.WithPrefix(apiPrefix))
+	return router
+}
+
+// buildInfo tells clients which Prometheus this is. The module's version v0.316.0
+// is release 3.16.0: two digits of the minor version follow the major one
+// (github.com/prometheus/prometheus, RELEASE.md, "Tag the library release").
+func buildInfo() *v1.PrometheusVersion {
+	info := &v1.PrometheusVersion{Version: "unknown", Branch: "dicelab (embedded)", GoVersion: runtime.Version()}
+	build, ok := debug.ReadBuildInfo()
+	if !ok {
+		return info
+	}
+	for _, dep := range build.Deps {
+		if dep.Path == library {
+			info.Version = release(dep.Version)
+		}
+	}
+	return info
+}
+
+// release is the Prometheus release of a version of its module; a version of
+// another form is returned as it is.
+func release(module string) string {
+	rest, ok := strings.CutPrefix(module, "v0.3")
+	if !ok || len(rest) < 4 || rest[2] != '.' {
+		return module
+	}
+	minor := strings.TrimPrefix(rest[:2], "0")
+	return "3." + minor + rest[2:]
+}

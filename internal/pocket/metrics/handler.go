@@ -1,0 +1,153 @@
+package metrics
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// An endpoint is one of Prometheus's API that is served, and the methods that it
+// has there (https://prometheus.io/docs/prometheus/latest/querying/api/). Those
+// that take GET and POST take their parameters from a form too.
+type endpoint struct {
+	path    string // below apiPrefix, as net/http.ServeMux writes patterns
+	methods []string
+}
+
+// endpoints lists what is served of the API.
+func endpoints() []endpoint {
+	get := []string{http.MethodGet}
+	form := []string{http.MethodGet, http.MethodPost}
+	return []endpoint{
+		{"/query", form},
+		{"/query_range", form},
+		{"/query_exemplars", form},
+		{"/series", form},
+		{"/labels", form},
+		{"/label/{name}/values", get},
+		{"/metadata", get},
+		{"/targets", get},
+		{"/rules", get},
+		{"/alerts", get},
+		{"/status/buildinfo", get},
+	}
+}
+
+// newHandler is the server's HTTP surface: the endpoints of the API, the probes,
+// the server's own metrics, and redirects for the pages that a Prometheus would
+// have here.
+func (s *Server) newHandler(api http.Handler, explorer *url.URL, registry *prometheus.Registry) http.Handler {
+	probe := []string{http.MethodGet, http.MethodHead}
+	mux := http.NewServeMux()
+	for _, e := range endpoints() {
+		mux.Handle(apiPrefix+e.path, allow(e.methods, s.whileOpen(api)))
+	}
+	// The texts are Prometheus's own (its management API).
+	mux.Handle("/-/healthy", allow(probe, text("Prometheus Server is Healthy.\n")))
+	mux.Handle("/-/ready", allow(probe, s.whileScraping(text("Prometheus Server is Ready.\n"))))
+	mux.Handle("/metrics", allow(probe, promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true})))
+	if explorer != nil {
+		mux.Handle("/{$}", allow(probe, redirect(explorer, "/")))
+		mux.Handle("/targets", allow(probe, redirect(explorer, "/targets")))
+		mux.Handle("/query", allow(probe, redirect(explorer, "/metrics")))
+		mux.Handle("/graph", allow(probe, redirect(explorer, "/metrics")))
+	}
+	mux.Handle("/", http.HandlerFunc(notServed))
+	return mux
+}
+
+// allow refuses other methods.
+func allow(methods []string, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !slices.Contains(methods, r.Method) {
+			allowed := strings.Join(methods, ", ")
+			w.Header().Set("Allow", allowed)
+			fail(w, r, http.StatusMethodNotAllowed, "method_not_allowed",
+				fmt.Sprintf("%s is not served for %s, which takes %s", r.URL.Path, r.Method, allowed))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// whileOpen holds the TSDB open while a request reads it: its files are mapped
+// into memory, and reading them after Close would end the process.
+func (s *Server) whileOpen(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.gate.RLock()
+		defer s.gate.RUnlock()
+		if s.closed {
+			fail(w, r, http.StatusServiceUnavailable, "unavailable", "the metrics are closed: the lab is stopping")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// whileScraping answers 503 before the first and after the last scrape.
+func (s *Server) whileScraping(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !s.scraper.running.Load() {
+			fail(w, r, http.StatusServiceUnavailable, "unavailable", "Service Unavailable")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// text answers with a plain text.
+func text(body string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		io.WriteString(w, body) //nolint:errcheck // the client has gone
+	})
+}
+
+// redirect leads to a page of the explorer. A query goes along: as it came, and,
+// from an address made for Prometheus's own page, its first expression as
+// "query".
+func redirect(explorer *url.URL, page string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		to := explorer.JoinPath(page)
+		query := r.URL.Query()
+		if expr := query.Get("g0.expr"); expr != "" {
+			query.Set("query", expr)
+		}
+		to.RawQuery = query.Encode()
+		http.Redirect(w, r, to.String(), http.StatusFound)
+	})
+}
+
+// notServed says what is, and where the rest is to be had.
+func notServed(w http.ResponseWriter, r *http.Request) {
+	served := make([]string, 0, len(endpoints()))
+	for _, e := range endpoints() {
+		served = append(served, apiPrefix+e.path)
+	}
+	fail(w, r, http.StatusNotFound, "not_found", fmt.Sprintf(
+		"%s is not served by the embedded Prometheus; it serves %s, /metrics, /-/healthy and /-/ready; run the lab with --stack=native for all of Prometheus",
+		r.URL.Path, strings.Join(served, ", ")))
+}
+
+// fail answers with an error, below /api/ in the form that Prometheus gives it.
+func fail(w http.ResponseWriter, r *http.Request, status int, kind, message string) {
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if !strings.HasPrefix(r.URL.Path, "/api/") {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.WriteHeader(status)
+		fmt.Fprintln(w, message) //nolint:errcheck // the client has gone
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(map[string]string{ //nolint:errcheck,errchkjson // the client has gone
+		"status": "error", "errorType": kind, "error": message,
+	})
+}

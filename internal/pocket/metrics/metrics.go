@@ -1,0 +1,214 @@
+// Package metrics is the embedded stack's Prometheus: the real scrape manager,
+// TSDB, PromQL engine, rules manager and HTTP API of
+// github.com/prometheus/prometheus, put together for a lab of two services.
+//
+// Rules of the package:
+//   - What is served is Prometheus's own code behind a list of endpoints
+//     (routes); nothing of PromQL or of the API is written here. What is not on
+//     the list is refused with an answer that names the way to all of it.
+//   - Nothing can be written or administered over HTTP: series come from scrapes
+//     and rules only.
+//   - Targets are fixed at start. There is no discovery, no Alertmanager and no
+//     remote storage.
+//   - Memory comes before speed (storageOptions): the lab holds hundreds of
+//     series, Prometheus is made for millions.
+//
+// The library promises no compatibility between versions. Its positional
+// constructor of the API is called in api.go only.
+package metrics
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/parser"
+	"github.com/prometheus/prometheus/rules"
+	"github.com/prometheus/prometheus/tsdb"
+)
+
+// Defaults of Options.
+const (
+	DefaultInterval       = 2 * time.Second
+	DefaultRetention      = 15 * 24 * time.Hour
+	DefaultRetentionBytes = 512 << 20
+)
+
+// Options say what a Server scrapes, what it keeps and what it shows.
+type Options struct {
+	// Dir is the lab's data directory. The TSDB is in Dir/prometheus, which is
+	// made if it does not exist and can be opened by one process at a time.
+	Dir string
+	// Targets are scraped every Interval. None is allowed: then there are rules
+	// and old data only.
+	Targets []Target
+	// Interval is the time between two scrapes of a target, in whole
+	// milliseconds; 0 means DefaultInterval. A scrape may take as long.
+	Interval time.Duration
+	// Retention is how long samples are kept; 0 means DefaultRetention.
+	Retention time.Duration
+	// RetentionBytes bounds the TSDB on disk, the oldest data going first; 0
+	// means DefaultRetentionBytes. Up to three hours of newest data and their
+	// log are kept whatever their size.
+	RetentionBytes int64
+	// Rules is a Prometheus rules file, as the real stack's server reads it.
+	// Empty means no rules.
+	Rules []byte
+	// Explorer is where /, /targets, /query and /graph lead; empty means that
+	// they are not served.
+	Explorer string
+	// Registry takes the server's own metrics and is what /metrics shows. It
+	// must not hold another Server's. Nil means a new one.
+	Registry *prometheus.Registry
+	// Logger takes what the library logs. The library calls its routine work
+	// INFO, so a console wants WARN. Nil discards.
+	Logger *slog.Logger
+}
+
+// A Server scrapes the targets into a TSDB and answers queries from it. Run
+// scrapes, Handler answers from New until Close.
+type Server struct {
+	log     *slog.Logger
+	db      *tsdb.DB
+	scraper *scraper
+	rules   *rules.Manager
+	files   []string // of rules
+	handler http.Handler
+
+	gate   sync.RWMutex // held for reading while a request reads the TSDB
+	closed bool         // guarded by gate
+}
+
+// New checks the options, opens the TSDB, replaying what the last run wrote, and
+// prepares the scrapes that Run starts. The caller calls Close in the end,
+// whether Run was called or not.
+//
+// It fails on a bad option, on rules that do not parse, and on a directory that
+// cannot be made, is in use, or holds what this version cannot read.
+func New(o Options) (s *Server, err error) {
+	if o.Dir == "" {
+		return nil, errors.New("opening metrics: no data directory: set Options.Dir")
+	}
+	explorer, err := parseExplorer(o.Explorer)
+	if err != nil {
+		return nil, err
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Registry == nil {
+		o.Registry = prometheus.NewRegistry()
+	}
+	if o.Interval == 0 {
+		o.Interval = DefaultInterval
+	}
+	promQL := parser.NewParser(parser.Options{})
+	loader := ruleLoader{content: o.Rules, parser: promQL, log: o.Logger}
+	if err := loader.check(); err != nil {
+		return nil, err
+	}
+	cfg, err := loadConfig(o.Targets, o.Interval, o.Logger)
+	if err != nil {
+		return nil, err
+	}
+
+	db, err := openTSDB(filepath.Join(o.Dir, "prometheus"), o)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, db.Close())
+		}
+	}()
+	scraper, err := newScraper(cfg, o.Targets, db, o)
+	if err != nil {
+		return nil, err
+	}
+	engine := promql.NewEngine(engineOptions(promQL, o))
+	manager := newRules(loader, engine, db, explorer, o)
+	s = &Server{log: o.Logger, db: db, scraper: scraper, rules: manager, files: loader.files()}
+	s.handler = s.newHandler(newAPI(apiParts{
+		engine: engine, db: db, scrapes: scraper.manager, rules: manager, config: cfg,
+		registry: o.Registry, parser: promQL, log: o.Logger,
+	}), explorer, o.Registry)
+	return s, nil
+}
+
+// Run scrapes the targets, the first time at once, and evaluates the rules until
+// ctx is done. Before it returns it has scraped every target once more, unless
+// StopScraping did. It can be called once.
+func (s *Server) Run(ctx context.Context) (err error) {
+	scraped := make(chan error, 1)
+	if err := s.scraper.start(scraped); err != nil {
+		return err
+	}
+	// The scrape loops return when the manager is stopped, never on their own.
+	defer func() {
+		s.StopScraping()
+		if e := <-scraped; e != nil {
+			err = errors.Join(err, fmt.Errorf("scraping: %w", e))
+		}
+	}()
+	if err := s.rules.Update(evaluationInterval, s.files, labels.EmptyLabels(), "", nil); err != nil {
+		return fmt.Errorf("starting rules: %w", err)
+	}
+	ruled := make(chan struct{})
+	go func() {
+		defer close(ruled)
+		s.rules.Run()
+	}()
+	<-ctx.Done()
+	s.rules.Stop()
+	<-ruled
+	return nil
+}
+
+// StopScraping scrapes every target once more and ends the scrapes; when it
+// returns, the last samples can be queried. It takes at most two intervals: a
+// scrape under way and the last one. Call it before the targets stop, so that
+// what they counted in the end is kept. It is safe to call at any time and again.
+func (s *Server) StopScraping() { s.scraper.stop() }
+
+// Handler serves the API. After Close it answers 503.
+func (s *Server) Handler() http.Handler { return s.handler }
+
+// Close waits for the requests that are being answered and closes the TSDB. Run
+// must have returned, if it was called. It is safe to call again.
+func (s *Server) Close() error {
+	s.StopScraping()
+	s.gate.Lock()
+	defer s.gate.Unlock()
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	if err := s.db.Close(); err != nil {
+		return fmt.Errorf("closing metrics: %w", err)
+	}
+	return nil
+}
+
+// parseExplorer reads Options.Explorer; nil means that there is none.
+func parseExplorer(raw string) (*url.URL, error) {
+	if raw == "" {
+		return nil, nil
+	}
+	u, err := url.Parse(raw)
+	if err != nil {
+		return nil, fmt.Errorf("reading the explorer's URL: %w", err)
+	}
+	if (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		return nil, fmt.Errorf("reading the explorer's URL: %q is not of the form http://host:port", raw)
+	}
+	return u, nil
+}

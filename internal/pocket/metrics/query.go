@@ -1,0 +1,139 @@
+package metrics
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/rulefmt"
+	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/parser"
+	"github.com/prometheus/prometheus/rules"
+	"github.com/prometheus/prometheus/tsdb"
+)
+
+const (
+	// lookback is how old a sample may be to count as current (Prometheus's
+	// default).
+	lookback = 5 * time.Minute
+	// queryTimeout bounds one query; Prometheus's default is two minutes.
+	queryTimeout = 30 * time.Second
+	// querySamples bounds what one query holds in memory, at 16 bytes each; the
+	// default of 50 million is 800 MB. 15 days of one series are 648,000.
+	querySamples = 5_000_000
+	// queryConcurrency bounds the queries under way, others wait; the default is
+	// 20. The lab shares few cores with what it measures.
+	queryConcurrency = 8
+	// evaluationInterval is how often rules are evaluated whose group does not
+	// say; the default of a minute is long against scrapes every 2 s.
+	evaluationInterval = 5 * time.Second
+	// rulesName is the file name under which the API shows the rules.
+	rulesName = "rules.yml"
+)
+
+// engineOptions are the PromQL engine's, as the Prometheus server sets them but
+// for the bounds.
+func engineOptions(p parser.Parser, o Options) promql.EngineOpts {
+	return promql.EngineOpts{
+		Logger:               o.Logger,
+		Reg:                  o.Registry,
+		MaxSamples:           querySamples,
+		Timeout:              queryTimeout,
+		LookbackDelta:        lookback,
+		ActiveQueryTracker:   make(slots, queryConcurrency),
+		EnableAtModifier:     true,
+		EnableNegativeOffset: true,
+		NoStepSubqueryIntervalFn: func(int64) int64 {
+			return evaluationInterval.Milliseconds()
+		},
+		Parser: p,
+	}
+}
+
+// slots bounds the queries under way; it is a promql.QueryTracker. The library's
+// own also keeps a file of what ran when the process died, and panics where it
+// cannot write it.
+type slots chan struct{}
+
+// GetMaxConcurrent is the number of slots.
+func (s slots) GetMaxConcurrent() int { return cap(s) }
+
+// Insert waits for a slot.
+func (s slots) Insert(ctx context.Context, _ string) (int, error) {
+	select {
+	case s <- struct{}{}:
+		return 0, nil
+	case <-ctx.Done():
+		return 0, fmt.Errorf("waiting for one of %d queries to end: %w", cap(s), context.Cause(ctx))
+	}
+}
+
+// Delete gives a slot back.
+func (s slots) Delete(int) { <-s }
+
+// Close has nothing to release.
+func (s slots) Close() error { return nil }
+
+// ruleLoader is a rules.GroupLoader that reads from memory: the rules are part
+// of the program, as the real stack's configuration is.
+type ruleLoader struct {
+	content []byte
+	parser  parser.Parser
+	log     *slog.Logger
+}
+
+// files are the names that Load knows.
+func (l ruleLoader) files() []string {
+	if len(bytes.TrimSpace(l.content)) == 0 {
+		return nil
+	}
+	return []string{rulesName}
+}
+
+// check parses the rules once, so that a mistake is an error at start.
+func (l ruleLoader) check() error {
+	for range l.files() {
+		if _, errs := l.Load(rulesName, false, model.UTF8Validation); len(errs) > 0 {
+			return fmt.Errorf("reading the rules: %w", errors.Join(errs...))
+		}
+	}
+	return nil
+}
+
+// Load parses the rules.
+func (l ruleLoader) Load(_ string, ignoreUnknown bool, names model.ValidationScheme) (*rulefmt.RuleGroups, []error) {
+	return rulefmt.Parse(l.content, ignoreUnknown, names, l.parser, l.log)
+}
+
+// Parse parses one rule's expression.
+func (l ruleLoader) Parse(query string) (parser.Expr, error) { return l.parser.ParseExpr(query) }
+
+// newRules makes the manager of recording and alerting rules. Alerts are shown
+// by the API and sent to nobody: the lab has no Alertmanager.
+func newRules(l ruleLoader, engine *promql.Engine, db *tsdb.DB, external *url.URL, o Options) *rules.Manager {
+	if external == nil {
+		external = &url.URL{} // templates of alerts print it
+	}
+	return rules.NewManager(&rules.ManagerOptions{
+		ExternalURL: external,
+		QueryFunc:   rules.EngineQueryFunc(engine, db),
+		NotifyFunc:  func(context.Context, string, ...*rules.Alert) {},
+		// Evaluations end in rules.Manager.Stop.
+		Context:      context.Background(),
+		AppendableV2: db,
+		Queryable:    db,
+		Logger:       o.Logger,
+		Registerer:   o.Registry,
+		// How Prometheus restores the state of alerts after a restart (its
+		// flags rules.alert.for-outage-tolerance and for-grace-period).
+		OutageTolerance: time.Hour,
+		ForGracePeriod:  10 * time.Minute,
+		GroupLoader:     l,
+		Parser:          l.parser,
+	})
+}
