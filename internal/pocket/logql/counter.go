@@ -1,0 +1,188 @@
+package logql
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Bounds of the answer to a metric query, those of Loki.
+const (
+	MaxPoints = 11_000 // steps between start and end
+	MaxSeries = 500
+)
+
+// Point is a value at a time.
+type Point struct {
+	Time  time.Time
+	Value float64
+}
+
+// Series is a set of labels with its points in order of time. A point whose
+// range has no line is left out.
+type Series struct {
+	Metric map[string]string
+	Points []Point
+}
+
+// PipelineError is a line that a metric query cannot count, because a stage
+// failed on it: Loki refuses to guess whether it should count.
+type PipelineError struct {
+	Kind   string // value of LabelError
+	Labels map[string]string
+}
+
+func (e *PipelineError) Error() string {
+	return fmt.Sprintf("pipeline error: '%s' for series: '%s'.\n"+
+		"Use a label filter to intentionally skip this error. (e.g | __error__!=\"%s\").\n"+
+		"To skip all potential errors you can match empty errors. (e.g | __error__=\"\")", e.Kind, FormatLabels(e.Labels), e.Kind)
+}
+
+// SeriesLimitError is a metric query whose answer has more than MaxSeries series.
+type SeriesLimitError struct{}
+
+func (SeriesLimitError) Error() string {
+	return fmt.Sprintf("maximum number of series (%d) reached for a single query; add up series with sum by (...), "+
+		"choose fewer streams or a shorter time", MaxSeries)
+}
+
+// Counter works out a metric query from the lines that its pipeline lets
+// through, in any order. It holds one number a series and step, however many
+// lines there are.
+type Counter struct {
+	query             *Aggregation
+	start, step, span int64 // nanoseconds
+	points            int
+	series            map[string]*counts
+}
+
+// counts is one series. changes[i] is by how much the number of lines in range
+// changes from step i-1 to step i.
+type counts struct {
+	metric  map[string]string
+	changes []int32
+}
+
+// NewCounter gives a Counter for points at start, start+step and so on up to end.
+// An instant query has start equal to end. The step is at least a millisecond,
+// the resolution of Loki's answers, and there may be MaxPoints steps.
+func (a *Aggregation) NewCounter(start, end time.Time, step time.Duration) (*Counter, error) {
+	switch {
+	case end.Before(start):
+		return nil, fmt.Errorf("end timestamp must not be before start time")
+	case step < time.Millisecond:
+		return nil, fmt.Errorf("the step %v is too short; the shortest is 1ms", step)
+	case end.Sub(start)/step > MaxPoints:
+		return nil, fmt.Errorf("exceeded maximum resolution of 11,000 points per time series. Try increasing the value of the step parameter")
+	}
+	return &Counter{
+		query: a, start: start.UnixNano(), step: int64(step), span: int64(a.Range),
+		points: int(end.Sub(start)/step) + 1, series: make(map[string]*counts),
+	}, nil
+}
+
+// Add counts a line. Its error, a *PipelineError or a SeriesLimitError, ends the
+// query.
+func (c *Counter) Add(at time.Time, l Labels) error {
+	if kind := l.Parsed[LabelError]; kind != "" {
+		return &PipelineError{Kind: kind, Labels: l.All()}
+	}
+	// The line is in range of the points in [at, at+span).
+	first := max(ceilDiv(at.UnixNano()-c.start, c.step), 0)
+	after := min(ceilDiv(at.UnixNano()+c.span-c.start, c.step), int64(c.points))
+	if first >= after {
+		return nil
+	}
+	s, err := c.seriesOf(l)
+	if err != nil {
+		return err
+	}
+	s.changes[first]++
+	s.changes[after]--
+	return nil
+}
+
+// seriesOf finds or makes the series that a line counts in.
+func (c *Counter) seriesOf(l Labels) (*counts, error) {
+	metric := c.metric(l)
+	key := FormatLabels(metric)
+	s, ok := c.series[key]
+	if !ok {
+		if len(c.series) == MaxSeries {
+			return nil, SeriesLimitError{}
+		}
+		s = &counts{metric: metric, changes: make([]int32, c.points+1)}
+		c.series[key] = s
+	}
+	return s, nil
+}
+
+// metric is the labels of the series of a line. A label without a value is no
+// label of a series.
+func (c *Counter) metric(l Labels) map[string]string {
+	if !c.query.Sum {
+		all := l.All()
+		maps.DeleteFunc(all, func(_, value string) bool { return value == "" })
+		return all
+	}
+	by := make(map[string]string, len(c.query.By))
+	for _, name := range c.query.By {
+		if value, ok := l.get(name); ok && value != "" {
+			by[name] = value
+		}
+	}
+	return by
+}
+
+// Series is what has been counted, in order of labels.
+func (c *Counter) Series() []Series {
+	found := make([]Series, 0, len(c.series))
+	for _, key := range slices.Sorted(maps.Keys(c.series)) {
+		s := c.series[key]
+		points := c.pointsOf(s)
+		found = append(found, Series{Metric: s.metric, Points: points})
+	}
+	return found
+}
+
+func (c *Counter) pointsOf(s *counts) []Point {
+	var points []Point
+	lines := 0
+	for i := range c.points {
+		lines += int(s.changes[i])
+		if lines == 0 {
+			continue
+		}
+		value := float64(lines)
+		if c.query.Rate {
+			value /= c.query.Range.Seconds()
+		}
+		points = append(points, Point{Time: time.Unix(0, c.start+int64(i)*c.step), Value: value})
+	}
+	return points
+}
+
+// ceilDiv is a/b rounded up, for b > 0.
+func ceilDiv(a, b int64) int64 {
+	q := a / b
+	if a%b > 0 {
+		q++
+	}
+	return q
+}
+
+// FormatLabels writes labels as Loki does, in order of name: {a="b", c="d"}.
+func FormatLabels(l map[string]string) string {
+	var b strings.Builder
+	b.WriteByte('{')
+	for i, name := range slices.Sorted(maps.Keys(l)) {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "%s=%q", name, l[name])
+	}
+	b.WriteByte('}')
+	return b.String()
+}

@@ -1,0 +1,56 @@
+package logql
+
+// Labels are the names and values of a line, by where they come from. A name is
+// in one of the three only.
+type Labels struct {
+	Stream   map[string]string // of the line's stream
+	Metadata map[string]string // structured metadata of the line
+	Parsed   map[string]string // what the pipeline took out of the text, and its errors; nil when nothing
+}
+
+// All is the three together: the labels of the stream that Loki answers with
+// unless it is asked to keep them apart, and of the series of a metric query.
+func (l Labels) All() map[string]string {
+	all := make(map[string]string, len(l.Stream)+len(l.Metadata)+len(l.Parsed))
+	for _, part := range []map[string]string{l.Stream, l.Metadata, l.Parsed} {
+		for name, value := range part {
+			all[name] = value
+		}
+	}
+	return all
+}
+
+// get finds a label by name.
+func (l Labels) get(name string) (string, bool) {
+	for _, part := range []map[string]string{l.Parsed, l.Metadata, l.Stream} {
+		if value, ok := part[name]; ok {
+			return value, true
+		}
+	}
+	return "", false
+}
+
+// extractedSuffix is what Loki adds to a name that is taken.
+const extractedSuffix = "_extracted"
+
+// withMetadata are the labels of a stream and a line's metadata, in which a name
+// that the stream has too gets the suffix.
+func withMetadata(stream, metadata map[string]string) Labels {
+	collides := false
+	for name := range metadata {
+		if _, collides = stream[name]; collides {
+			break
+		}
+	}
+	if !collides {
+		return Labels{Stream: stream, Metadata: metadata}
+	}
+	renamed := make(map[string]string, len(metadata))
+	for name, value := range metadata {
+		if _, taken := stream[name]; taken {
+			name += extractedSuffix
+		}
+		renamed[name] = value
+	}
+	return Labels{Stream: stream, Metadata: renamed}
+}
