@@ -335,7 +335,9 @@ func (c *Child) fail(p *process, err error) {
 
 // stoppedAsAsked tells whether a run that was asked to end did so: by itself, or
 // by the default action of SIGTERM where it had no handler yet.
+//
+// What else is wrong with such a run, say its output, is an error all the same.
 func stoppedAsAsked(reason error) bool {
-	status, ok := errors.AsType[exitStatus](reason)
+	status, ok := reason.(exitStatus)
 	return ok && (status.code() == 0 || status.signal() == syscall.SIGTERM)
 }

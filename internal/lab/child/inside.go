@@ -101,9 +101,6 @@ func Listen(ctx context.Context, getenv func(string) string, addr string) (net.L
 		return nil, fmt.Errorf("taking over the listener: %s=%q is not a descriptor", envListen, value)
 	}
 	f := os.NewFile(uintptr(fd), "listener")
-	if f == nil {
-		return nil, fmt.Errorf("taking over the listener: descriptor %d of %s is not open", fd, envListen)
-	}
 	l, err := net.FileListener(f)
 	if err = errors.Join(err, f.Close()); err != nil {
 		return nil, fmt.Errorf("taking over the listener: descriptor %d of %s: %w", fd, envListen, err)

@@ -99,7 +99,8 @@ func (p *process) readStdout(consume func(io.Reader) error, fail func(*process, 
 	p.read <- err
 }
 
-// wait returns how the run ended, once its output has been read to the end.
+// wait returns how the run ended, once its output has been read to the end: an
+// exitStatus, joined with what went wrong besides.
 func (p *process) wait() error {
 	err := p.cmd.Wait()
 	close(p.exited)
@@ -125,7 +126,12 @@ func (p *process) wait() error {
 			status = errors.Join(status, fmt.Errorf("reading the output of %s: %w", p.name, err))
 		}
 	}
-	return errors.Join(status, p.stdout.Close(), p.stderr.Close())
+	for _, output := range []*os.File{p.stdout, p.stderr} {
+		if err := output.Close(); err != nil {
+			status = errors.Join(status, err)
+		}
+	}
+	return status
 }
 
 func (p *process) gone() bool {

@@ -2,7 +2,7 @@ package child
 
 import (
 	"bytes"
-	"errors"
+	"fmt"
 	"io"
 	"sync"
 )
@@ -86,7 +86,7 @@ func (t *Tail) Close() error {
 		t.flush()
 	}
 	if t.err != nil {
-		return errors.Join(errors.New("passing stderr on"), t.err)
+		return fmt.Errorf("passing stderr on: %w", t.err)
 	}
 	return nil
 }
