@@ -26,8 +26,7 @@ import (
 type Options struct {
 	Telemetry   *telemetry.Telemetry
 	Roller      *roller.Client
-	BackendURL  string // shown on the page
-	Health      *web.Health
+	BackendURL  string        // shown on the page
 	TraceURL    string        // where a trace is shown; {trace_id} stands for its ID
 	LogsURL     string        // where its log lines are shown; likewise
 	ExplorerURL string        // where to look around; "" where there is nothing
@@ -84,8 +83,8 @@ func (s *service) routes() ([]telemetry.Route, error) {
 		{Pattern: "GET /assets/frontend.css", Watch: telemetry.Counted, Handler: web.Asset("text/css; charset=utf-8", style)},
 		{Pattern: "GET /assets/frontend.js", Watch: telemetry.Counted, Handler: web.Asset("text/javascript; charset=utf-8", script)},
 		{Pattern: "GET /metrics", Watch: telemetry.Silent, Handler: s.Telemetry.MetricsHandler()},
-		{Pattern: "GET /healthz", Watch: telemetry.Silent, Handler: http.HandlerFunc(s.Health.Alive)},
-		{Pattern: "GET /readyz", Watch: telemetry.Silent, Handler: http.HandlerFunc(s.Health.Ready)},
+		{Pattern: "GET /healthz", Watch: telemetry.Silent, Handler: http.HandlerFunc(web.Alive)},
+		{Pattern: "GET /readyz", Watch: telemetry.Silent, Handler: http.HandlerFunc(web.Ready)},
 	}
 	if s.Switches != nil {
 		list = append(list,

@@ -80,7 +80,7 @@ func problemOf(err error) *web.Problem {
 		return &web.Problem{Status: http.StatusBadGateway, Cause: err,
 			Detail: "The dice roller's answer makes no sense. See whether the backend URL really is a dice roller."}
 	default:
-		return &web.Problem{Status: http.StatusBadGateway, Cause: err, Detail: sentence(err) + " Roll again, or open the trace to see why."}
+		return &web.Problem{Status: http.StatusBadGateway, Cause: err, Detail: sentence(err)}
 	}
 }
 

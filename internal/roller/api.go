@@ -32,13 +32,15 @@ func routes(api, docs http.Handler, o Options) []telemetry.Route {
 	list := []telemetry.Route{
 		{Pattern: "GET /{$}", Watch: telemetry.Traced, Handler: api},
 		{Pattern: "GET /roll", Watch: telemetry.Traced, Handler: api},
+		{Pattern: "HEAD /{$}", Watch: telemetry.Counted, Handler: web.OnlyGet()},  // a GET pattern would take HEAD too,
+		{Pattern: "HEAD /roll", Watch: telemetry.Counted, Handler: web.OnlyGet()}, // and roll a die that nobody sees
 		{Pattern: "GET /openapi.json", Watch: telemetry.Counted, Handler: api},
 		{Pattern: "GET /docs", Watch: telemetry.Counted, Handler: docs},
 		{Pattern: "GET /assets/docs.css", Watch: telemetry.Counted, Handler: web.Asset("text/css; charset=utf-8", docsCSS)},
 		{Pattern: "GET /assets/theme.css", Watch: telemetry.Counted, Handler: web.Theme()},
 		{Pattern: "GET /metrics", Watch: telemetry.Silent, Handler: o.Telemetry.MetricsHandler()},
-		{Pattern: "GET /healthz", Watch: telemetry.Silent, Handler: http.HandlerFunc(o.Health.Alive)},
-		{Pattern: "GET /readyz", Watch: telemetry.Silent, Handler: http.HandlerFunc(o.Health.Ready)},
+		{Pattern: "GET /healthz", Watch: telemetry.Silent, Handler: http.HandlerFunc(web.Alive)},
+		{Pattern: "GET /readyz", Watch: telemetry.Silent, Handler: http.HandlerFunc(web.Ready)},
 	}
 	if o.Switches {
 		list = append(list,

@@ -45,14 +45,24 @@ type Result struct {
 	Traceparent string // the header as it went over the wire; "" where nothing went
 }
 
-// Why a roll brought no value. Each error of Roll is one of these, wrapped.
+// Why a roll brought no value. Each error of Roll is one of these, wrapped, or a
+// *StatusError.
 var (
-	ErrTimeout     = errors.New("the roller did not answer in time")
-	ErrUnreachable = errors.New("the roller could not be reached")
+	ErrTimeout     = errors.New("the dice roller did not answer in time")
+	ErrUnreachable = errors.New("the dice roller could not be reached")
 	ErrCanceled    = errors.New("the caller went away")
-	ErrStatus      = errors.New("the roller answered with an error")
-	ErrMalformed   = errors.New("the roller's answer makes no sense")
+	ErrMalformed   = errors.New("the dice roller's answer makes no sense")
 )
+
+// StatusError is an answer of the roller that is not 200.
+type StatusError struct {
+	Status int    // what the roller answered
+	Detail string // what it said about it, a whole sentence
+}
+
+func (e *StatusError) Error() string {
+	return fmt.Sprintf("the dice roller answered %d: %s", e.Status, e.Detail)
+}
 
 // maxAnswer bounds what is read of an answer; the longest is a problem document.
 const maxAnswer = 64 << 10
@@ -96,9 +106,9 @@ func read(resp *http.Response, body []byte) (int, error) {
 	if resp.StatusCode != http.StatusOK {
 		var p web.Problem
 		if err := json.Unmarshal(body, &p); err != nil || p.Detail == "" {
-			return 0, fmt.Errorf("%w: %s", ErrStatus, resp.Status)
+			return 0, &StatusError{Status: resp.StatusCode, Detail: "It gave no reason."}
 		}
-		return 0, fmt.Errorf("%w: %s: %s", ErrStatus, resp.Status, p.Detail)
+		return 0, &StatusError{Status: resp.StatusCode, Detail: p.Detail}
 	}
 	var out Outcome
 	if err := json.Unmarshal(body, &out); err != nil {

@@ -30,7 +30,6 @@ import (
 type Options struct {
 	Telemetry *telemetry.Telemetry
 	Dice      *Dice
-	Health    *web.Health
 	Version   string
 	Faults    *fault.Set // nil: nothing is broken
 	Switches  bool       // serve /faults, so that faults can be switched while it runs

@@ -1,29 +1,14 @@
 package web
 
-import (
-	"net/http"
-	"sync/atomic"
-)
-
-// Health answers the two probes of a service. The zero Health is alive and
-// ready.
-type Health struct{ draining atomic.Bool }
-
-// Drain makes the service not ready, for good: it is about to stop, and whoever
-// sends it requests should send them elsewhere.
-func (h *Health) Drain() { h.draining.Store(true) }
+import "net/http"
 
 // Alive answers /healthz: 200 as long as the process answers at all.
-func (h *Health) Alive(w http.ResponseWriter, _ *http.Request) {
+func Alive(w http.ResponseWriter, _ *http.Request) {
 	Respond(w, http.StatusOK, "application/json", map[string]string{"status": "ok"})
 }
 
-// Ready answers /readyz: 200 when the service takes requests, 503 while it
-// drains.
-func (h *Health) Ready(w http.ResponseWriter, _ *http.Request) {
-	if h.draining.Load() {
-		Fail(w, &Problem{Status: http.StatusServiceUnavailable, Detail: "The service is stopping and takes no new requests."})
-		return
-	}
+// Ready answers /readyz of a service that takes requests as soon as it listens.
+// Whoever stops the service answers for it while it drains.
+func Ready(w http.ResponseWriter, _ *http.Request) {
 	Respond(w, http.StatusOK, "application/json", map[string]string{"status": "ready"})
 }

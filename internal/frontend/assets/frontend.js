@@ -7,7 +7,7 @@ const form = document.getElementById("roll");
 const button = document.getElementById("roll-button");
 const label = button.querySelector("span");
 const result = document.getElementById("result");
-const history_ = document.getElementById("history");
+const historySection = document.getElementById("history");
 const storeKey = "dicelab.rolls";
 const mostRemembered = 50;
 
@@ -27,7 +27,7 @@ form.addEventListener("submit", async (event) => {
     result.replaceChildren(...answer.childNodes);
     arm(result);
     const card = result.querySelector(".result");
-    if (card) remember({ ...card.dataset, at: Date.now() });
+    if (card) remember([{ ...card.dataset, at: Date.now() }, ...rolls].slice(0, mostRemembered));
   } catch (error) {
     tell(`The front end did not answer (${error.message}). See whether it still runs, then roll again.`);
   } finally {
@@ -67,28 +67,31 @@ function arm(root) {
   }
 }
 
+// Rolls live in memory; storage lets them survive a look at the trace.
+let rolls = recall();
+
 function recall() {
   try {
     const list = JSON.parse(sessionStorage.getItem(storeKey));
     return Array.isArray(list) ? list : [];
   } catch {
-    return []; // storage is off, or holds something else: the list starts anew
+    return []; // storage is off, or holds something else
   }
 }
 
-function remember(roll) {
-  const list = [roll, ...recall()].slice(0, mostRemembered);
+function remember(list) {
+  rolls = list;
   try {
     sessionStorage.setItem(storeKey, JSON.stringify(list));
   } catch {
     // storage is off: the list lives as long as the page
   }
-  show(list);
+  show();
 }
 
-function show(list) {
-  history_.hidden = list.length === 0;
-  history_.querySelector("ol").replaceChildren(...list.map(row));
+function show() {
+  historySection.hidden = rolls.length === 0;
+  historySection.querySelector("ol").replaceChildren(...rolls.map(row));
 }
 
 function row(roll) {
@@ -114,10 +117,9 @@ function row(roll) {
 }
 
 document.getElementById("forget").addEventListener("click", () => {
-  sessionStorage.removeItem(storeKey);
-  show([]);
+  remember([]);
   form.querySelector("select").focus();
 });
 
 arm(document);
-show(recall());
+show();

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"dicelab/internal/contract"
+	"dicelab/internal/fault"
+	"dicelab/internal/frontend"
+	"dicelab/internal/roller"
+	"dicelab/internal/telemetry"
+)
+
+func frontendCommand(ctx context.Context, env environment, f *flags) error {
+	s := serviceFlags(f, contract.ServiceFrontend, contract.PortFrontend)
+	explorer := "http://localhost:" + contract.PortExplorer
+	backend := f.String("roller-url", "http://localhost:"+contract.PortRoller, "`URL` of the dice roller")
+	timeout := f.Duration("timeout", 5*time.Second, "how long a roll may take before it is given up")
+	traceURL := f.String("trace-url", explorer+"/traces/{trace_id}", "`link` to a trace; {trace_id} stands for its ID")
+	logsURL := f.String("logs-url", explorer+"/logs?trace_id={trace_id}", "`link` to the log lines of a trace")
+	explorerURL := f.String("explorer-url", explorer, "`URL` of the explorer; empty for no links to it")
+	if err := f.parse(); err != nil {
+		return err
+	}
+	if *timeout <= 0 || *timeout > time.Minute {
+		return usagef("frontend: --timeout %v: want a duration above 0s, up to 1m", *timeout)
+	}
+	return s.serve(ctx, env, contract.MsgFrontendStarted, func(tel *telemetry.Telemetry, faults *fault.Set) (http.Handler, error) {
+		base := http.DefaultTransport.(*http.Transport).Clone()
+		base.MaxIdleConnsPerHost = 100 // one host gets all the traffic; the default of 2 would reconnect for most of it
+		client, err := roller.NewClient(*backend, tel.Transport(base), *timeout)
+		if err != nil {
+			return nil, err
+		}
+		options := frontend.Options{
+			Telemetry: tel, Roller: client, BackendURL: *backend, TraceURL: *traceURL, LogsURL: *logsURL,
+			ExplorerURL: *explorerURL, Faults: faults, Hosts: s.hosts,
+		}
+		if *s.switches {
+			options.Switches = &fault.Remote{URL: *backend, Client: &http.Client{Transport: base}}
+		}
+		return frontend.NewHandler(options)
+	})
+}

@@ -1,0 +1,18 @@
+// Command dicelab is a distributed-tracing lab: a web front end that rolls a die
+// through a second service, and everything that is needed to follow the roll as
+// a trace, as log lines and as metrics.
+//
+// Each subcommand has one file here that reads its flags and joins packages;
+// what it does stands in internal.
+package main
+
+import (
+	"context"
+	"os"
+)
+
+func main() {
+	os.Exit(run(context.Background(), environment{
+		args: os.Args[1:], getenv: os.Getenv, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
+	}))
+}

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"dicelab/internal/lab"
+)
+
+// environment is what a command has of the world around it.
+type environment struct {
+	args           []string
+	getenv         func(string) string
+	stdin          io.Reader
+	stdout, stderr *os.File
+}
+
+// command is one subcommand.
+type command struct {
+	name    string
+	summary string // one line of the overview
+	run     func(context.Context, environment, *flags) error
+}
+
+func commands() []command {
+	return []command{
+		{"up", "run everything on this machine", up},
+		{"roller", "run the dice roller alone", rollerCommand},
+		{"frontend", "run the web front end alone", frontendCommand},
+		{"explore", "run the explorer alone, over any Prometheus, Loki and Tempo", exploreCommand},
+		{"health", "exit 0 if a URL answers 200", health},
+		{"version", "print version, commit and Go version", printVersion},
+	}
+}
+
+// run does what the arguments ask and returns the exit status: 0 when it went
+// well, 1 when something failed, 2 when it could not run as it was called.
+func run(ctx context.Context, env environment) int {
+	err := dispatch(ctx, env)
+	if err == nil || errors.Is(err, errHelp) {
+		return lab.ExitOK
+	}
+	for line := range strings.SplitSeq(strings.TrimSpace(err.Error()), "\n") {
+		fmt.Fprintf(env.stderr, "dicelab: error: %s\n", line)
+	}
+	var h *hinted
+	if errors.As(err, &h) {
+		fmt.Fprintf(env.stderr, "dicelab: hint: %s\n", h.hint)
+	}
+	return lab.ExitCode(err)
+}
+
+func dispatch(ctx context.Context, env environment) error {
+	if len(env.args) == 0 || env.args[0] == "-h" || env.args[0] == "--help" || env.args[0] == "help" {
+		return overview(env)
+	}
+	name := env.args[0]
+	for _, c := range commands() {
+		if c.name == name {
+			env.args = env.args[1:]
+			return c.run(ctx, env, newFlags(env, c.name, c.summary))
+		}
+	}
+	return hint(usagef("there is no command %q", name), "dicelab help lists the commands")
+}
+
+func overview(env environment) error {
+	fmt.Fprintf(env.stdout, "dicelab follows a roll of a die through two services: as a trace, as log lines, as metrics.\n\nUsage: dicelab COMMAND [flags]\n\n")
+	for _, c := range commands() {
+		fmt.Fprintf(env.stdout, "  %-10s %s\n", c.name, c.summary)
+	}
+	fmt.Fprintf(env.stdout, "\ndicelab COMMAND -h lists the flags of a command. Start with: dicelab up\n")
+	return errHelp
+}
+
+// errHelp ends a command that was only asked what it does.
+var errHelp = errors.New("help was asked for")
+
+// hinted is an error with what to type next.
+type hinted struct {
+	error
+	hint string
+}
+
+func (h *hinted) Unwrap() error { return h.error }
+
+func hint(err error, hint string) error { return &hinted{err, hint} }
+
+func usagef(format string, args ...any) error {
+	return &lab.UsageError{Err: fmt.Errorf(format, args...)}
+}

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"dicelab/internal/fault"
+	"dicelab/internal/lab"
+	"dicelab/internal/lab/child"
+	"dicelab/internal/telemetry"
+	"dicelab/internal/web"
+)
+
+// drainTimeout is how long a service lets open requests finish; the front end
+// gives a roll up after five seconds.
+const drainTimeout = 10 * time.Second
+
+// service is what roller and frontend have in common: an address, telemetry and
+// faults.
+type service struct {
+	name     string
+	addr     *string
+	hosts    list
+	faults   list
+	switches *bool
+}
+
+func serviceFlags(f *flags, name, port string) *service {
+	s := &service{name: name}
+	s.addr = f.String("addr", "127.0.0.1:"+port, "`address` to listen on; port 0 takes a free one")
+	f.Var(&s.hosts, "allow-host", "`name` besides localhost under which loopback requests may come (repeatable)")
+	f.Var(&s.faults, "fault", "`fault` to switch on, such as no-export or slow=2s; see docs/faults.md (repeatable)")
+	s.switches = f.Bool("fault-switches", false, "let faults be switched while it runs: a panel on the page, /faults on both services")
+	return s
+}
+
+// serve runs a service until it is told to stop, and then loses nothing: it
+// refuses new requests, lets open ones finish, and sends what telemetry is left.
+func (s *service) serve(ctx context.Context, env environment, started string,
+	newHandler func(*telemetry.Telemetry, *fault.Set) (http.Handler, error)) (err error) {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	ctx, gate := child.Watch(ctx, env.getenv, env.stdin)
+
+	faults, err := fault.NewSet(s.faults...)
+	if err != nil {
+		return hint(&lab.UsageError{Err: err}, "docs/faults.md describes each fault")
+	}
+	tel, err := telemetry.New(ctx, telemetry.Config{Service: s.name, Version: version(), Output: env.stdout, Faults: faults})
+	if err != nil {
+		return &lab.UsageError{Err: err}
+	}
+	defer func() {
+		err = errors.Join(err, tel.Shutdown(context.WithoutCancel(ctx)))
+	}()
+	handler, err := newHandler(tel, faults)
+	if err != nil {
+		return &lab.UsageError{Err: err}
+	}
+	listener, err := child.Listen(ctx, env.getenv, *s.addr)
+	if err != nil {
+		return hint(&lab.UsageError{Err: err}, "another address can be given with --addr")
+	}
+	server := web.NewServer(listener, gate.Wrap(handler))
+	tel.Logger.Info(started, "url", server.URL(), "version", version())
+
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve() }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	stop() // from here on a second signal kills
+	gate.Close()
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+	defer cancel()
+	return errors.Join(server.Shutdown(drain), <-ended)
+}
