@@ -1,0 +1,70 @@
+package traceql
+
+import (
+	"github.com/alecthomas/participle/v2"
+	"github.com/alecthomas/participle/v2/lexer"
+)
+
+// The grammar. Whatever follows the first spanset is taken in as it is, so that
+// the error can name it.
+type (
+	queryNode struct {
+		Where *orNode   `parser:"'{' @@? '}'"`
+		Tail  *tailNode `parser:"@@?"`
+	}
+	tailNode struct {
+		Pos   lexer.Position
+		First string   `parser:"@(Operator|Punct|Word|Field|Number|Duration|String|Raw)"`
+		Rest  []string `parser:"@(Operator|Punct|Word|Field|Number|Duration|String|Raw)*"`
+	}
+	orNode struct {
+		Terms []*andNode `parser:"@@ ('||' @@)*"`
+	}
+	andNode struct {
+		Terms []*termNode `parser:"@@ ('&&' @@)*"`
+	}
+	termNode struct {
+		Group     *orNode        `parser:"( '(' @@ ')'"`
+		Condition *conditionNode `parser:"| @@ )"`
+	}
+	conditionNode struct {
+		Pos   lexer.Position
+		Field fieldNode  `parser:"@@"`
+		Op    string     `parser:"( @('='|'!='|'=~'|'!~'|'<'|'<='|'>'|'>=')"`
+		Value *valueNode `parser:"@@ )?"`
+	}
+	fieldNode struct {
+		Pos  lexer.Position
+		Text string `parser:"@(Field|Word)"`
+	}
+	valueNode struct {
+		Pos      lexer.Position
+		String   *string `parser:"( @String"`
+		Raw      *string `parser:"| @Raw"`
+		Duration *string `parser:"| @Duration"`
+		Number   *string `parser:"| @Number"`
+		Word     *string `parser:"| @(Word|Field) )"`
+	}
+)
+
+// newParser builds the parser, which may be used many times and from many
+// goroutines. It fails only if the grammar above is wrong.
+func newParser() (*participle.Parser[queryNode], error) {
+	tokens, err := lexer.NewSimple([]lexer.SimpleRule{
+		{Name: "Space", Pattern: `\s+`},
+		{Name: "String", Pattern: `"(\\.|[^"\\])*"`},
+		{Name: "Raw", Pattern: "`[^`]*`"},
+		{Name: "Duration", Pattern: `-?(\d+(\.\d*)?(ns|us|µs|ms|s|m|h))+`},
+		{Name: "Number", Pattern: `-?\d+(\.\d+)?([eE][-+]?\d+)?`},
+		// A name goes on until something that cannot be part of it (TraceQL's
+		// "attribute" token); a part with such characters is quoted.
+		{Name: "Field", Pattern: `[a-zA-Z]*\.("(\\.|[^"\\])*"|[^\s{}()=~!<>&|^,"` + "`" + `])+`},
+		{Name: "Word", Pattern: `[a-zA-Z_]+(:[a-zA-Z]+)?`},
+		{Name: "Operator", Pattern: `&&|\|\||=~|!~|!=|<=|>=|!>>|!<<|&>>|&<<|>>|<<|=|<|>|!|~|\|`},
+		{Name: "Punct", Pattern: `.`},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return participle.Build[queryNode](participle.Lexer(tokens), participle.Elide("Space"))
+}

@@ -1,0 +1,330 @@
+package traceql
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/participle/v2"
+	"github.com/alecthomas/participle/v2/lexer"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+)
+
+// MaxLength is how long a query may be, in bytes.
+const MaxLength = 16 << 10
+
+// Error says what is wrong with a query and where, in Tempo's form.
+type Error struct {
+	Line, Column int // from 1; the column counts characters
+	Message      string
+}
+
+func (e *Error) Error() string {
+	return fmt.Sprintf("invalid TraceQL query: parse error at line %d, col %d: %s", e.Line, e.Column, e.Message)
+}
+
+func errorAt(pos lexer.Position, format string, args ...any) *Error {
+	return &Error{Line: max(pos.Line, 1), Column: max(pos.Column, 1), Message: fmt.Sprintf(format, args...)}
+}
+
+// unsupported says what a person can do who needs the whole language.
+func unsupported(pos lexer.Position, what string) *Error {
+	return errorAt(pos, "%s not supported by the embedded stack: start the lab with --stack=native, which runs Tempo itself", what)
+}
+
+// Parser parses queries. It may be used from many goroutines.
+type Parser struct {
+	parser *participle.Parser[queryNode]
+}
+
+// NewParser makes a parser.
+func NewParser() (*Parser, error) {
+	p, err := newParser()
+	if err != nil {
+		return nil, fmt.Errorf("building the TraceQL parser: %w", err)
+	}
+	return &Parser{parser: p}, nil
+}
+
+// Parse parses a query; the error is an [*Error].
+func (p *Parser) Parse(text string) (*Query, error) {
+	if len(text) > MaxLength {
+		return nil, errorAt(lexer.Position{}, "the query has %d bytes: at most %d are allowed", len(text), MaxLength)
+	}
+	start := lexer.Position{Line: 1, Column: 1}
+	if trimmed := strings.TrimSpace(text); trimmed == "" {
+		return nil, errorAt(start, "the query is empty: {} finds every trace")
+	} else if trimmed[0] != '{' {
+		return nil, errorAt(start, "a query begins with {, as in { status = error }: anything else is not supported by the embedded stack: start the lab with --stack=native, which runs Tempo itself")
+	}
+	node, err := p.parser.ParseString("", text)
+	if err != nil {
+		var perr participle.Error
+		if errors.As(err, &perr) {
+			return nil, errorAt(perr.Position(), "syntax error: %s", hint(perr.Message()))
+		}
+		return nil, errorAt(start, "syntax error: %v", err)
+	}
+	if node.Tail != nil {
+		return nil, unsupported(node.Tail.Pos, tail(node.Tail.First))
+	}
+	q := &Query{}
+	if node.Where != nil {
+		if q.where, err = q.or(node.Where); err != nil {
+			return nil, err
+		}
+	}
+	return q, nil
+}
+
+// hint turns the parser's message into one for the person who typed the query.
+func hint(message string) string {
+	message, _, _ = strings.Cut(message, " (expected") // it names the grammar's parts
+	for _, operator := range []string{"+", "-", "*", "/", "%", "^", "!"} {
+		if strings.HasSuffix(message, strconv.Quote(operator)) {
+			return message + ": arithmetic and negation are not supported by the embedded stack, --stack=native has them"
+		}
+	}
+	if strings.HasSuffix(message, `"<EOF>"`) {
+		return "the query ends too early: a { or ( is not closed, or a value is missing"
+	}
+	return message + ": a condition is a name, one of = != =~ !~ < <= > >=, and a value; conditions are joined by && and ||"
+}
+
+// tail names what follows a spanset.
+func tail(token string) string {
+	switch token {
+	case "|":
+		return "pipelines (|) are"
+	case "&&", "||":
+		return "combining spansets ({…} " + token + " {…}) is"
+	case ">", ">>", "<", "<<", "~", "!>", "!>>", "!<", "!<<", "!~", "!", "&>", "&>>", "&<", "&<<", "&~":
+		return "structural operators (" + token + ") are"
+	}
+	return fmt.Sprintf("%q after the spanset is", token)
+}
+
+func (q *Query) or(n *orNode) (expr, error) {
+	list := make(anyOf, 0, len(n.Terms))
+	for _, term := range n.Terms {
+		e, err := q.and(term)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, e)
+	}
+	if len(list) == 1 {
+		return list[0], nil
+	}
+	return list, nil
+}
+
+func (q *Query) and(n *andNode) (expr, error) {
+	list := make(allOf, 0, len(n.Terms))
+	for _, term := range n.Terms {
+		var e expr
+		var err error
+		if term.Group != nil {
+			e, err = q.or(term.Group)
+		} else {
+			e, err = q.condition(term.Condition)
+		}
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, e)
+	}
+	if len(list) == 1 {
+		return list[0], nil
+	}
+	return list, nil
+}
+
+func (q *Query) condition(n *conditionNode) (expr, error) {
+	field, err := parseField(n.Field)
+	if err != nil {
+		return nil, err
+	}
+	if n.Value == nil {
+		return nil, unsupported(n.Pos, "a name without comparison is")
+	}
+	value, err := parseValue(*n.Value, field)
+	if err != nil {
+		return nil, err
+	}
+	c := &Condition{Field: field, Op: n.Op, Value: value}
+	if err := c.check(n.Value.Pos); err != nil {
+		return nil, err
+	}
+	if !slices.Contains(q.fields, field) {
+		q.fields = append(q.fields, field)
+	}
+	return c, nil
+}
+
+func parseField(n fieldNode) (Field, error) {
+	scope, name, dotted := strings.Cut(n.Text, ".")
+	if !dotted {
+		switch n.Text {
+		case "name", "span:name":
+			return Field{Name, "name"}, nil
+		case "status", "span:status":
+			return Field{Status, "status"}, nil
+		case "kind", "span:kind":
+			return Field{Kind, "kind"}, nil
+		case "duration", "span:duration":
+			return Field{Duration, "duration"}, nil
+		case "traceDuration", "trace:duration":
+			return Field{TraceDuration, "traceDuration"}, nil
+		case "rootName", "trace:rootName":
+			return Field{RootName, "rootName"}, nil
+		case "rootServiceName", "trace:rootService":
+			return Field{RootServiceName, "rootServiceName"}, nil
+		}
+		return Field{}, unsupported(n.Pos, fmt.Sprintf("%q is not a name that can be compared here (name, status, kind, duration, traceDuration, rootName, rootServiceName, or an attribute such as span.%s); it is", n.Text, n.Text))
+	}
+	name, err := unquoteParts(name)
+	if err != nil {
+		return Field{}, errorAt(n.Pos, "syntax error: name %s: %v", n.Text, err)
+	}
+	switch scope {
+	case "":
+		return Field{Scope: AnyScope, Name: name}, nil
+	case "resource":
+		return Field{Scope: ResourceScope, Name: name}, nil
+	case "span":
+		return Field{Scope: SpanScope, Name: name}, nil
+	}
+	return Field{}, unsupported(n.Pos, fmt.Sprintf("scope %q (of resource, span and none) is", scope))
+}
+
+// unquoteParts resolves the quoted parts of a name: span."a b".c is a b.c.
+func unquoteParts(name string) (string, error) {
+	var b strings.Builder
+	for name != "" {
+		i := strings.IndexByte(name, '"')
+		if i < 0 {
+			break
+		}
+		b.WriteString(name[:i])
+		quoted, err := strconv.QuotedPrefix(name[i:])
+		if err != nil {
+			return "", errors.New("a quoted part is not closed")
+		}
+		part, err := strconv.Unquote(quoted)
+		if err != nil {
+			return "", fmt.Errorf("reading quoted part: %w", err)
+		}
+		b.WriteString(part)
+		name = name[i+len(quoted):]
+	}
+	return b.String() + name, nil
+}
+
+func parseValue(n valueNode, field Field) (Value, error) {
+	switch {
+	case n.String != nil:
+		s, err := strconv.Unquote(*n.String)
+		if err != nil {
+			return Value{}, errorAt(n.Pos, "syntax error: string %s: %v (a backslash is written \\\\, or use backticks)", *n.String, err)
+		}
+		return Value{Type: String, Text: s}, nil
+	case n.Raw != nil:
+		return Value{Type: String, Text: strings.Trim(*n.Raw, "`")}, nil
+	case n.Duration != nil:
+		d, err := time.ParseDuration(*n.Duration)
+		if err != nil {
+			return Value{}, errorAt(n.Pos, "syntax error: duration %s: write it like 100ms, 1.5s or 2m", *n.Duration)
+		}
+		return Value{Type: Time, Int: int64(d)}, nil
+	case n.Number != nil:
+		if i, err := strconv.ParseInt(*n.Number, 10, 64); err == nil {
+			return Value{Type: Int, Int: i}, nil
+		}
+		f, err := strconv.ParseFloat(*n.Number, 64)
+		if err != nil || math.IsInf(f, 0) {
+			return Value{}, errorAt(n.Pos, "syntax error: number %s is out of range", *n.Number)
+		}
+		return Value{Type: Float, Float: f}, nil
+	}
+	return parseWord(n.Pos, *n.Word, field)
+}
+
+func parseWord(pos lexer.Position, word string, field Field) (Value, error) {
+	if word == "true" || word == "false" {
+		return Value{Type: Bool, Bool: word == "true"}, nil
+	}
+	if word == "nil" {
+		return Value{}, unsupported(pos, "comparing with nil is")
+	}
+	switch field.Scope {
+	case Status:
+		if code, ok := tracepb.Status_StatusCode_value["STATUS_CODE_"+strings.ToUpper(word)]; ok {
+			return Value{Type: StatusCode, Int: int64(code), Text: word}, nil
+		}
+	case Kind:
+		if kind, ok := tracepb.Span_SpanKind_value["SPAN_KIND_"+strings.ToUpper(word)]; ok {
+			return Value{Type: SpanKind, Int: int64(kind), Text: word}, nil
+		}
+	default:
+		if strings.Contains(word, ".") {
+			return Value{}, unsupported(pos, "comparing two fields is")
+		}
+		return Value{}, errorAt(pos, "syntax error: %s is no value: quote text, as in %q", word, word)
+	}
+	return Value{}, errorAt(pos, "%s: %s", word, wants(field))
+}
+
+// wants says what an intrinsic is compared with.
+func wants(field Field) string {
+	switch field.Scope {
+	case Status:
+		return "status is compared with ok, error or unset, by = or !="
+	case Kind:
+		return "kind is compared with unspecified, internal, server, client, producer or consumer, by = or !="
+	case Duration, TraceDuration:
+		return field.Name + " is compared with a duration such as 100ms or 1.5s"
+	}
+	return field.Name + ` is compared with text such as "roll"`
+}
+
+// check refuses what can never hold because of its types, and compiles regular
+// expressions.
+func (c *Condition) check(pos lexer.Position) error {
+	equality := c.Op == "=" || c.Op == "!="
+	var ok bool
+	switch c.Field.Scope {
+	case Status:
+		ok = c.Value.Type == StatusCode && equality
+	case Kind:
+		ok = c.Value.Type == SpanKind && equality
+	case Duration, TraceDuration:
+		ok = c.Value.Type == Time
+	case Name, RootName, RootServiceName:
+		ok = c.Value.Type == String
+	default:
+		ok = true
+	}
+	if !ok {
+		return errorAt(pos, "%s", wants(c.Field))
+	}
+	if c.Op == "=~" || c.Op == "!~" {
+		if c.Value.Type != String {
+			return errorAt(pos, "%s compares with text, a regular expression such as %s \"GET.*\"", c.Op, c.Op)
+		}
+		re, err := regexp.Compile("^(?:" + c.Value.Text + ")$")
+		if err != nil {
+			return errorAt(pos, "regular expression: %v", err)
+		}
+		c.pattern = re
+	}
+	if c.Value.Type == Bool && !equality {
+		return errorAt(pos, "true and false are compared by = or !=")
+	}
+	return nil
+}

@@ -1,0 +1,236 @@
+package traceql
+
+import (
+	"cmp"
+	"regexp"
+	"slices"
+	"time"
+
+	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
+	resourcepb "go.opentelemetry.io/proto/otlp/resource/v1"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+)
+
+// Scope says what a field is: an attribute of some scope, or an intrinsic.
+type Scope int
+
+// The scopes of attributes, and the intrinsics.
+const (
+	AnyScope      Scope = iota // the span's attributes, then the resource's
+	SpanScope                  // the span's attributes
+	ResourceScope              // the resource's attributes
+
+	Name
+	Status
+	Kind
+	Duration
+	TraceDuration
+	RootName
+	RootServiceName
+)
+
+// Field is what a condition is about.
+type Field struct {
+	Scope Scope
+	Name  string // of an attribute, without the scope; of an intrinsic as TraceQL spells it
+}
+
+// Type is the type of a value.
+type Type int
+
+// The types of values.
+const (
+	String     Type = iota
+	Int             // Value.Int
+	Float           // Value.Float
+	Bool            // Value.Bool
+	Time            // a duration: Value.Int, nanoseconds
+	StatusCode      // Value.Int, OTLP's number; Value.Text, the word
+	SpanKind        // Value.Int, OTLP's number; Value.Text, the word
+)
+
+// Value is what a field is compared with.
+type Value struct {
+	Type  Type
+	Text  string
+	Int   int64
+	Float float64
+	Bool  bool
+}
+
+// Condition is one comparison.
+type Condition struct {
+	Field Field
+	Op    string // = != =~ !~ < <= > >=
+	Value Value
+
+	pattern *regexp.Regexp // for =~ and !~
+}
+
+// Query is a parsed query. It does not change and may be used from many
+// goroutines.
+type Query struct {
+	where  expr // nil: every span
+	fields []Field
+}
+
+// Trace is what a query may ask about the trace of a span.
+type Trace struct {
+	Duration                  time.Duration
+	RootName, RootServiceName string
+}
+
+// Match reports whether the span fulfils the query.
+func (q *Query) Match(span *tracepb.Span, resource *resourcepb.Resource, trace Trace) bool {
+	return q.where == nil || q.where.match(&subject{span: span, resource: resource, trace: trace})
+}
+
+// Fields lists the fields that the query names, in order of appearance.
+func (q *Query) Fields() []Field { return slices.Clone(q.fields) }
+
+// Required lists conditions that every span must fulfil to match: those joined
+// by && at the top. A span that fulfils them may still not match.
+func (q *Query) Required() []Condition {
+	var list []Condition
+	var collect func(expr)
+	collect = func(e expr) {
+		switch e := e.(type) {
+		case *Condition:
+			list = append(list, *e)
+		case allOf:
+			for _, e := range e {
+				collect(e)
+			}
+		}
+	}
+	collect(q.where)
+	return list
+}
+
+type subject struct {
+	span     *tracepb.Span
+	resource *resourcepb.Resource
+	trace    Trace
+}
+
+// expr is a condition or a combination of conditions.
+type expr interface{ match(*subject) bool }
+
+type (
+	allOf []expr
+	anyOf []expr
+)
+
+func (l allOf) match(s *subject) bool {
+	return !slices.ContainsFunc(l, func(e expr) bool { return !e.match(s) })
+}
+
+func (l anyOf) match(s *subject) bool {
+	return slices.ContainsFunc(l, func(e expr) bool { return e.match(s) })
+}
+
+func (c *Condition) match(s *subject) bool {
+	switch c.Field.Scope {
+	case Name:
+		return c.text(s.span.GetName())
+	case RootName:
+		return c.text(s.trace.RootName)
+	case RootServiceName:
+		return c.text(s.trace.RootServiceName)
+	case Status:
+		code := s.span.GetStatus().GetCode()
+		if code < 0 || code > tracepb.Status_STATUS_CODE_ERROR {
+			code = tracepb.Status_STATUS_CODE_UNSET
+		}
+		return order(c.Op, cmp.Compare(int64(code), c.Value.Int))
+	case Kind:
+		return order(c.Op, cmp.Compare(int64(s.span.GetKind()), c.Value.Int))
+	case Duration:
+		return order(c.Op, cmp.Compare(int64(s.span.GetEndTimeUnixNano()-s.span.GetStartTimeUnixNano()), c.Value.Int))
+	case TraceDuration:
+		return order(c.Op, cmp.Compare(int64(s.trace.Duration), c.Value.Int))
+	}
+	v, ok := Attribute(c.Field, s.span, s.resource)
+	return ok && c.value(v)
+}
+
+// Attribute gives the value of a field that is an attribute.
+func Attribute(f Field, span *tracepb.Span, resource *resourcepb.Resource) (*commonpb.AnyValue, bool) {
+	if f.Scope == SpanScope || f.Scope == AnyScope {
+		if v, ok := lookUp(span.GetAttributes(), f.Name); ok {
+			return v, true
+		}
+	}
+	if f.Scope == ResourceScope || f.Scope == AnyScope {
+		return lookUp(resource.GetAttributes(), f.Name)
+	}
+	return nil, false
+}
+
+func lookUp(kvs []*commonpb.KeyValue, key string) (*commonpb.AnyValue, bool) {
+	for _, kv := range kvs {
+		if kv.GetKey() == key {
+			return kv.GetValue(), true
+		}
+	}
+	return nil, false
+}
+
+func (c *Condition) value(v *commonpb.AnyValue) bool {
+	switch v := v.GetValue().(type) {
+	case *commonpb.AnyValue_StringValue:
+		return c.Value.Type == String && c.text(v.StringValue)
+	case *commonpb.AnyValue_BoolValue:
+		return c.Value.Type == Bool && (v.BoolValue == c.Value.Bool) == (c.Op == "=")
+	case *commonpb.AnyValue_IntValue:
+		switch c.Value.Type {
+		case Int, Time:
+			return order(c.Op, cmp.Compare(v.IntValue, c.Value.Int))
+		case Float:
+			return order(c.Op, cmp.Compare(float64(v.IntValue), c.Value.Float))
+		}
+	case *commonpb.AnyValue_DoubleValue:
+		switch c.Value.Type {
+		case Int, Time:
+			return order(c.Op, cmp.Compare(v.DoubleValue, float64(c.Value.Int)))
+		case Float:
+			return order(c.Op, cmp.Compare(v.DoubleValue, c.Value.Float))
+		}
+	case *commonpb.AnyValue_ArrayValue:
+		values := v.ArrayValue.GetValues()
+		if c.Op == "!=" || c.Op == "!~" {
+			return len(values) > 0 && !slices.ContainsFunc(values, func(e *commonpb.AnyValue) bool { return !c.value(e) })
+		}
+		return slices.ContainsFunc(values, c.value)
+	}
+	return false
+}
+
+func (c *Condition) text(s string) bool {
+	switch c.Op {
+	case "=~":
+		return c.pattern.MatchString(s)
+	case "!~":
+		return !c.pattern.MatchString(s)
+	}
+	return order(c.Op, cmp.Compare(s, c.Value.Text))
+}
+
+// order says whether a comparison's outcome (-1, 0, 1) fulfils an operator.
+func order(op string, c int) bool {
+	switch op {
+	case "=":
+		return c == 0
+	case "!=":
+		return c != 0
+	case "<":
+		return c < 0
+	case "<=":
+		return c <= 0
+	case ">":
+		return c > 0
+	case ">=":
+		return c >= 0
+	}
+	return false
+}

@@ -1,0 +1,227 @@
+package traceql_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
+	resourcepb "go.opentelemetry.io/proto/otlp/resource/v1"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+
+	"dicelab/internal/pocket/traceql"
+)
+
+func parser(t testing.TB) *traceql.Parser {
+	t.Helper()
+	p, err := traceql.NewParser()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func text(s string) *commonpb.AnyValue {
+	return &commonpb.AnyValue{Value: &commonpb.AnyValue_StringValue{StringValue: s}}
+}
+
+func subject() (*tracepb.Span, *resourcepb.Resource, traceql.Trace) {
+	span := &tracepb.Span{
+		Name: "GET /roll", Kind: tracepb.Span_SPAN_KIND_SERVER, StartTimeUnixNano: 1_000_000_000, EndTimeUnixNano: 1_250_000_000,
+		Status: &tracepb.Status{Code: tracepb.Status_STATUS_CODE_ERROR},
+		Attributes: []*commonpb.KeyValue{
+			{Key: "die.type", Value: text("risky")},
+			{Key: "die.result", Value: &commonpb.AnyValue{Value: &commonpb.AnyValue_IntValue{IntValue: 7}}},
+			{Key: "die.error", Value: &commonpb.AnyValue{Value: &commonpb.AnyValue_BoolValue{BoolValue: true}}},
+			{Key: "ratio", Value: &commonpb.AnyValue{Value: &commonpb.AnyValue_DoubleValue{DoubleValue: 0.5}}},
+			{Key: "headers", Value: &commonpb.AnyValue{Value: &commonpb.AnyValue_ArrayValue{ArrayValue: &commonpb.ArrayValue{Values: []*commonpb.AnyValue{text("a"), text("b")}}}}},
+			{Key: "with space", Value: text("yes")},
+			{Key: "both", Value: text("span")},
+		},
+	}
+	resource := &resourcepb.Resource{Attributes: []*commonpb.KeyValue{{Key: "service.name", Value: text("dice-roller")}, {Key: "both", Value: text("resource")}}}
+	return span, resource, traceql.Trace{Duration: 2 * time.Second, RootName: "POST /roll", RootServiceName: "streamlit-frontend"}
+}
+
+func TestMatch(t *testing.T) {
+	tests := []struct {
+		query string
+		want  bool
+	}{
+		{query: `{}`, want: true},
+		{query: ` { } `, want: true},
+		{query: `{resource.service.name="dice-roller"}`, want: true},
+		{query: `{resource.service.name="dice"}`, want: false},
+		{query: `{.service.name="dice-roller"}`, want: true},
+		{query: `{span.service.name="dice-roller"}`, want: false},
+		{query: `{.both="span"}`, want: true},
+		{query: `{.both="resource"}`, want: false},
+		{query: `{resource.both="resource"}`, want: true},
+		{query: `{span.die.type!="fair"}`, want: true},
+		{query: `{span.nothing!="fair"}`, want: false},
+		{query: `{span.nothing!~"fair"}`, want: false},
+		{query: `{span.die.type=~"ris.*"}`, want: true},
+		{query: `{span.die.type=~"ris"}`, want: false},
+		{query: `{span.die.type!~"ris"}`, want: true},
+		{query: "{span.die.type=~`r\\w+`}", want: true},
+		{query: `{span.die.type=~"r\\w+"}`, want: true},
+		{query: `{span.die.type > "a"}`, want: true},
+		{query: `{span.die.result=7}`, want: true},
+		{query: `{span.die.result!=7}`, want: false},
+		{query: `{span.die.result>=7.0}`, want: true},
+		{query: `{span.die.result<7.5}`, want: true},
+		{query: `{span.die.result>-1}`, want: true},
+		{query: `{span.die.result="7"}`, want: false},
+		{query: `{span.die.result!="7"}`, want: false},
+		{query: `{span.die.error=true}`, want: true},
+		{query: `{span.die.error!=true}`, want: false},
+		{query: `{span.die.error=false}`, want: false},
+		{query: `{span.ratio=0.5}`, want: true},
+		{query: `{span.ratio<1}`, want: true},
+		{query: `{span.headers="b"}`, want: true},
+		{query: `{span.headers!="b"}`, want: false},
+		{query: `{span.headers!="c"}`, want: true},
+		{query: `{span."with space"="yes"}`, want: true},
+		{query: `{name="GET /roll"}`, want: true},
+		{query: `{span:name="GET /roll"}`, want: true},
+		{query: `{name=~"GET.*"}`, want: true},
+		{query: `{status=error}`, want: true},
+		{query: `{status!=error}`, want: false},
+		{query: `{status=ok || status=unset}`, want: false},
+		{query: `{kind=server}`, want: true},
+		{query: `{kind!=client}`, want: true},
+		{query: `{duration>100ms}`, want: true},
+		{query: `{duration=250ms}`, want: true},
+		{query: `{duration<=0.25s}`, want: true},
+		{query: `{duration>1m30s}`, want: false},
+		{query: `{traceDuration>1.5s}`, want: true},
+		{query: `{trace:duration<1.5s}`, want: false},
+		{query: `{rootName="POST /roll" && rootServiceName="streamlit-frontend"}`, want: true},
+		{query: `{trace:rootService="dice-roller"}`, want: false},
+		{query: `{status=error && kind=client}`, want: false},
+		{query: `{status=ok && kind=client || name="GET /roll"}`, want: true},
+		{query: `{status=ok && (kind=client || name="GET /roll")}`, want: false},
+		{query: "{\n\t(((status=error)))\n}", want: true},
+	}
+	p := parser(t)
+	span, resource, trace := subject()
+	for _, tt := range tests {
+		t.Run(tt.query, func(t *testing.T) {
+			q, err := p.Parse(tt.query)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := q.Match(span, resource, trace); got != tt.want {
+				t.Errorf("match %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
+const native = " not supported by the embedded stack: start the lab with --stack=native, which runs Tempo itself"
+
+func TestErrors(t *testing.T) {
+	tests := []struct {
+		name, query  string
+		line, column int
+		contains     string
+	}{
+		{name: "empty", query: " ", line: 1, column: 1, contains: "the query is empty"},
+		{name: "aggregate", query: `count() > 2`, line: 1, column: 1, contains: "--stack=native"},
+		{name: "pipeline", query: `{} | count() > 2`, line: 1, column: 4, contains: "pipelines (|) are" + native},
+		{name: "rate", query: `{status=error} | rate()`, line: 1, column: 16, contains: "pipelines (|) are" + native},
+		{name: "child", query: `{} > {}`, line: 1, column: 4, contains: "structural operators (>) are" + native},
+		{name: "descendant", query: `{} >> {}`, line: 1, column: 4, contains: "structural operators (>>) are" + native},
+		{name: "two spansets", query: `{} && {}`, line: 1, column: 4, contains: "combining spansets ({…} && {…}) is" + native},
+		{name: "nil", query: `{ .a != nil }`, line: 1, column: 9, contains: "comparing with nil is" + native},
+		{name: "two fields", query: `{ .a = .b }`, line: 1, column: 8, contains: "comparing two fields is" + native},
+		{name: "scope", query: `{ event.name = "x" }`, line: 1, column: 3, contains: `scope "event" (of resource, span and none) is` + native},
+		{name: "intrinsic", query: `{ nestedSetLeft = 1 }`, line: 1, column: 3, contains: `"nestedSetLeft"`},
+		{name: "bare attribute", query: `{ .a }`, line: 1, column: 3, contains: "a name without comparison is" + native},
+		{name: "arithmetic", query: `{ .a + 1 = 2 }`, line: 1, column: 6, contains: "arithmetic"},
+		{name: "not", query: `{ !(.a = 1) }`, line: 1, column: 3, contains: "unary operators"},
+		{name: "not closed", query: `{ .a = 1`, line: 1, column: 9, contains: "the query ends too early"},
+		{name: "string not closed", query: `{ .a = "x }`, line: 1, column: 8, contains: "syntax error"},
+		{name: "bad escape", query: `{ .a = "\d" }`, line: 1, column: 8, contains: "a backslash is written"},
+		{name: "unquoted text", query: "{\n  .a = risky }", line: 2, column: 8, contains: `quote text, as in "risky"`},
+		{name: "status word", query: `{ status = fail }`, line: 1, column: 12, contains: "status is compared with ok, error or unset"},
+		{name: "status text", query: `{ status = "error" }`, line: 1, column: 12, contains: "status is compared with ok, error or unset"},
+		{name: "status order", query: `{ status > ok }`, line: 1, column: 12, contains: "by = or !="},
+		{name: "kind word", query: `{ kind = servant }`, line: 1, column: 10, contains: "kind is compared with"},
+		{name: "duration without unit", query: `{ duration > 100 }`, line: 1, column: 14, contains: "a duration such as 100ms"},
+		{name: "name with number", query: `{ name = 1 }`, line: 1, column: 10, contains: "name is compared with text"},
+		{name: "regular expression", query: `{ name =~ "(" }`, line: 1, column: 11, contains: "regular expression"},
+		{name: "regular expression of number", query: `{ .a =~ 1 }`, line: 1, column: 9, contains: "compares with text"},
+		{name: "order of booleans", query: `{ .a < true }`, line: 1, column: 8, contains: "compared by = or !="},
+		{name: "too long", query: "{" + strings.Repeat(" ", traceql.MaxLength) + "}", line: 1, column: 1, contains: "at most 16384"},
+	}
+	p := parser(t)
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := p.Parse(tt.query)
+			var e *traceql.Error
+			if !errors.As(err, &e) {
+				t.Fatalf("error %v, want a *traceql.Error", err)
+			}
+			if e.Line != tt.line || e.Column != tt.column || !strings.Contains(e.Message, tt.contains) {
+				t.Errorf("got %v\nwant line %d, col %d and %q", e, tt.line, tt.column, tt.contains)
+			}
+		})
+	}
+}
+
+func TestRequired(t *testing.T) {
+	status := traceql.Condition{Field: traceql.Field{Scope: traceql.Status, Name: "status"}, Op: "=", Value: traceql.Value{Type: traceql.StatusCode, Text: "error", Int: 2}}
+	die := traceql.Condition{Field: traceql.Field{Scope: traceql.SpanScope, Name: "die.type"}, Op: "!=", Value: traceql.Value{Type: traceql.String, Text: "fair"}}
+	tests := []struct {
+		query string
+		want  []traceql.Condition
+	}{
+		{query: `{}`},
+		{query: `{status=error}`, want: []traceql.Condition{status}},
+		{query: `{status=error && (span.die.type!="fair" && status=error)}`, want: []traceql.Condition{status, die, status}},
+		{query: `{status=error || span.die.type!="fair"}`},
+		{query: `{status=error && (span.die.type!="fair" || kind=server)}`, want: []traceql.Condition{status}},
+	}
+	p := parser(t)
+	for _, tt := range tests {
+		t.Run(tt.query, func(t *testing.T) {
+			q, err := p.Parse(tt.query)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, q.Required(), cmpopts.IgnoreUnexported(traceql.Condition{})); diff != "" {
+				t.Errorf("required (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, seed := range []string{`{}`, `{resource.service.name="a" && (status=error || duration>1.5s)}`, "{name=~`x`}", `{span."a b".c != 1e3}`, `{} | count()`, `{ .a = "\x00" }`, `{{`, `{ .a = 9223372036854775808 }`, `{duration>99999999999h}`, "{µs=1}"} {
+		f.Add(seed)
+	}
+	p := parser(f)
+	span, resource, trace := subject()
+	f.Fuzz(func(t *testing.T, query string) {
+		q, err := p.Parse(query)
+		if err != nil {
+			var e *traceql.Error
+			if !errors.As(err, &e) || e.Line < 1 || e.Column < 1 || e.Message == "" {
+				t.Fatalf("error without a position or text: %#v", err)
+			}
+			return
+		}
+		if q.Match(span, resource, trace) {
+			// What matches fulfils what is required of it.
+			for _, c := range q.Required() {
+				if len(q.Fields()) == 0 {
+					t.Fatalf("condition %v without a field", c)
+				}
+			}
+		}
+	})
+}
