@@ -1,0 +1,221 @@
+package explorer
+
+import (
+	"bytes"
+	"embed"
+	"errors"
+	"fmt"
+	"html/template"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"dicelab/internal/contract"
+	"dicelab/internal/query"
+	"dicelab/internal/web"
+)
+
+//go:embed templates/*.html assets/explorer.css assets/explorer.js
+var files embed.FS
+
+// Options say what the explorer reads and what it tells about it.
+type Options struct {
+	Prometheus *query.Prometheus // required
+	Loki       *query.Loki       // required
+	Tempo      *query.Tempo      // required
+	// FrontendURL is where a die can be rolled. Empty means
+	// http://localhost:8102.
+	FrontendURL string
+	// Retention says, as the end of a sentence, how long traces are kept. Empty
+	// means "for as long as the trace store is set to keep them".
+	Retention string
+	// Now is the clock, whose zone is that of the times shown. Nil means
+	// time.Now.
+	Now func() time.Time
+	// Version is shown at the foot of each page.
+	Version string
+}
+
+// explorer answers the pages. Nothing in it changes after NewHandler.
+type explorer struct {
+	Options
+	pages map[string]*template.Template
+}
+
+// NewHandler makes the explorer's pages. Security headers, timeouts and
+// listening are the caller's part. It fails when a client is missing.
+func NewHandler(o Options) (http.Handler, error) {
+	if o.Prometheus == nil || o.Loki == nil || o.Tempo == nil {
+		return nil, errors.New("making the explorer: it needs clients of Prometheus, Loki and Tempo")
+	}
+	if o.FrontendURL == "" {
+		o.FrontendURL = "http://localhost:" + contract.PortFrontend
+	}
+	if o.Retention == "" {
+		o.Retention = "for as long as the trace store is set to keep them"
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	e := &explorer{Options: o, pages: map[string]*template.Template{}}
+	for _, name := range []string{"overview", "traces", "trace", "notrace", "logs", "metrics", "targets", "message"} {
+		t, err := template.ParseFS(files, "templates/layout.html", "templates/parts.html", "templates/"+name+".html")
+		if err != nil {
+			return nil, fmt.Errorf("parsing the explorer's page %s: %w", name, err)
+		}
+		e.pages[name] = t
+	}
+	return e.routes()
+}
+
+func (e *explorer) routes() (http.Handler, error) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", e.overview)
+	mux.HandleFunc("GET /traces", e.traces)
+	mux.HandleFunc("GET /traces/{id}", e.trace)
+	mux.HandleFunc("GET /traces/{id}/trace.json", e.traceJSON)
+	mux.HandleFunc("GET /logs", e.logs)
+	mux.HandleFunc("GET /metrics", e.metrics)
+	mux.HandleFunc("GET /targets", e.targets)
+	mux.Handle("GET /assets/theme.css", web.Theme())
+	for name, kind := range map[string]string{"explorer.css": "text/css; charset=utf-8", "explorer.js": "text/javascript; charset=utf-8"} {
+		body, err := files.ReadFile("assets/" + name)
+		if err != nil {
+			return nil, fmt.Errorf("reading the explorer's files: %w", err)
+		}
+		mux.Handle("GET /assets/"+name, web.Asset(kind, body))
+	}
+	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
+		e.message(w, http.StatusNotFound, "Nothing here", "There is no page at "+r.URL.Path+".")
+	})
+	return mux, nil
+}
+
+// page is what every page shows around its own content.
+type page struct {
+	Title   string
+	Section string // the navigation's entry
+	// Reload makes the browser load ReloadURL after so many seconds; 0: never.
+	Reload      int
+	ReloadURL   string
+	Live        bool // offer to refresh by itself
+	Data        any
+	FrontendURL string
+	Version     string
+	Zone        string
+	Now         string
+}
+
+// NavItem is an entry of the navigation.
+type NavItem struct {
+	Name, Href string
+	Current    bool
+}
+
+// Nav lists the entries.
+func (p page) Nav() []NavItem {
+	items := []NavItem{{Name: "Overview", Href: "/"}, {Name: "Traces", Href: "/traces"}, {Name: "Logs", Href: "/logs"},
+		{Name: "Metrics", Href: "/metrics"}, {Name: "Targets", Href: "/targets"}}
+	for i := range items {
+		items[i].Current = items[i].Name == p.Section
+	}
+	return items
+}
+
+func (e *explorer) render(w http.ResponseWriter, status int, name string, p page) {
+	now := e.Now()
+	p.FrontendURL, p.Version, p.Zone, p.Now = e.FrontendURL, e.Version, now.Format("MST"), now.Format("15:04:05")
+	var b bytes.Buffer
+	if err := e.pages[name].Execute(&b, p); err != nil {
+		http.Error(w, "making this page: "+err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = w.Write(b.Bytes()) // the reader is gone: nobody is left to tell
+}
+
+func (e *explorer) message(w http.ResponseWriter, status int, title, text string) {
+	e.render(w, status, "message", page{Title: title, Data: struct{ Title, Text string }{title, text}})
+}
+
+// failure is a backend's error as the pages show it.
+type failure struct {
+	Title, Message, Hint, URL string
+	Rejected                  bool // the query is at fault, not the backend
+}
+
+func newFailure(err error) *failure {
+	if err == nil {
+		return nil
+	}
+	qe, ok := errors.AsType[*query.Error](err)
+	if !ok {
+		return &failure{Title: "This could not be read", Message: err.Error()}
+	}
+	f := &failure{Message: qe.Message, Hint: qe.Hint, URL: qe.URL}
+	switch {
+	case qe.Unreachable():
+		f.Title = qe.Server + " cannot be reached"
+	case qe.Status == http.StatusBadRequest || qe.Status == http.StatusUnprocessableEntity:
+		f.Title, f.Rejected = qe.Server+" does not accept this query", true
+	default:
+		f.Title = fmt.Sprintf("%s answered %d %s", qe.Server, qe.Status, http.StatusText(qe.Status))
+	}
+	return f
+}
+
+// status is what a page answers whose main question failed so.
+func (f *failure) status() int {
+	switch {
+	case f == nil:
+		return http.StatusOK
+	case f.Rejected:
+		return http.StatusBadRequest
+	}
+	return http.StatusBadGateway
+}
+
+// inParallel runs all functions, at most six at a time, and waits: a page asks
+// its backends several things, but should not swamp them.
+func inParallel(fs ...func()) {
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, 6)
+	for _, f := range fs {
+		wg.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			f()
+		})
+	}
+	wg.Wait()
+}
+
+// serviceClass is the class that colours a service.
+func serviceClass(service string) string {
+	switch service {
+	case contract.ServiceFrontend:
+		return "c-frontend"
+	case contract.ServiceRoller:
+		return "c-roller"
+	case contract.ServiceTraffic:
+		return "c-traffic"
+	}
+	return "c-other"
+}
+
+// dieClass is the class that colours a die.
+func dieClass(die string) string {
+	switch die {
+	case contract.DieFair:
+		return "c-fair"
+	case contract.DieRisky:
+		return "c-risky"
+	}
+	return "c-other"
+}
+
+// trimmed returns a form value without the space around it.
+func trimmed(r *http.Request, key string) string { return strings.TrimSpace(r.URL.Query().Get(key)) }

@@ -1,0 +1,229 @@
+package explorer
+
+import (
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"dicelab/internal/contract"
+	"dicelab/internal/explorer/chart"
+	"dicelab/internal/query"
+	"html/template"
+)
+
+// logLimit is how many lines a page shows.
+const logLimit = 200
+
+type logsView struct {
+	Query, Service, Level, Text, TraceID, SpanID string
+	Services, Levels, Ranges, Hidden             []choice
+	Fixed                                        string
+	InputError                                   string
+	Failure                                      *failure
+	Notes                                        []string
+	Lines                                        []logRow
+	Marked                                       int
+	Graph                                        template.HTML
+	Legend                                       []legendItem
+	FrontendURL                                  string
+	TraceHref                                    string
+	Asked                                        bool // a query that gave nothing, rather than an empty store
+}
+
+// logRow is a line in the list.
+type logRow struct {
+	ID                            string
+	Time                          moment
+	Level, LevelClass             string
+	Service, Class, Message, Text string
+	Summary                       []query.Field // the line's own fields, those that differ from line to line
+	Fields                        []query.Field
+	Labels, Metadata              []query.Field
+	TraceID, TraceShort, SpanID   string
+	TraceHref                     string
+	Marked                        bool // written in the span that was asked for
+}
+
+func (e *explorer) logs(w http.ResponseWriter, r *http.Request) {
+	v := logsView{Query: trimmed(r, "q"), Service: trimmed(r, "service"), Level: trimmed(r, "level"), Text: trimmed(r, "text"),
+		TraceID: trimmed(r, "trace_id"), SpanID: trimmed(r, "span_id"), FrontendURL: e.FrontendURL}
+	win, err := parseWindow(r.URL.Query(), e.Now(), "1h")
+	if err == nil {
+		err = v.read()
+	}
+	if err != nil {
+		v.InputError = err.Error()
+	}
+	v.Ranges, v.Hidden, v.Fixed = win.choices(), win.hidden(), win.text()
+	v.Asked = v.Query != query.LogFilter{}.LogQL()
+	var res *query.LogResult
+	var queryErr, servicesErr error
+	var services []string
+	asks := []func(){func() {
+		services, servicesErr = e.Loki.LabelValues(r.Context(), contract.StreamService, win.Start, win.End)
+	}}
+	if v.InputError == "" {
+		asks = append(asks, func() {
+			res, queryErr = e.Loki.QueryRange(r.Context(), query.LogQuery{LogQL: v.Query, Start: win.Start, End: win.End, Limit: logLimit, Step: win.step()})
+		})
+	}
+	inParallel(asks...)
+	v.Failure = newFailure(queryErr)
+	if v.Failure == nil && servicesErr != nil {
+		v.Notes = append(v.Notes, "The list of services is incomplete: "+servicesErr.Error())
+	}
+	v.Services = options(services, v.Service)
+	v.Levels = options([]string{contract.LevelInfo, contract.LevelWarning, contract.LevelError}, v.Level)
+	if res != nil {
+		v.show(e, res, win)
+	}
+	status := v.Failure.status()
+	if v.InputError != "" {
+		status = http.StatusBadRequest
+	}
+	e.render(w, status, "logs", page{Title: "Logs", Section: "Logs", Live: win.Since != "", Data: v})
+}
+
+// read makes the query from the filters unless one was typed.
+func (v *logsView) read() (err error) {
+	if v.TraceID != "" {
+		if v.TraceID, err = query.ParseTraceID(v.TraceID); err != nil {
+			return err
+		}
+		v.TraceHref = "/traces/" + v.TraceID
+	}
+	if v.SpanID != "" {
+		if v.SpanID, err = query.ParseSpanID(v.SpanID); err != nil {
+			return err
+		}
+		if v.TraceHref != "" {
+			v.TraceHref += "#span-" + v.SpanID
+		}
+	}
+	if v.Query == "" {
+		v.Query = query.LogFilter{Service: v.Service, Level: v.Level, Text: v.Text, TraceID: v.TraceID}.LogQL()
+	}
+	return nil
+}
+
+func (v *logsView) show(e *explorer, res *query.LogResult, win window) {
+	if res.Type != "streams" {
+		v.Graph, v.Legend = seriesGraph("Result of the LogQL query", res.Series, win, e.Now().Location())
+		return
+	}
+	for i, l := range res.Lines {
+		row := e.logRow(l)
+		row.ID = "line-" + strconv.FormatInt(l.Time.UnixNano(), 36) + "-" + strconv.Itoa(len(res.Lines)-i)
+		if row.Marked = v.SpanID != "" && row.SpanID == v.SpanID; row.Marked {
+			v.Marked++
+		}
+		v.Lines = append(v.Lines, row)
+	}
+	if len(v.Lines) == logLimit {
+		v.Notes = append(v.Notes, "Only the newest "+strconv.Itoa(logLimit)+" lines are shown: narrow the query or the time to see others.")
+	}
+}
+
+func (e *explorer) logRow(l query.LogLine) logRow {
+	row := logRow{Time: e.moment(l.Time), Level: l.Level(), Service: l.Service(), Class: serviceClass(l.Service()), Message: l.Message(),
+		Text: l.Text, Fields: l.Fields, Labels: sortedFields(l.Labels), Metadata: sortedFields(l.Metadata), TraceID: l.TraceID(), SpanID: l.SpanID()}
+	switch row.Level {
+	case contract.LevelError:
+		row.LevelClass = "bad"
+	case contract.LevelWarning, "WARN":
+		row.LevelClass = "warn"
+	}
+	if row.TraceID != "" {
+		row.TraceShort, row.TraceHref = row.TraceID[:8], "/traces/"+row.TraceID
+		if row.SpanID != "" {
+			row.TraceHref += "#span-" + row.SpanID
+		}
+	}
+	for _, f := range l.Fields {
+		switch f.Key {
+		case contract.FieldTimestamp, contract.FieldLevel, contract.FieldMessage, contract.FieldLogger, contract.FieldTraceID,
+			contract.FieldSpanID, contract.FieldBackendURL:
+		default:
+			row.Summary = append(row.Summary, f)
+		}
+	}
+	return row
+}
+
+func sortedFields(m map[string]string) []query.Field {
+	var a query.Attributes
+	for k, v := range m {
+		a = append(a, query.Attribute{Key: k, Value: v})
+	}
+	var out []query.Field
+	for _, kv := range a.Sorted() {
+		out = append(out, query.Field{Key: kv.Key, Value: query.FormatValue(kv.Value)})
+	}
+	return out
+}
+
+// logsHref links to the lines of a filter; those of span are marked.
+func logsHref(f query.LogFilter, span string, w window) string {
+	p := w.values()
+	p.Set("q", f.LogQL())
+	if f.Service != "" {
+		p.Set("service", f.Service)
+	}
+	if f.TraceID != "" {
+		p.Set("trace_id", f.TraceID)
+	}
+	if span != "" {
+		p.Set("span_id", span)
+	}
+	return "/logs?" + p.Encode()
+}
+
+// values are the parameters of a window.
+func (w window) values() url.Values {
+	if w.Since != "" {
+		return url.Values{"since": {w.Since}}
+	}
+	return url.Values{"start": {strconv.FormatInt(w.Start.UnixNano(), 10)}, "end": {strconv.FormatInt(w.End.UnixNano(), 10)}}
+}
+
+// legendItem names a line of a chart.
+type legendItem struct{ Name, Class, Value string }
+
+// seriesGraph draws whatever series a typed query gave, at most eight of them.
+func seriesGraph(label string, series []query.Series, win window, zone *time.Location) (template.HTML, []legendItem) {
+	const most = 8
+	p := chart.Plot{Label: label, Start: win.Start.In(zone), End: win.End.In(zone), Height: 180, Format: short}
+	var legend []legendItem
+	for i, s := range series {
+		if i == most {
+			break
+		}
+		l := chart.Line{Name: seriesName(s.Labels), Class: "c-s" + strconv.Itoa(i), Gap: 3 * win.step()}
+		for _, pt := range s.Points {
+			l.Samples = append(l.Samples, chart.Sample{Time: pt.Time.In(zone), Value: pt.Value})
+		}
+		p.Lines = append(p.Lines, l)
+		legend = append(legend, legendItem{l.Name, l.Class, short(s.Last())})
+	}
+	if len(p.Lines) == 0 {
+		return "", nil
+	}
+	return p.HTML(), legend
+}
+
+// seriesName writes labels as PromQL does.
+func seriesName(labels map[string]string) string {
+	var parts []string
+	for _, f := range sortedFields(labels) {
+		if f.Key != "__name__" {
+			parts = append(parts, f.Key+"="+query.Quote(f.Value))
+		}
+	}
+	name := labels["__name__"]
+	if len(parts) > 0 || name == "" {
+		name += "{" + strings.Join(parts, ", ") + "}"
+	}
+	return name
+}

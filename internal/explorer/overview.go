@@ -1,0 +1,103 @@
+package explorer
+
+import (
+	"fmt"
+	"html/template"
+	"math"
+	"net/http"
+
+	"dicelab/internal/contract"
+	"dicelab/internal/query"
+)
+
+type overviewView struct {
+	Services       []serviceRow
+	MetricsFailure *failure
+	TargetsFailure *failure
+	TracesFailure  *failure
+	Traces         []traceRow
+	Scatter        template.HTML
+	FrontendURL    string
+	Backends       []backend
+}
+
+// serviceRow is a service's state at one glance.
+type serviceRow struct {
+	Name, Class           string
+	Rate, Errors, P95     string
+	Failing               bool
+	Health, HealthClass   string
+	TracesHref, LogsHref  string
+	FailedHref, ScrapeURL string
+}
+
+type backend struct{ Name, URL, Signal string }
+
+func (e *explorer) overview(w http.ResponseWriter, r *http.Request) {
+	ctx := r.Context()
+	win, err := parseWindow(nil, e.Now(), "15m")
+	if err != nil {
+		e.message(w, http.StatusInternalServerError, "This page failed", err.Error())
+		return
+	}
+	v := overviewView{FrontendURL: e.FrontendURL, Backends: []backend{{"Prometheus", e.Prometheus.URL(), "metrics"},
+		{"Loki", e.Loki.URL(), "logs"}, {"Tempo", e.Tempo.URL(), "traces"}}}
+	p95 := fmt.Sprintf("histogram_quantile(0.95, sum by (job, le) (rate(%s_bucket[%s])))", contract.MetricHTTPDuration, win.rateWindow())
+	queries := []string{requestRate(win.rateWindow()), errorRatio(win.rateWindow()), p95}
+	results, errs := make([]*query.Result, len(queries)), make([]error, len(queries))
+	var targets []query.Target
+	var targetsErr, tracesErr error
+	asks := []func(){
+		func() { targets, targetsErr = e.Prometheus.Targets(ctx) },
+		func() {
+			v.Traces, _, tracesErr = e.search(ctx, query.Search{Start: win.Start, End: win.End, Limit: 12})
+		},
+	}
+	for i := range queries {
+		asks = append(asks, func() { results[i], errs[i] = e.Prometheus.Query(ctx, queries[i], e.Now()) })
+	}
+	inParallel(asks...)
+	for _, err := range errs {
+		if err != nil {
+			v.MetricsFailure = newFailure(err)
+		}
+	}
+	v.TargetsFailure, v.TracesFailure = newFailure(targetsErr), newFailure(tracesErr)
+	v.Scatter = scatter(v.Traces, win, e.Now().Location())
+	for _, name := range contract.Services() {
+		v.Services = append(v.Services, service(name, results, targets, win))
+	}
+	e.render(w, http.StatusOK, "overview", page{Title: "Overview", Section: "Overview", Live: true, Data: v})
+}
+
+func service(name string, results []*query.Result, targets []query.Target, win window) serviceRow {
+	value := func(i int) float64 {
+		if results[i] != nil {
+			for _, s := range results[i].Series {
+				if s.Labels["job"] == name {
+					return s.Last()
+				}
+			}
+		}
+		return math.NaN()
+	}
+	row := serviceRow{Name: name, Class: serviceClass(name), Rate: short(value(0)), Errors: percent(value(1)), Failing: value(1) > 0,
+		P95: secondsText(value(2)), Health: "not scraped", HealthClass: "warn",
+		TracesHref: "/traces?" + merge(win, "service", name), FailedHref: "/traces?" + merge(win, "service", name, "status", query.StatusError),
+		LogsHref: "/logs?" + merge(win, "service", name)}
+	for _, t := range targets {
+		if t.Job == name {
+			row.Health, row.HealthClass = t.Health, healthClass(t.Health)
+		}
+	}
+	return row
+}
+
+// merge writes parameters and the window's own.
+func merge(w window, pairs ...string) string {
+	p := w.values()
+	for i := 0; i+1 < len(pairs); i += 2 {
+		p.Set(pairs[i], pairs[i+1])
+	}
+	return p.Encode()
+}

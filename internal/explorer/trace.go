@@ -1,0 +1,277 @@
+package explorer
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"dicelab/internal/contract"
+	"dicelab/internal/explorer/chart"
+	"dicelab/internal/query"
+)
+
+// A trace may be asked for before its last span was stored: the page that says
+// so loads itself again a few times.
+const reloads = 5
+
+type traceView struct {
+	ID, Root, RootService     string
+	Time                      moment
+	Duration                  string
+	Spans, Errors             int
+	Die, DieClass, Result     string
+	Services                  []serviceShare
+	Notes                     []string
+	Ticks                     []axisTick
+	Rows                      []spanRow
+	Hops                      []hop
+	LogsHref, JSONHref        string
+	Traceparent               string
+	Focus, FocusName, AllHref string
+	MetricsHref               string
+}
+
+// serviceShare is a service's part in a trace.
+type serviceShare struct {
+	Name, Class, Self string
+	Spans, Errors     int
+}
+
+type axisTick struct{ X, Anchor, Label string }
+
+func (e *explorer) trace(w http.ResponseWriter, r *http.Request) {
+	id, ok := e.traceID(w, r)
+	if !ok {
+		return
+	}
+	t, err := e.Tempo.Trace(r.Context(), id)
+	switch {
+	case errors.Is(err, query.ErrNotFound):
+		e.noTrace(w, r, id)
+		return
+	case err != nil:
+		f := newFailure(err)
+		e.render(w, http.StatusBadGateway, "notrace", page{Title: "Trace " + id[:8], Section: "Traces", Data: noTraceView{ID: id, Failure: f}})
+		return
+	}
+	view := e.traceView(t, r.URL.Query())
+	e.render(w, http.StatusOK, "trace", page{Title: view.Root + " " + id[:8], Section: "Traces", Data: view})
+}
+
+// traceID reads the ID in the path. One without its leading zeros, or in
+// capitals, is answered with a redirect to the full one.
+func (e *explorer) traceID(w http.ResponseWriter, r *http.Request) (string, bool) {
+	given := r.PathValue("id")
+	id, err := query.ParseTraceID(given)
+	if err != nil {
+		e.message(w, http.StatusBadRequest, "Not a trace ID", fmt.Sprintf("%.80q is not a trace ID: it has up to 32 hex digits.", given))
+		return "", false
+	}
+	if id != given {
+		u := "/traces/" + id
+		if r.URL.RawQuery != "" {
+			u += "?" + r.URL.RawQuery
+		}
+		http.Redirect(w, r, u, http.StatusPermanentRedirect)
+		return "", false
+	}
+	return id, true
+}
+
+type noTraceView struct {
+	ID          string
+	Retention   string
+	FrontendURL string
+	Again       bool // the page loads itself again
+	Try, Tries  int
+	LogsHref    string
+	Failure     *failure
+}
+
+func (e *explorer) noTrace(w http.ResponseWriter, r *http.Request, id string) {
+	try, err := strconv.Atoi(r.URL.Query().Get("try"))
+	if err != nil || try < 0 {
+		try = 0
+	}
+	v := noTraceView{ID: id, Retention: e.Retention, FrontendURL: e.FrontendURL, Again: try < reloads, Try: try + 1, Tries: reloads + 1,
+		LogsHref: logsHref(query.LogFilter{TraceID: id}, "", window{Since: "24h"})}
+	p := page{Title: "Trace " + id[:8], Section: "Traces", Data: &v}
+	if v.Again {
+		p.Reload, p.ReloadURL = try+2, fmt.Sprintf("/traces/%s?try=%d", id, try+1) // seconds: 2, 3, 4, 5, 6
+	}
+	e.render(w, http.StatusNotFound, "notrace", p)
+}
+
+func (e *explorer) traceJSON(w http.ResponseWriter, r *http.Request) {
+	id, err := query.ParseTraceID(r.PathValue("id"))
+	if err != nil {
+		e.message(w, http.StatusBadRequest, "Not a trace ID", err.Error()+".")
+		return
+	}
+	body, err := e.Tempo.TraceJSON(r.Context(), id)
+	switch {
+	case errors.Is(err, query.ErrNotFound):
+		e.message(w, http.StatusNotFound, "Trace not found", "Traces are kept "+e.Retention+".")
+		return
+	case err != nil:
+		e.message(w, http.StatusBadGateway, newFailure(err).Title, err.Error())
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Disposition", `attachment; filename="trace-`+id+`.json"`)
+	_, _ = w.Write(body) // the reader is gone: nobody is left to tell
+}
+
+func (e *explorer) traceView(t *query.Trace, params url.Values) traceView {
+	tree := t.Tree()
+	v := traceView{ID: t.ID, Time: e.moment(tree.Start), Duration: duration(tree.Duration()), Spans: tree.Spans, Errors: t.Errors(),
+		Die: t.Text(contract.AttrDieType), Result: t.Text(contract.AttrDieResult), JSONHref: "/traces/" + t.ID + "/trace.json",
+		Root: tree.Roots[0].Name, RootService: tree.Roots[0].Service}
+	v.DieClass = dieClass(v.Die)
+	if v.Result == "" {
+		v.Result = t.Text(contract.AttrRollValue)
+	}
+	around := window{Start: tree.Start.Add(-5 * time.Minute), End: tree.End.Add(5 * time.Minute)}
+	v.LogsHref = logsHref(query.LogFilter{TraceID: t.ID}, "", around)
+	v.MetricsHref = "/metrics?" + around.values().Encode()
+	v.Notes = traceNotes(t, tree)
+	v.Services = shares(tree)
+
+	show := tree
+	if focus, err := query.ParseSpanID(params.Get("focus")); err == nil {
+		if n := tree.Find(focus); n != nil {
+			show = &query.Tree{Roots: []*query.Node{n}, Start: n.Start, End: n.End(), Spans: n.Below + 1}
+			for _, c := range n.Children {
+				show.End = latest(show.End, c.End())
+			}
+			v.Focus, v.FocusName, v.AllHref = focus, n.Service+" "+n.Name, "/traces/"+t.ID
+		}
+	}
+	skip, err := strconv.Atoi(params.Get("skip"))
+	if err != nil || skip < 0 {
+		skip = 0
+	}
+	wf := waterfall{view: e, tree: show, traceID: t.ID, around: around, scale: chart.Time{Start: show.Start, End: show.End}}
+	if !show.End.After(show.Start) {
+		wf.scale.End = show.Start.Add(time.Microsecond) // a trace of no length still needs a scale
+	}
+	v.Ticks = wf.ticks()
+	v.Rows = wf.rows(skip)
+	v.Hops = hops(tree, t.ID)
+	return v
+}
+
+// traceNotes says what is wrong with a trace, if anything is.
+func traceNotes(t *query.Trace, tree *query.Tree) []string {
+	var notes []string
+	if t.Partial {
+		notes = append(notes, "The trace store says that spans are missing. "+t.Message)
+	}
+	var orphans, cycles, duplicates int
+	var early time.Duration
+	tree.Walk(func(n *query.Node) bool {
+		if n.Orphan {
+			orphans++
+		}
+		if n.Cycle {
+			cycles++
+		}
+		if n.Duplicate {
+			duplicates++
+		}
+		early = max(early, n.Early)
+		return true
+	})
+	if orphans > 0 {
+		notes = append(notes, count(orphans, "span names a parent that is", "spans name parents that are")+
+			" not in this trace: the parent was not recorded, not exported, or has not arrived yet.")
+	}
+	if len(tree.Roots)-orphans > 1 {
+		notes = append(notes, fmt.Sprintf("This trace has %d roots.", len(tree.Roots)))
+	}
+	if cycles > 0 {
+		notes = append(notes, count(cycles, "span has", "spans have")+" a parent beneath itself; it is shown as a root.")
+	}
+	if duplicates > 0 {
+		notes = append(notes, count(duplicates, "span shares its", "spans share their")+" ID with an earlier one.")
+	}
+	if tree.Redundant > 0 {
+		notes = append(notes, count(tree.Redundant, "span was", "spans were")+" delivered twice and is shown once.")
+	}
+	if early > 0 {
+		notes = append(notes, "Some span starts "+duration(early)+" before its parent: the clocks of the services disagree.")
+	}
+	return notes
+}
+
+// shares adds up self time by service, in the order in which they appear.
+func shares(tree *query.Tree) []serviceShare {
+	var out []serviceShare
+	at := map[string]int{}
+	self := map[string]time.Duration{}
+	tree.Walk(func(n *query.Node) bool {
+		i, ok := at[n.Service]
+		if !ok {
+			i = len(out)
+			at[n.Service] = i
+			out = append(out, serviceShare{Name: n.Service, Class: serviceClass(n.Service)})
+		}
+		out[i].Spans++
+		if n.Failed() {
+			out[i].Errors++
+		}
+		self[n.Service] += n.SelfTime
+		return true
+	})
+	for i := range out {
+		out[i].Self = duration(self[out[i].Name])
+	}
+	return out
+}
+
+// hop is one crossing from a service to another, and the traceparent that
+// carried the trace across.
+type hop struct {
+	From, FromClass, FromSpan string
+	To, ToClass, ToSpan       string
+	ToHref, FromHref          string
+	Header                    query.Traceparent
+	Text                      string
+	Received                  bool // as the receiving span recorded it; else put together from its parent ID
+	Problem                   string
+	TraceOK, ParentOK         bool
+}
+
+// hops lists where the trace crosses from one service to another.
+func hops(tree *query.Tree, traceID string) []hop {
+	var out []hop
+	tree.Walk(func(n *query.Node) bool {
+		if n.Parent == nil || n.Parent.Service == n.Service || len(out) == 50 {
+			return true
+		}
+		h := hop{From: n.Parent.Service, FromClass: serviceClass(n.Parent.Service), FromSpan: n.Parent.Name, FromHref: "#span-" + n.ParentID,
+			To: n.Service, ToClass: serviceClass(n.Service), ToSpan: n.Name, ToHref: "#span-" + n.SpanID}
+		h.Text = query.Traceparent{Version: "00", TraceID: traceID, ParentID: n.ParentID, Flags: "01"}.String()
+		if sent, ok := n.Attributes.Get(contract.AttrTraceparent).([]any); ok && len(sent) > 0 {
+			h.Text, h.Received = query.FormatValue(sent[0]), true
+		}
+		var err error
+		if h.Header, err = query.ParseTraceparent(h.Text); err != nil {
+			h.Problem = err.Error()
+		}
+		h.TraceOK, h.ParentOK = h.Header.TraceID == traceID, h.Header.ParentID == n.ParentID
+		out = append(out, h)
+		return true
+	})
+	return out
+}
+
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}

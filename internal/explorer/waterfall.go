@@ -1,0 +1,213 @@
+package explorer
+
+import (
+	"fmt"
+	"strings"
+
+	"dicelab/internal/explorer/chart"
+	"dicelab/internal/query"
+)
+
+// maxRows bounds the waterfall: beyond it subtrees are collapsed, level by
+// level, and opened as a page of their own, so that a trace of any size opens.
+const (
+	maxRows  = 300
+	maxDepth = 16 // of indentation; deeper spans say their depth
+)
+
+// spanRow is a span in the waterfall.
+type spanRow struct {
+	SpanID, ParentID    string
+	Name, Service       string
+	Class               string
+	Indent, Depth       int
+	X, Width            string // of the bar, percent
+	LabelRight          bool
+	Ticks               []axisTick
+	Critical            []bar
+	OnPath              bool
+	Kind, Status        string
+	StatusMessage       string
+	Failed              bool
+	Offset              string
+	Duration, Self      string
+	SelfShare           string
+	Flags               []string
+	Time                moment
+	Attributes          query.Attributes
+	Resource            query.Attributes
+	Events              []eventRow
+	Links               []linkRow
+	Scope, TraceState   string
+	LogsHref, FocusHref string
+	Below               int // spans collapsed beneath
+	More                int // siblings left out after this row
+	MoreHref            string
+}
+
+type bar struct{ X, Width string }
+
+type eventRow struct {
+	Name, Offset string
+	Attributes   query.Attributes
+}
+
+type linkRow struct {
+	TraceID, SpanID, Href string
+	Attributes            query.Attributes
+}
+
+// Text formats an attribute's value.
+func (spanRow) Text(v any) string { return query.FormatValue(v) }
+
+// waterfall lays out the spans of a tree.
+type waterfall struct {
+	view    *explorer
+	tree    *query.Tree
+	traceID string
+	around  window
+	scale   chart.Time
+}
+
+func (wf waterfall) ticks() []axisTick {
+	var out []axisTick
+	total := wf.scale.End.Sub(wf.scale.Start)
+	for _, d := range chart.DurationTicks(total, 4) {
+		x := wf.scale.Width(d)
+		t := axisTick{X: chart.Percent(x), Anchor: "middle", Label: duration(d)}
+		switch {
+		case d == 0:
+			t.Anchor, t.Label = "start", "0"
+		case x > 94:
+			t.Anchor = "end"
+		}
+		out = append(out, t)
+	}
+	return out
+}
+
+// rows lists the spans that are shown, in order. skip leaves out that many of
+// the top span's children, which is how the rest of a long list is reached.
+func (wf waterfall) rows(skip int) []spanRow {
+	shown, more := wf.choose(skip)
+	var out []spanRow
+	ticks := wf.ticks()
+	base := 0
+	if len(wf.tree.Roots) > 0 {
+		base = wf.tree.Roots[0].Depth
+	}
+	wf.tree.Walk(func(n *query.Node) bool {
+		if !shown[n] {
+			return false
+		}
+		r := wf.row(n, base)
+		r.Ticks = ticks
+		open := false
+		for _, c := range n.Children {
+			open = open || shown[c]
+		}
+		if !open {
+			r.Below = n.Below
+		}
+		if m, ok := more[n]; ok {
+			r.More = m.count
+			r.MoreHref = fmt.Sprintf("/traces/%s?focus=%s&skip=%d", wf.traceID, n.ParentID, m.from)
+		}
+		out = append(out, r)
+		return true
+	})
+	return out
+}
+
+type omitted struct{ count, from int }
+
+// choose picks what is shown: level by level while there is room. Of a level
+// that does not fit as a whole, the first spans are shown.
+func (wf waterfall) choose(skip int) (map[*query.Node]bool, map[*query.Node]omitted) {
+	shown, more := map[*query.Node]bool{}, map[*query.Node]omitted{}
+	level := wf.tree.Roots
+	for first := true; len(level) > 0 && len(shown) < maxRows; first = false {
+		var next []*query.Node
+		for i, n := range level {
+			if len(shown) == maxRows {
+				// Siblings that are left out are reached from the last one shown;
+				// roots have no parent to open, and a trace has few.
+				if last := level[i-1]; last.Parent != nil && last.Parent == n.Parent {
+					rest := len(n.Parent.Children) - indexOf(n.Parent.Children, n)
+					more[last] = omitted{rest, len(n.Parent.Children) - rest}
+				}
+				break
+			}
+			shown[n] = true
+			children := n.Children
+			if first && skip > 0 && skip < len(children) {
+				children = children[skip:]
+			}
+			next = append(next, children...)
+		}
+		level = next
+	}
+	return shown, more
+}
+
+func indexOf(nodes []*query.Node, n *query.Node) int {
+	for i := range nodes {
+		if nodes[i] == n {
+			return i
+		}
+	}
+	return len(nodes)
+}
+
+func (wf waterfall) row(n *query.Node, base int) spanRow {
+	x, width := wf.scale.At(n.Start), wf.scale.Width(n.Duration)
+	depth := n.Depth - base
+	r := spanRow{SpanID: n.SpanID, ParentID: n.ParentID, Name: n.Name, Service: n.Service, Class: serviceClass(n.Service),
+		Indent: min(depth, maxDepth), Depth: depth, X: chart.Percent(x), Width: chart.Percent(max(width, .25)),
+		Kind: n.Kind, Status: n.Status, StatusMessage: n.StatusMessage, Failed: n.Failed(),
+		Offset: "+" + duration(n.Start.Sub(wf.scale.Start)), Duration: duration(n.Duration), Self: duration(n.SelfTime),
+		Time: wf.view.moment(n.Start), Attributes: n.Attributes.Sorted(), Resource: n.Resource.Sorted(),
+		Scope: n.Scope, TraceState: n.TraceState, OnPath: len(n.Critical) > 0,
+		FocusHref: fmt.Sprintf("/traces/%s?focus=%s", wf.traceID, n.SpanID),
+		LogsHref:  logsHref(query.LogFilter{Service: n.Service, TraceID: wf.traceID}, n.SpanID, wf.around)}
+	if n.Duration > 0 {
+		r.SelfShare = percent(float64(n.SelfTime) / float64(n.Duration))
+	}
+	for _, c := range n.Critical {
+		r.Critical = append(r.Critical, bar{chart.Percent(wf.scale.At(c.Start)), chart.Percent(wf.scale.Width(c.End.Sub(c.Start)))})
+	}
+	if n.Orphan {
+		r.Flags = append(r.Flags, "parent "+n.ParentID+" missing")
+	}
+	if n.Cycle {
+		r.Flags = append(r.Flags, "parents form a circle")
+	}
+	if n.Duplicate {
+		r.Flags = append(r.Flags, "span ID used twice")
+	}
+	if n.Early > 0 {
+		r.Flags = append(r.Flags, "starts "+duration(n.Early)+" before its parent")
+	}
+	if depth > maxDepth {
+		r.Flags = append(r.Flags, fmt.Sprintf("depth %d", depth))
+	}
+	for _, ev := range n.Events {
+		r.Events = append(r.Events, eventRow{ev.Name, "+" + duration(ev.Time.Sub(wf.scale.Start)), ev.Attributes.Sorted()})
+	}
+	for _, l := range n.Links {
+		r.Links = append(r.Links, linkRow{l.TraceID, l.SpanID, "/traces/" + l.TraceID + "#span-" + l.SpanID, l.Attributes.Sorted()})
+	}
+	return r
+}
+
+// Summary is what a screen reader says about the bar.
+func (r spanRow) Summary() string {
+	parts := []string{r.Service, r.Name, "starts at " + r.Offset, "takes " + r.Duration, "self time " + r.Self}
+	if r.Failed {
+		parts = append(parts, "failed")
+	}
+	if r.OnPath {
+		parts = append(parts, "on the critical path")
+	}
+	return strings.Join(parts, ", ")
+}

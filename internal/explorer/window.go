@@ -1,0 +1,167 @@
+package explorer
+
+import (
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// window is the stretch of time that a page shows: the last so long, or from
+// start to end.
+type window struct {
+	Start, End time.Time
+	Since      string // "" if start or end were given
+}
+
+// choice is an option of a drop-down or a row of links.
+type choice struct {
+	Value, Label string
+	Selected     bool
+	Href         string
+}
+
+// maxWindow bounds what is asked of the backends at once.
+const maxWindow = 31 * 24 * time.Hour
+
+// parseWindow reads since (a duration such as 15m) or start and end (RFC 3339,
+// or a Unix time in seconds, milliseconds, microseconds or nanoseconds; end
+// defaults to now). Nothing given means the last fallback.
+func parseWindow(v url.Values, now time.Time, fallback string) (window, error) {
+	since, start, end := strings.TrimSpace(v.Get("since")), v.Get("start"), v.Get("end")
+	w := window{End: now, Since: fallback}
+	if since != "" {
+		w.Since = since
+	}
+	var err error
+	if end != "" {
+		w.Since = since
+		if w.End, err = parseTime(end, now.Location()); err != nil {
+			return recent(now, fallback), fmt.Errorf("reading the end: %w", err)
+		}
+	}
+	if start != "" {
+		w.Since = ""
+		if w.Start, err = parseTime(start, now.Location()); err != nil {
+			return recent(now, fallback), fmt.Errorf("reading the start: %w", err)
+		}
+	} else {
+		length := w.Since
+		if length == "" {
+			length = fallback
+		}
+		d, err := parseSpan(length)
+		if err != nil {
+			return recent(now, fallback), fmt.Errorf("reading the time range: %w", err)
+		}
+		w.Start = w.End.Add(-d)
+	}
+	if end != "" {
+		w.Since = ""
+	}
+	if !w.Start.Before(w.End) || w.End.Sub(w.Start) > maxWindow {
+		return recent(now, fallback), fmt.Errorf("reading the time range: the start must be before the end, by at most 31 days")
+	}
+	return w, nil
+}
+
+// recent is the window of a page whose own is unreadable. The fallback is a
+// constant of the page.
+func recent(now time.Time, fallback string) window {
+	d, err := parseSpan(fallback)
+	if err != nil {
+		d = time.Hour
+	}
+	return window{Start: now.Add(-d), End: now, Since: fallback}
+}
+
+// parseSpan reads a Go duration, or days such as 2d.
+func parseSpan(s string) (time.Duration, error) {
+	if days, ok := strings.CutSuffix(s, "d"); ok {
+		if n, err := strconv.Atoi(days); err == nil && n > 0 && n <= 31 {
+			return time.Duration(n) * 24 * time.Hour, nil
+		}
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d <= 0 {
+		return 0, fmt.Errorf("%.40q is not a duration: write it like 15m, 6h or 2d", s)
+	}
+	return d, nil
+}
+
+func parseTime(s string, zone *time.Location) (time.Time, error) {
+	s = strings.TrimSpace(s)
+	if n, err := strconv.ParseInt(s, 10, 64); err == nil && n > 0 {
+		for n < 1e17 { // seconds, milliseconds, microseconds: until 1973 in nanoseconds
+			n *= 1000
+		}
+		return time.Unix(0, n).In(zone), nil
+	}
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		return t, fmt.Errorf("%.40q is not a time: write it like 2026-01-02T15:04:05Z", s)
+	}
+	return t.In(zone), nil
+}
+
+// spans are the time ranges that the pages offer.
+func spans() []string { return []string{"5m", "15m", "1h", "6h", "24h"} }
+
+// choices are the offered ranges, and the window's own if it is another.
+func (w window) choices() []choice {
+	var out []choice
+	found := false
+	for _, s := range spans() {
+		found = found || s == w.Since
+		out = append(out, choice{Value: s, Label: "last " + s, Selected: s == w.Since})
+	}
+	if !found && w.Since != "" {
+		out = append(out, choice{Value: w.Since, Label: "last " + w.Since, Selected: true})
+	}
+	return out
+}
+
+// links are the offered ranges as links that keep the other parameters.
+func (w window) links(path string, v url.Values) []choice {
+	out := w.choices()
+	for i := range out {
+		p := url.Values{}
+		for k, vs := range v {
+			if k != "start" && k != "end" {
+				p[k] = vs
+			}
+		}
+		p.Set("since", out[i].Value)
+		out[i].Label, out[i].Href = out[i].Value, path+"?"+p.Encode()
+	}
+	return out
+}
+
+// text describes a window with fixed ends, "" for one that moves with time.
+func (w window) text() string {
+	if w.Since != "" {
+		return ""
+	}
+	return w.Start.Format("2 Jan 15:04:05") + " to " + w.End.Format("15:04:05")
+}
+
+// hidden are the parameters that a form passes on to keep a window.
+func (w window) hidden() []choice {
+	if w.Since != "" {
+		return nil
+	}
+	return []choice{{Value: strconv.FormatInt(w.Start.UnixNano(), 10), Label: "start"}, {Value: strconv.FormatInt(w.End.UnixNano(), 10), Label: "end"}}
+}
+
+// step is the distance of points in charts of this window, about 60 of them.
+func (w window) step() time.Duration {
+	raw := w.End.Sub(w.Start) / 60
+	for _, s := range []time.Duration{2 * time.Second, 5 * time.Second, 10 * time.Second, 15 * time.Second, 30 * time.Second, time.Minute,
+		2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 20 * time.Minute, 30 * time.Minute, time.Hour} {
+		if raw <= s {
+			return s
+		}
+	}
+	return raw.Truncate(time.Hour) + time.Hour
+}

@@ -1,0 +1,202 @@
+package query
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+const (
+	defaultTimeout = 15 * time.Second
+	defaultMaxBody = 64 << 20
+	// maxErrorText bounds what of a server's error text is kept: an HTML error
+	// page of a proxy should not fill ours.
+	maxErrorText = 2 << 10
+)
+
+// Config says where a server is and how to talk to it.
+type Config struct {
+	// URL is the server's base URL, http or https, such as
+	// "http://localhost:3200"; a path prefix is kept.
+	URL string
+	// HTTP sends the requests. Nil means a client with a timeout of 15 s.
+	HTTP *http.Client
+	// Header is added to every request: tenants (X-Scope-OrgID) and tokens.
+	Header http.Header
+	// MaxBody bounds an answer's size in bytes. 0 means 64 MiB.
+	MaxBody int64
+}
+
+// Error is a request that brought no usable answer.
+type Error struct {
+	Server  string // "Prometheus", "Loki" or "Tempo"
+	URL     string // the request's, without a password
+	Status  int    // 0 when there was no answer
+	Message string // the server's own words, or why there was no answer
+	Hint    string // what to check
+	Err     error  // the cause, if there is one beneath
+}
+
+// Error says it in one line.
+func (e *Error) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "asking %s at %s: ", e.Server, e.URL)
+	if e.Status != 0 {
+		fmt.Fprintf(&b, "%d %s: ", e.Status, http.StatusText(e.Status))
+	}
+	b.WriteString(e.Message)
+	if e.Hint != "" {
+		b.WriteString(" (" + e.Hint + ")")
+	}
+	return b.String()
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Unreachable reports whether there was no answer at all.
+func (e *Error) Unreachable() bool { return e.Status == 0 }
+
+// api is one server.
+type api struct {
+	name    string
+	base    *url.URL
+	client  *http.Client
+	header  http.Header
+	maxBody int64
+}
+
+func newAPI(name string, cfg Config) (api, error) {
+	u, err := url.Parse(cfg.URL)
+	if err != nil {
+		return api{}, fmt.Errorf("parsing the URL of %s: %w", name, err)
+	}
+	if (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		return api{}, fmt.Errorf("parsing the URL of %s: %q is not like http://localhost:3200", name, cfg.URL)
+	}
+	a := api{name: name, base: u, client: cfg.HTTP, header: cfg.Header.Clone(), maxBody: cfg.MaxBody}
+	if a.client == nil {
+		a.client = &http.Client{Timeout: defaultTimeout}
+	}
+	if a.maxBody == 0 {
+		a.maxBody = defaultMaxBody
+	}
+	return a, nil
+}
+
+// URL returns the server's base URL without a password.
+func (a api) URL() string { return a.base.Redacted() }
+
+// get asks for base+path and returns the body of a 200. Path elements must be
+// escaped by the caller.
+func (a api) get(ctx context.Context, path string, params url.Values, header http.Header) (body []byte, err error) {
+	u := *a.base
+	u.Path, u.RawPath = "", ""
+	ref, err := url.Parse(strings.TrimSuffix(a.base.EscapedPath(), "/") + path)
+	if err != nil {
+		return nil, fmt.Errorf("building a request to %s: %w", a.name, err)
+	}
+	u.Path, u.RawPath, u.RawQuery = ref.Path, ref.RawPath, params.Encode()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return nil, fmt.Errorf("building a request to %s: %w", a.name, err)
+	}
+	req.Header.Set("Accept", "application/json")
+	for _, h := range []http.Header{a.header, header} {
+		for k, v := range h {
+			req.Header[http.CanonicalHeaderKey(k)] = v
+		}
+	}
+	fail := &Error{Server: a.name, URL: u.Redacted()}
+	resp, err := a.client.Do(req)
+	if err != nil {
+		// The client's error repeats method and URL; the cause is enough.
+		fail.Err, fail.Message = err, err.Error()
+		if ue, ok := errors.AsType[*url.Error](err); ok {
+			fail.Message = ue.Err.Error()
+		}
+		fail.Hint = fmt.Sprintf("check that %s runs and listens at %s", a.name, a.URL())
+		return nil, fail
+	}
+	defer func() { err = errors.Join(err, resp.Body.Close()) }()
+	fail.Status = resp.StatusCode
+	body, err = io.ReadAll(io.LimitReader(resp.Body, a.maxBody+1))
+	if err != nil {
+		fail.Err, fail.Message = err, "reading the answer: "+err.Error()
+		fail.Hint = "ask again; if it stays, ask for less"
+		return nil, fail
+	}
+	if int64(len(body)) > a.maxBody {
+		fail.Message = fmt.Sprintf("the answer is longer than %d bytes", a.maxBody)
+		fail.Hint = "ask for a shorter time or fewer results"
+		return nil, fail
+	}
+	if resp.StatusCode != http.StatusOK {
+		fail.Message = errorText(body)
+		fail.Hint = hint(a, resp.StatusCode)
+		return nil, fail
+	}
+	return body, nil
+}
+
+// getJSON decodes the body of a 200 into v.
+func (a api) getJSON(ctx context.Context, path string, params url.Values, header http.Header, v any) error {
+	body, err := a.get(ctx, path, params, header)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(body, v); err != nil {
+		return &Error{
+			Server: a.name, URL: a.URL() + path, Status: http.StatusOK, Err: err,
+			Message: "decoding the answer: " + err.Error() + "; it begins with " + quoteStart(body),
+			Hint:    fmt.Sprintf("check that %s is the address of %s and not of something else", a.URL(), a.name),
+		}
+	}
+	return nil
+}
+
+func hint(a api, status int) string {
+	switch {
+	case status == http.StatusUnauthorized || status == http.StatusForbidden:
+		return "check the token or tenant header sent to " + a.name
+	case status == http.StatusNotFound:
+		return fmt.Sprintf("check that %s is the address of %s", a.URL(), a.name)
+	case status == http.StatusTooManyRequests:
+		return "wait a moment: " + a.name + " limits requests"
+	case status == http.StatusServiceUnavailable:
+		return a.name + " may still be starting: try again in a few seconds"
+	case status >= http.StatusInternalServerError:
+		return "look at the output of " + a.name
+	}
+	return ""
+}
+
+// errorText finds the server's own words: the "error" or "message" of a JSON
+// object, which Prometheus and some of Loki's answers are, or the text itself.
+func errorText(body []byte) string {
+	var j struct{ Error, Message string }
+	if json.Unmarshal(body, &j) == nil {
+		if j.Error != "" {
+			return j.Error
+		}
+		if j.Message != "" {
+			return j.Message
+		}
+	}
+	text := strings.TrimSpace(strings.ToValidUTF8(string(body[:min(len(body), maxErrorText)]), "\uFFFD"))
+	if text == "" {
+		return "no explanation given"
+	}
+	return text
+}
+
+func quoteStart(body []byte) string {
+	return fmt.Sprintf("%.60q", bytes.TrimSpace(body[:min(len(body), 200)]))
+}

@@ -1,0 +1,248 @@
+package query
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	"dicelab/internal/contract"
+)
+
+// exemplarTraceIDLabel is the one spelling of a trace ID in logs and exemplars.
+const exemplarTraceIDLabel = contract.FieldTraceID
+
+// Loki is a client of Loki's HTTP API.
+type Loki struct{ api }
+
+// NewLoki makes a client.
+func NewLoki(cfg Config) (*Loki, error) {
+	a, err := newAPI("Loki", cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &Loki{a}, nil
+}
+
+// Field is a key and value of a JSON log line.
+type Field struct{ Key, Value string }
+
+// LogLine is one line of a service's log.
+type LogLine struct {
+	Time     time.Time
+	Labels   map[string]string // of the stream
+	Metadata map[string]string // structured metadata, kept apart from labels
+	Text     string            // as the service wrote it
+	Fields   []Field           // of a line that is a JSON object, in its order; nested values as JSON
+}
+
+// Field returns a field of the line, or "".
+func (l LogLine) Field(key string) string {
+	for _, f := range l.Fields {
+		if f.Key == key {
+			return f.Value
+		}
+	}
+	return ""
+}
+
+// any looks for a value in metadata, labels and fields, in that order: servers
+// and pipelines differ in where they keep it.
+func (l LogLine) any(key string) string {
+	if v := l.Metadata[key]; v != "" {
+		return v
+	}
+	if v := l.Labels[key]; v != "" {
+		return v
+	}
+	return l.Field(key)
+}
+
+// TraceID returns the line's trace ID as 32 hex digits, or "".
+func (l LogLine) TraceID() string {
+	id, err := ParseTraceID(l.any(contract.FieldTraceID))
+	if err != nil {
+		return ""
+	}
+	return id
+}
+
+// SpanID returns the line's span ID as 16 hex digits, or "".
+func (l LogLine) SpanID() string {
+	id, err := ParseSpanID(l.any(contract.FieldSpanID))
+	if err != nil {
+		return ""
+	}
+	return id
+}
+
+// Service returns the service that wrote the line, or "".
+func (l LogLine) Service() string {
+	if v := l.Labels[contract.StreamService]; v != "" {
+		return v
+	}
+	return l.Field(contract.FieldLogger)
+}
+
+// Level returns the line's level in capitals, or "".
+func (l LogLine) Level() string { return strings.ToUpper(l.any(contract.StreamLevel)) }
+
+// Message returns the line's message, or the whole line if it has none.
+func (l LogLine) Message() string {
+	if m := l.Field(contract.FieldMessage); m != "" {
+		return m
+	}
+	return l.Text
+}
+
+// LogResult is what a LogQL query gave: lines of a log query, series of a
+// metric query.
+type LogResult struct {
+	Type   string    // "streams", "matrix" or "vector"
+	Lines  []LogLine // newest first
+	Series []Series
+}
+
+// LogQuery asks for log lines, or for a metric made of them.
+type LogQuery struct {
+	LogQL      string
+	Start, End time.Time
+	Limit      int           // of lines; 0: 100, as Loki's
+	Step       time.Duration // of a metric query; 0: Loki chooses
+}
+
+// QueryRange asks for a stretch of time, the newest lines first.
+func (l *Loki) QueryRange(ctx context.Context, q LogQuery) (*LogResult, error) {
+	p := url.Values{"query": {q.LogQL}, "direction": {"backward"},
+		"start": {strconv.FormatInt(q.Start.UnixNano(), 10)}, "end": {strconv.FormatInt(q.End.UnixNano(), 10)}}
+	if q.Limit > 0 {
+		p.Set("limit", strconv.Itoa(q.Limit))
+	}
+	if q.Step > 0 {
+		p.Set("step", strconv.FormatFloat(q.Step.Seconds(), 'f', -1, 64))
+	}
+	var w struct {
+		Data struct {
+			ResultType string `json:"resultType"`
+			Result     []struct {
+				Stream map[string]string `json:"stream"`
+				Metric map[string]string `json:"metric"`
+				Value  json.RawMessage   `json:"value"`
+				Values []json.RawMessage `json:"values"`
+			} `json:"result"`
+		} `json:"data"`
+	}
+	// Without this flag Loki merges metadata into the stream's labels.
+	h := http.Header{"X-Loki-Response-Encoding-Flags": {"categorize-labels"}}
+	if err := l.getJSON(ctx, "/loki/api/v1/query_range", p, h, &w); err != nil {
+		return nil, err
+	}
+	out := &LogResult{Type: w.Data.ResultType}
+	for _, row := range w.Data.Result {
+		if out.Type == "streams" {
+			for _, raw := range row.Values {
+				line, err := decodeLine(raw, row.Stream)
+				if err != nil {
+					return nil, fmt.Errorf("decoding the answer of Loki at %s: %w", l.URL(), err)
+				}
+				out.Lines = append(out.Lines, line)
+			}
+			continue
+		}
+		if row.Value != nil {
+			row.Values = []json.RawMessage{row.Value}
+		}
+		s := Series{Labels: row.Metric}
+		for _, raw := range row.Values {
+			var pt Point
+			if err := json.Unmarshal(raw, &pt); err != nil {
+				return nil, fmt.Errorf("decoding the answer of Loki at %s: %w", l.URL(), err)
+			}
+			s.Points = append(s.Points, pt)
+		}
+		out.Series = append(out.Series, s)
+	}
+	sort.SliceStable(out.Lines, func(i, j int) bool { return out.Lines[i].Time.After(out.Lines[j].Time) })
+	return out, nil
+}
+
+// decodeLine reads ["nanoseconds", "line"] with, if labels are kept apart, a
+// third element (Loki HTTP API, "Query logs within a range of time").
+func decodeLine(raw json.RawMessage, stream map[string]string) (LogLine, error) {
+	var v []json.RawMessage
+	if err := json.Unmarshal(raw, &v); err != nil || len(v) < 2 {
+		return LogLine{}, fmt.Errorf("decoding log entry %.60s: want [time, line]", raw)
+	}
+	var ns wireUint
+	line := LogLine{Labels: stream}
+	if err := json.Unmarshal(v[0], &ns); err != nil {
+		return line, fmt.Errorf("decoding the time of log entry %.60s: %w", raw, err)
+	}
+	if err := json.Unmarshal(v[1], &line.Text); err != nil {
+		return line, fmt.Errorf("decoding the text of log entry %.60s: %w", raw, err)
+	}
+	line.Time = ns.time()
+	if len(v) > 2 {
+		var c struct {
+			Metadata map[string]string `json:"structuredMetadata"`
+		}
+		if err := json.Unmarshal(v[2], &c); err != nil {
+			return line, fmt.Errorf("decoding the metadata of log entry %.60s: %w", raw, err)
+		}
+		line.Metadata = c.Metadata
+	}
+	line.Fields = ParseFields(line.Text)
+	return line, nil
+}
+
+// ParseFields reads the fields of a line that is one JSON object, in their
+// order; text without its quotes, the rest as JSON. Any other line has none.
+func ParseFields(text string) []Field {
+	if !strings.HasPrefix(strings.TrimSpace(text), "{") || !json.Valid([]byte(text)) {
+		return nil
+	}
+	dec := json.NewDecoder(strings.NewReader(text))
+	if _, err := dec.Token(); err != nil {
+		return nil
+	}
+	var out []Field
+	for dec.More() {
+		key, err := dec.Token()
+		if err != nil {
+			return nil
+		}
+		var raw json.RawMessage
+		if err := dec.Decode(&raw); err != nil {
+			return nil
+		}
+		f := Field{Key: fmt.Sprint(key), Value: string(raw)}
+		var s string
+		if raw[0] == '"' && json.Unmarshal(raw, &s) == nil {
+			f.Value = s
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+// Labels lists the labels of streams that have lines between start and end.
+func (l *Loki) Labels(ctx context.Context, start, end time.Time) ([]string, error) {
+	return l.list(ctx, "/loki/api/v1/labels", start, end)
+}
+
+// LabelValues lists the values of a label between start and end.
+func (l *Loki) LabelValues(ctx context.Context, label string, start, end time.Time) ([]string, error) {
+	return l.list(ctx, "/loki/api/v1/label/"+url.PathEscape(label)+"/values", start, end)
+}
+
+func (l *Loki) list(ctx context.Context, path string, start, end time.Time) ([]string, error) {
+	var w struct{ Data []string }
+	p := url.Values{"start": {strconv.FormatInt(start.UnixNano(), 10)}, "end": {strconv.FormatInt(end.UnixNano(), 10)}}
+	err := l.getJSON(ctx, path, p, nil, &w)
+	return w.Data, err
+}

@@ -1,0 +1,229 @@
+package query
+
+import (
+	"sort"
+	"time"
+)
+
+// Interval is a stretch of time.
+type Interval struct{ Start, End time.Time }
+
+// Node is a span in its place.
+type Node struct {
+	*Span
+	Parent   *Node
+	Children []*Node // by start
+	Depth    int     // 0 for a root
+	Below    int     // how many spans are beneath it
+	// SelfTime is the span's time in which none of its children ran.
+	SelfTime time.Duration
+	// Critical are the stretches in which this span, and none beneath it, held
+	// up the end of its root. Empty off the critical path.
+	Critical []Interval
+
+	Orphan    bool          // its parent is not in the trace
+	Cycle     bool          // its parent is beneath it; shown as a root
+	Duplicate bool          // an earlier span has the same ID
+	Early     time.Duration // by how much it starts before its parent: the clocks disagree
+}
+
+// Tree is a trace put in order. It holds every span exactly once, whatever is
+// wrong with the trace.
+type Tree struct {
+	Roots      []*Node // by start
+	Start, End time.Time
+	Spans      int
+	Redundant  int // spans that came twice, all alike, and are shown once
+}
+
+// Duration is from the first start to the last end.
+func (t *Tree) Duration() time.Duration { return t.End.Sub(t.Start) }
+
+// Walk calls f for every node, parents before children, in order of start.
+// Where f returns false the nodes beneath are left out.
+func (t *Tree) Walk(f func(*Node) bool) {
+	stack := reversed(t.Roots)
+	for len(stack) > 0 {
+		n := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		if f(n) {
+			stack = append(stack, reversed(n.Children)...)
+		}
+	}
+}
+
+// Find returns the first node with the span ID, or nil.
+func (t *Tree) Find(spanID string) *Node {
+	var found *Node
+	t.Walk(func(n *Node) bool {
+		if found == nil && n.SpanID == spanID {
+			found = n
+		}
+		return found == nil
+	})
+	return found
+}
+
+// Tree puts the spans in order. It tolerates missing parents, several roots,
+// parents in a circle, several spans with one ID and clocks that disagree: none
+// of them loses a span, and each is marked on its node.
+func (t *Trace) Tree() *Tree {
+	tree := &Tree{}
+	byID := make(map[string]*Node, len(t.Spans))
+	type identity struct {
+		id, service, name string
+		start             time.Time
+		d                 time.Duration
+	}
+	seen := make(map[identity]bool, len(t.Spans))
+	var nodes []*Node
+	for i := range t.Spans {
+		s := &t.Spans[i]
+		key := identity{s.SpanID, s.Service, s.Name, s.Start, s.Duration}
+		if seen[key] {
+			// Delivered twice: OTLP promises at least once, not exactly once.
+			tree.Redundant++
+			continue
+		}
+		seen[key] = true
+		n := &Node{Span: s}
+		nodes = append(nodes, n)
+		if byID[s.SpanID] == nil {
+			byID[s.SpanID] = n
+		} else {
+			n.Duplicate = true
+		}
+		if tree.Start.IsZero() || s.Start.Before(tree.Start) {
+			tree.Start = s.Start
+		}
+		if s.End().After(tree.End) {
+			tree.End = s.End()
+		}
+	}
+	tree.Spans = len(nodes)
+	for _, n := range nodes {
+		parent := byID[n.ParentID]
+		switch {
+		case n.ParentID == "":
+		case parent == nil:
+			n.Orphan = true
+		case parent == n:
+			n.Cycle = true
+		default:
+			n.Parent = parent
+		}
+	}
+	cutCycles(nodes)
+	for _, n := range nodes {
+		if n.Parent == nil {
+			tree.Roots = append(tree.Roots, n)
+			continue
+		}
+		n.Parent.Children = append(n.Parent.Children, n)
+		n.Early = max(0, n.Parent.Start.Sub(n.Start))
+	}
+	tree.measure()
+	return tree
+}
+
+// cutCycles makes one span of each circle of parents a root: the first.
+func cutCycles(nodes []*Node) {
+	const (
+		unseen = iota
+		onPath
+		done
+	)
+	state := make(map[*Node]int, len(nodes))
+	for _, n := range nodes {
+		var path []*Node
+		for at := n; at != nil && state[at] != done; at = at.Parent {
+			if state[at] == onPath {
+				at.Parent, at.Cycle = nil, true
+				break
+			}
+			state[at] = onPath
+			path = append(path, at)
+		}
+		for _, p := range path {
+			state[p] = done
+		}
+	}
+}
+
+// measure fills in depth, size, self time and critical path. Spans below are
+// done before those above; nothing recurses, so a deep trace costs no stack.
+func (t *Tree) measure() {
+	var order []*Node
+	t.Walk(func(n *Node) bool {
+		if n.Parent != nil {
+			n.Depth = n.Parent.Depth + 1
+		}
+		order = append(order, n)
+		return true
+	})
+	for i := len(order) - 1; i >= 0; i-- {
+		n := order[i]
+		for _, c := range n.Children {
+			n.Below += 1 + c.Below
+		}
+		n.SelfTime = selfTime(n)
+	}
+	type work struct {
+		n   *Node
+		end time.Time
+	}
+	var todo []work
+	for _, r := range t.Roots {
+		todo = append(todo, work{r, r.End()})
+	}
+	for len(todo) > 0 {
+		w := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		cursor := w.end
+		byEnd := append([]*Node(nil), w.n.Children...)
+		sort.SliceStable(byEnd, func(i, j int) bool { return byEnd[i].End().After(byEnd[j].End()) })
+		for _, c := range byEnd {
+			// What starts outside its parent, or ends after what the parent was
+			// held up by, did not hold it up.
+			if c.Start.Before(w.n.Start) || c.End().After(cursor) || !c.Start.Before(cursor) || c.Duration == 0 {
+				continue
+			}
+			if cursor.After(c.End()) {
+				w.n.Critical = append(w.n.Critical, Interval{c.End(), cursor})
+			}
+			todo = append(todo, work{c, c.End()})
+			cursor = c.Start
+		}
+		if cursor.After(w.n.Start) {
+			w.n.Critical = append(w.n.Critical, Interval{w.n.Start, cursor})
+		}
+	}
+}
+
+// selfTime is the duration less the union of the children's, as far as they lie
+// inside.
+func selfTime(n *Node) time.Duration {
+	self, at := n.Duration, n.Start
+	for _, c := range n.Children { // by start
+		from, to := c.Start, c.End()
+		if from.Before(at) {
+			from = at
+		}
+		if to.After(n.End()) {
+			to = n.End()
+		}
+		if to.After(from) {
+			self -= to.Sub(from)
+			at = to
+		}
+	}
+	return self
+}
+
+func reversed(n []*Node) []*Node {
+	out := make([]*Node, len(n))
+	for i := range n {
+		out[len(n)-1-i] = n[i]
+	}
+	return out
+}
