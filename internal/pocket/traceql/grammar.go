@@ -5,17 +5,18 @@ import (
 	"github.com/alecthomas/participle/v2/lexer"
 )
 
-// The grammar. Whatever follows the first spanset is taken in as it is, so that
-// the error can name it.
+// The grammar. Whatever follows the first spanset, or what cannot be part of it,
+// is taken in as it is, so that the error can name it.
 type (
 	queryNode struct {
-		Where *orNode   `parser:"'{' @@? '}'"`
+		Where *orNode   `parser:"'{' @@?"`
+		Close string    `parser:"@'}'?"`
 		Tail  *tailNode `parser:"@@?"`
 	}
 	tailNode struct {
 		Pos   lexer.Position
-		First string   `parser:"@(Operator|Punct|Word|Field|Number|Duration|String|Raw)"`
-		Rest  []string `parser:"@(Operator|Punct|Word|Field|Number|Duration|String|Raw)*"`
+		First string   `parser:"@(Operator|Punct|Word|Field|Number|Duration|String|Raw|Open)"`
+		Rest  []string `parser:"@(Operator|Punct|Word|Field|Number|Duration|String|Raw|Open)*"`
 	}
 	orNode struct {
 		Terms []*andNode `parser:"@@ ('||' @@)*"`
@@ -43,7 +44,8 @@ type (
 		Raw      *string `parser:"| @Raw"`
 		Duration *string `parser:"| @Duration"`
 		Number   *string `parser:"| @Number"`
-		Word     *string `parser:"| @(Word|Field) )"`
+		Word     *string `parser:"| @(Word|Field)"`
+		Open     *string `parser:"| @Open )"`
 	}
 )
 
@@ -61,6 +63,7 @@ func newParser() (*participle.Parser[queryNode], error) {
 		{Name: "Field", Pattern: `[a-zA-Z]*\.("(\\.|[^"\\])*"|[^\s{}()=~!<>&|^,"` + "`" + `])+`},
 		{Name: "Word", Pattern: `[a-zA-Z_]+(:[a-zA-Z]+)?`},
 		{Name: "Operator", Pattern: `&&|\|\||=~|!~|!=|<=|>=|!>>|!<<|&>>|&<<|>>|<<|=|<|>|!|~|\|`},
+		{Name: "Open", Pattern: "[\"`][\\s\\S]*"}, // text that does not end
 		{Name: "Punct", Pattern: `.`},
 	})
 	if err != nil {

@@ -70,7 +70,7 @@ func (p *Parser) Parse(text string) (*Query, error) {
 		}
 		return nil, errorAt(start, "syntax error: %v", err)
 	}
-	if node.Tail != nil {
+	if node.Close != "" && node.Tail != nil {
 		return nil, unsupported(node.Tail.Pos, tail(node.Tail.First))
 	}
 	q := &Query{}
@@ -79,7 +79,14 @@ func (p *Parser) Parse(text string) (*Query, error) {
 			return nil, err
 		}
 	}
-	return q, nil
+	switch {
+	case node.Close != "":
+		return q, nil
+	case node.Tail != nil:
+		return nil, errorAt(node.Tail.Pos, "syntax error: %s", hint(fmt.Sprintf("unexpected token %q", node.Tail.First)))
+	}
+	start.Advance(text)
+	return nil, errorAt(start, "syntax error: %s", hint(`unexpected token "<EOF>"`))
 }
 
 // hint turns the parser's message into one for the person who typed the query.
@@ -151,7 +158,7 @@ func (q *Query) condition(n *conditionNode) (expr, error) {
 		return nil, err
 	}
 	if n.Value == nil {
-		return nil, unsupported(n.Pos, "a name without comparison is")
+		return nil, unsupported(n.Pos, "a name that is not compared at once (a bare name, arithmetic) is")
 	}
 	value, err := parseValue(*n.Value, field)
 	if err != nil {
@@ -234,6 +241,8 @@ func parseValue(n valueNode, field Field) (Value, error) {
 			return Value{}, errorAt(n.Pos, "syntax error: string %s: %v (a backslash is written \\\\, or use backticks)", *n.String, err)
 		}
 		return Value{Type: String, Text: s}, nil
+	case n.Open != nil:
+		return Value{}, errorAt(n.Pos, "syntax error: the text that begins here with %.1s does not end", *n.Open)
 	case n.Raw != nil:
 		return Value{Type: String, Text: strings.Trim(*n.Raw, "`")}, nil
 	case n.Duration != nil:
