@@ -25,6 +25,8 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"dicelab/internal/lab/child"
 )
 
 // DefaultGrace bounds each step of stopping. It is above the five seconds after
@@ -44,7 +46,8 @@ type Part struct {
 	// Service: it emits telemetry, so it stops before what records it.
 	Service bool
 	// Start returns when the part is ready. It must heed ctx. If it returns an
-	// error nothing of the part is left running, and nothing else is called.
+	// error, which should name the part, nothing of the part is left running, and
+	// nothing else is called.
 	Start func(ctx context.Context) error
 	// Run returns when the part has ended: nil after Stop or Kill. Otherwise it
 	// ends the lab. nil: the part cannot end by itself.
@@ -111,6 +114,9 @@ func (e *askedError) Error() string { return "asked to end by " + e.signal.Strin
 func endedError(name string, err error) error {
 	if err == nil {
 		return fmt.Errorf("%s ended without being asked to", name)
+	}
+	if _, named := errors.AsType[*child.EndedError](err); named {
+		return err
 	}
 	return fmt.Errorf("running %s: %w", name, err)
 }

@@ -123,7 +123,8 @@ func (c *Child) verdict(asked bool) error {
 // Drain tells the child to take no new work and returns when what was under way
 // has been answered; probes and metrics are answered on. A child that is not
 // running has nothing under way. From here on a child that ends stays down.
-// The child must have put a Gate before its handler.
+// The child must have put a Gate before its handler. The caller names the child
+// in the error, as with Stop.
 func (c *Child) Drain(ctx context.Context) error {
 	p := c.end()
 	if p == nil {
@@ -133,12 +134,9 @@ func (c *Child) Drain(ctx context.Context) error {
 		if p.gone() {
 			return nil
 		}
-		return fmt.Errorf("draining %s: %w", c.cfg.Name, err)
+		return fmt.Errorf("writing the order: %w", err)
 	}
-	if err := awaitDrained(ctx, c.cfg.ReadyURL, p.exited); err != nil {
-		return fmt.Errorf("draining %s: %w", c.cfg.Name, err)
-	}
-	return nil
+	return awaitDrained(ctx, c.cfg.ReadyURL, p.exited)
 }
 
 // Stop asks the child to end (SIGTERM), and kills its group when ctx ends
@@ -160,7 +158,7 @@ func (c *Child) Stop(ctx context.Context) error {
 	case <-ctx.Done():
 		c.Kill()
 		<-c.done
-		err = errors.Join(err, fmt.Errorf("stopping %s: it did not end in time and was killed", c.cfg.Name))
+		err = errors.Join(err, errors.New("it did not end in time and was killed"))
 	}
 	return errors.Join(err, c.verdict(true))
 }

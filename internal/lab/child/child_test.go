@@ -230,7 +230,7 @@ func TestStopKillsTheStubborn(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
 	err := c.Stop(ctx)
-	if got, want := fmt.Sprint(err), "stopping dice-roller: it did not end in time and was killed"; got != want {
+	if got, want := fmt.Sprint(err), "it did not end in time and was killed"; got != want {
 		t.Errorf("Stop = %q, want %q", got, want)
 	}
 	if err := c.Wait(); err != nil {

@@ -153,7 +153,7 @@ func (p *process) order(word string) error {
 // children is its business.
 func (p *process) terminate() error {
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return fmt.Errorf("asking %s to end: %w", p.name, err)
+		return fmt.Errorf("sending SIGTERM: %w", err)
 	}
 	return nil
 }
