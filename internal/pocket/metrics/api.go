@@ -94,7 +94,7 @@ func newAPI(p apiParts) http.Handler {
 
 // buildInfo tells clients which Prometheus this is. The module's version v0.316.0
 // is release 3.16.0: two digits of the minor version follow the major one
-// (github.com/prometheus/prometheus, RELEASE.md, "Tag the library release").
+// (github.com/prometheus/prometheus, scripts/get_module_version.sh).
 func buildInfo() *v1.PrometheusVersion {
 	info := &v1.PrometheusVersion{Version: "unknown", Branch: "dicelab (embedded)", GoVersion: runtime.Version()}
 	build, ok := debug.ReadBuildInfo()

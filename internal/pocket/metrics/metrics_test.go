@@ -19,8 +19,6 @@ import (
 	"dicelab/internal/pocket/metrics"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
 const (
 	traceID = "4bf92f3577b34da6a3ce929d0e0e4736"
 	// interval is also what a scrape may take, on a machine that is busy with
@@ -31,6 +29,16 @@ const (
 	// patience bounds each wait for something to appear.
 	patience = 20 * time.Second
 )
+
+// noLeaks fails the test if it leaves a goroutine that was not there before.
+func noLeaks(t testing.TB) {
+	t.Helper()
+	before := goleak.IgnoreCurrent()
+	t.Cleanup(func() {
+		http.DefaultClient.CloseIdleConnections()
+		goleak.VerifyNone(t, before)
+	})
+}
 
 // service is a target as the lab's are: client_golang's metrics, with exemplars.
 type service struct {
@@ -113,7 +121,6 @@ func start(t *testing.T, o metrics.Options) *lab {
 	t.Cleanup(func() {
 		l.stop()
 		web.Close()
-		http.DefaultClient.CloseIdleConnections()
 		if err := server.Close(); err != nil {
 			t.Errorf("Close: %v", err)
 		}

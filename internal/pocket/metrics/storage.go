@@ -1,9 +1,12 @@
 package metrics
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -54,6 +57,9 @@ func storageOptions(o Options) (*tsdb.Options, error) {
 	return opts, nil
 }
 
+// blockVersion is the version of blocks that the library reads (tsdb/block.go).
+const blockVersion = 1
+
 // openTSDB opens, or makes, the TSDB in dir. A write-ahead log that was cut short
 // by a crash is repaired by the library; what it cannot read is an error that
 // says what to do.
@@ -62,17 +68,53 @@ func openTSDB(dir string, o Options) (*tsdb.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db, err := tsdb.Open(dir, o.Logger, o.Registry, opts, nil)
-	var path *fs.PathError
-	switch {
-	case err == nil:
-		return db, nil
-	case errors.Is(err, syscall.EWOULDBLOCK): // flock(2): somebody else holds it
-		return nil, fmt.Errorf("opening metrics in %s: %w: another process uses it: stop that one, or choose another data directory", dir, err)
-	case errors.As(err, &path) && !errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOSPC):
-		return nil, fmt.Errorf("opening metrics in %s: %w: choose a data directory that this user can write to", dir, err)
-	default:
-		return nil, fmt.Errorf("opening metrics in %s: %w: it is damaged or was written by a newer version: "+
-			"move it away to start without old metrics, or run the version that wrote it", dir, err)
+	if err := checkBlocks(dir); err != nil {
+		return nil, explainOpen(dir, err)
 	}
+	db, err := tsdb.Open(dir, o.Logger, o.Registry, opts, nil)
+	if err != nil {
+		return nil, explainOpen(dir, err)
+	}
+	return db, nil
+}
+
+// checkBlocks reads what each block in dir says of itself. The library logs a
+// block that it does not understand and goes on without it, so that old metrics
+// would be missing for no reason that anybody sees.
+func checkBlocks(dir string) error {
+	metas, err := filepath.Glob(filepath.Join(dir, "*", "meta.json"))
+	if err != nil {
+		return err
+	}
+	for _, path := range metas {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		var meta struct {
+			Version int `json:"version"`
+		}
+		if err := json.Unmarshal(text, &meta); err != nil {
+			return fmt.Errorf("reading %s: %w", path, err)
+		}
+		if meta.Version != blockVersion {
+			return fmt.Errorf("reading %s: its version is %d, not %d", path, meta.Version, blockVersion)
+		}
+	}
+	return nil
+}
+
+// explainOpen says what to do about an error of opening the TSDB in dir.
+func explainOpen(dir string, err error) error {
+	var path *fs.PathError
+	hint := "it is damaged or was written by a newer version: move it away to start without old metrics, or run the version that wrote it"
+	switch {
+	case errors.Is(err, syscall.EWOULDBLOCK): // flock(2): somebody else holds it
+		hint = "another process uses it: stop that one, or choose another data directory"
+	case errors.Is(err, syscall.ENOSPC):
+		hint = "the disk is full: make room, or choose another data directory"
+	case errors.As(err, &path) && !errors.Is(err, fs.ErrNotExist): // a missing file is damage
+		hint = "choose a data directory that this user can read and write"
+	}
+	return fmt.Errorf("opening metrics in %s: %w: %s", dir, err, hint)
 }
