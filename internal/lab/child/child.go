@@ -15,7 +15,7 @@
 //   - A child that ends is started again, within limits (Policy); every end is
 //     told (Event), none is hidden.
 //
-// Linux and macOS.
+// A program that knows nothing of this wire runs behind Guard. Linux and macOS.
 package child
 
 import (

@@ -34,6 +34,9 @@ const (
 	envRole  = "DICELAB_TEST_ROLE"
 	envLocks = "DICELAB_TEST_LOCKS" // files that the parent role's children lock, separated by commas
 	envLock  = "DICELAB_TEST_LOCK"
+	// For the role guard: the role of the guarded program, and where it listens.
+	envGuarded = "DICELAB_TEST_GUARDED"
+	envAddr    = "DICELAB_TEST_ADDR"
 
 	lastLine = "last line"
 )
@@ -51,9 +54,28 @@ func helper(role string) int {
 		return 1
 	case "parent":
 		return parent()
+	case "guard":
+		return guard()
 	default:
 		return serve(role)
 	}
+}
+
+// guard runs this binary as a program that knows nothing of the wire.
+func guard() int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	ctx, _ = child.Watch(ctx, os.Getenv, os.Stdin)
+	self, err := os.Executable()
+	if err != nil {
+		return 1
+	}
+	status, err := child.Guard(ctx, append(os.Environ(), envRole+"="+os.Getenv(envGuarded)), os.Stdout, os.Stderr, self)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return status
 }
 
 // serve is a service as cmd/dicelab builds one. Roles: "serve"; "stubborn", that
@@ -70,7 +92,11 @@ func serve(role string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	ctx, gate := child.Watch(ctx, os.Getenv, os.Stdin)
-	l, err := child.Listen(ctx, os.Getenv, "127.0.0.1:0")
+	addr := os.Getenv(envAddr)
+	if addr == "" {
+		addr = "127.0.0.1:0"
+	}
+	l, err := child.Listen(ctx, os.Getenv, addr)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -117,17 +143,23 @@ func serve(role string) int {
 	return 0
 }
 
-// parent is a lab that has started two children: one that ends by itself and
-// one that does not. It says so and waits to be killed.
+// parent is a lab that has started a child in each of the orphan roles. It says
+// so and waits to be killed.
 func parent() int {
 	for i, lock := range strings.Split(os.Getenv(envLocks), ",") {
-		role := []string{"serve", "stubborn"}[i]
+		o := orphans()[i]
 		l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 		if err != nil {
 			return 1
 		}
-		env := append(os.Environ(), envRole+"="+role, envLock+"="+lock, "GORACE=atexit_sleep_ms=0")
-		c, err := child.New(config(role, l, func(cfg *child.Config) { cfg.Env = env }))
+		cfg := config(o.role, l, nil)
+		cfg.Env = append(cfg.Env, envLock+"="+lock, envGuarded+"="+o.guarded)
+		if o.guarded != "" { // it opens its port itself
+			cfg.Env = append(cfg.Env, envAddr+"="+l.Addr().String())
+			cfg.Listener = nil
+			l.Close()
+		}
+		c, err := child.New(cfg)
 		if err != nil {
 			return 1
 		}
@@ -138,6 +170,17 @@ func parent() int {
 	}
 	fmt.Println("up")
 	select {}
+}
+
+type orphan struct{ name, role, guarded string }
+
+func orphans() []orphan {
+	return []orphan{
+		{name: "heeds its context", role: "serve"},
+		{name: "does not", role: "stubborn"},
+		{name: "guarded, heeds SIGTERM", role: "guard", guarded: "serve"},
+		{name: "guarded, does not", role: "guard", guarded: "stubborn"},
+	}
 }
 
 // config runs this binary in a role.

@@ -37,17 +37,21 @@ const OrphanGrace = 1500 * time.Millisecond
 // that started this one is gone.
 var ErrParentGone = errors.New("the lab that started this service is gone")
 
-// withWire returns env with the variables of the wire set, and none of those
-// that this process may have inherited itself.
+// withWire returns env with the variables of the wire set.
 func withWire(env []string, listener bool) []string {
-	env = slices.DeleteFunc(slices.Clone(env), func(kv string) bool {
-		return strings.HasPrefix(kv, envWatch+"=") || strings.HasPrefix(kv, envListen+"=")
-	})
-	env = append(env, envWatch+"=1")
+	env = append(withoutWire(env), envWatch+"=1")
 	if listener {
 		env = append(env, envListen+"="+strconv.Itoa(listenFD))
 	}
 	return env
+}
+
+// withoutWire returns env without those that this process has itself, if it is
+// a child: they are about its stdin and its descriptors.
+func withoutWire(env []string) []string {
+	return slices.DeleteFunc(slices.Clone(env), func(kv string) bool {
+		return strings.HasPrefix(kv, envWatch+"=") || strings.HasPrefix(kv, envListen+"=")
+	})
 }
 
 // Watch is the child's end of the wire. When a lab started this process, the
