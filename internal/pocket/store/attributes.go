@@ -22,8 +22,16 @@ import (
 // a key that comes twice) is shown as well as possible, and exact is false: then
 // the attributes are kept as protobuf too.
 
+// maxDepth is how deep lists and maps are shown; deeper ones are null. SQLite
+// refuses JSON deeper than 1,000.
+const maxDepth = 64
+
 // appendAttributes appends kvs as JSON.
 func appendAttributes(b []byte, kvs []*commonpb.KeyValue) (_ []byte, exact bool) {
+	return appendObject(b, kvs, 0)
+}
+
+func appendObject(b []byte, kvs []*commonpb.KeyValue, depth int) (_ []byte, exact bool) {
 	exact = true
 	b = append(b, '{')
 	for i, kv := range kvs {
@@ -35,13 +43,16 @@ func appendAttributes(b []byte, kvs []*commonpb.KeyValue) (_ []byte, exact bool)
 		}
 		b = append(appendString(b, kv.GetKey()), ':')
 		var ok bool
-		b, ok = appendValue(b, kv.GetValue())
+		b, ok = appendValue(b, kv.GetValue(), depth+1)
 		exact = exact && ok && len(kv.ProtoReflect().GetUnknown()) == 0 && kv.GetKeyStrindex() == 0
 	}
 	return append(b, '}'), exact
 }
 
-func appendValue(b []byte, v *commonpb.AnyValue) (_ []byte, exact bool) {
+func appendValue(b []byte, v *commonpb.AnyValue, depth int) (_ []byte, exact bool) {
+	if depth > maxDepth {
+		return append(b, "null"...), false
+	}
 	exact = len(v.ProtoReflect().GetUnknown()) == 0
 	switch v := v.GetValue().(type) {
 	case *commonpb.AnyValue_StringValue:
@@ -67,12 +78,12 @@ func appendValue(b []byte, v *commonpb.AnyValue) (_ []byte, exact bool) {
 				b = append(b, ',')
 			}
 			var ok bool
-			b, ok = appendValue(b, e)
+			b, ok = appendValue(b, e, depth+1)
 			exact = exact && ok
 		}
 		return append(b, ']'), exact
 	case *commonpb.AnyValue_KvlistValue:
-		b, ok := appendAttributes(b, v.KvlistValue.GetValues())
+		b, ok := appendObject(b, v.KvlistValue.GetValues(), depth+1)
 		return b, exact && ok
 	case *commonpb.AnyValue_BytesValue:
 		return appendString(b, base64.StdEncoding.EncodeToString(v.BytesValue)), false
