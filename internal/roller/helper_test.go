@@ -1,0 +1,232 @@
+package roller_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"dicelab/internal/contract"
+	"dicelab/internal/fault"
+	"dicelab/internal/roller"
+	"dicelab/internal/telemetry"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience is how long a test waits for what must happen.
+const patience = 30 * time.Second
+
+// service is a dice roller under test.
+type service struct {
+	handler   http.Handler
+	server    *httptest.Server
+	telemetry *telemetry.Telemetry
+	log       *journal
+}
+
+// start starts a dice roller; what o leaves out is a healthy one without delay.
+func start(t *testing.T, o roller.Options) *service {
+	t.Helper()
+	sink := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(sink.Close)
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", sink.URL)
+	return startWith(t, o)
+}
+
+// startWith is start with the environment as it is.
+func startWith(t *testing.T, o roller.Options) *service {
+	t.Helper()
+	s := &service{log: &journal{change: make(chan struct{})}}
+	var err error
+	s.telemetry, err = telemetry.New(t.Context(), telemetry.Config{
+		Service: contract.ServiceRoller, Version: "1.2.3", Output: s.log, Faults: o.Faults})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.Dice == nil {
+		o.Dice = roller.NewDice(1, 0, 0.1)
+	}
+	o.Telemetry, o.Version = s.telemetry, "1.2.3"
+	if s.handler, err = roller.NewHandler(o); err != nil {
+		t.Fatal(err)
+	}
+	s.server = httptest.NewServer(s.handler)
+	t.Cleanup(func() {
+		s.server.Close()
+		if err := s.telemetry.Shutdown(context.WithoutCancel(t.Context())); err != nil { // a test's context ends before its clean-up
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// answer is what came back over the wire.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// do sends a request; header holds names and values in turn.
+func (s *service) do(t *testing.T, method, path, body string, header ...string) answer {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, s.server.URL+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for pair := range slices.Chunk(header, 2) {
+		if pair[0] == "Host" {
+			req.Host = pair[1]
+		}
+		req.Header.Set(pair[0], pair[1])
+	}
+	client := s.server.Client()
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer{status: resp.StatusCode, header: resp.Header, body: string(text)}
+}
+
+func (s *service) get(t *testing.T, path string, header ...string) answer {
+	t.Helper()
+	return s.do(t, http.MethodGet, path, "", header...)
+}
+
+// settle returns once every request has left its telemetry: an answer may reach
+// the caller before it is counted, but a server closes only after that.
+func (s *service) settle() {
+	s.server.Close()
+	s.server = httptest.NewServer(s.handler)
+}
+
+// metrics are the series that the service shows, by name and labels as written.
+func (s *service) metrics(t *testing.T) map[string]float64 {
+	t.Helper()
+	s.settle()
+	return parseMetrics(t, s.get(t, "/metrics").body)
+}
+
+func parseMetrics(t *testing.T, text string) map[string]float64 {
+	t.Helper()
+	series := map[string]float64{}
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		i := strings.LastIndexByte(line, ' ')
+		value, err := strconv.ParseFloat(strings.TrimSpace(line[i+1:]), 64)
+		if err != nil {
+			t.Fatalf("metrics line %q: %v", line, err)
+		}
+		series[line[:i]] = value
+	}
+	return series
+}
+
+// moved is by how much series have moved that begin with one of prefixes.
+func moved(before, after map[string]float64, prefixes ...string) map[string]float64 {
+	diff := map[string]float64{}
+	for name, value := range after {
+		if value != before[name] && slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(name, p) }) {
+			diff[name] = value - before[name]
+		}
+	}
+	return diff
+}
+
+// own are the services' metrics; Go's and the process's move by themselves.
+func own(series map[string]float64) []string {
+	names := slices.DeleteFunc(slices.Collect(maps.Keys(series)), func(name string) bool {
+		return !strings.HasPrefix(name, "dice") && !strings.HasPrefix(name, "http_")
+	})
+	slices.Sort(names)
+	return names
+}
+
+// journal keeps the log lines.
+type journal struct {
+	mu     sync.Mutex
+	buf    bytes.Buffer
+	change chan struct{} // closed by the next write
+}
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	close(j.change)
+	j.change = make(chan struct{})
+	return j.buf.Write(p)
+}
+
+func (j *journal) read(t *testing.T) (lines []map[string]any, change <-chan struct{}) {
+	t.Helper()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for text := range bytes.Lines(j.buf.Bytes()) {
+		var line map[string]any
+		if err := json.Unmarshal(text, &line); err != nil {
+			t.Fatalf("log line %q: %v", text, err)
+		}
+		lines = append(lines, line)
+	}
+	return lines, j.change
+}
+
+// wait returns the first line that has a field's value, once it is there.
+func (j *journal) wait(t *testing.T, field string, value any) map[string]any {
+	t.Helper()
+	late := time.After(patience)
+	for {
+		lines, change := j.read(t)
+		for _, line := range lines {
+			if line[field] == value {
+				return line
+			}
+		}
+		select {
+		case <-change:
+		case <-late:
+			t.Fatalf("no log line with %s %v in %v", field, value, lines)
+		}
+	}
+}
+
+// faults switches some on.
+func faults(t *testing.T, specs ...string) *fault.Set {
+	t.Helper()
+	set, err := fault.NewSet(specs...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+// decode reads JSON that must fit T.
+func decode[T any](t *testing.T, body string) (v T) {
+	t.Helper()
+	d := json.NewDecoder(strings.NewReader(body))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&v); err != nil {
+		t.Fatalf("body %q: %v", body, err)
+	}
+	return v
+}
