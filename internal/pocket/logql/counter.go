@@ -67,14 +67,14 @@ type counts struct {
 
 // NewCounter gives a Counter for points at start, start+step and so on up to end.
 // An instant query has start equal to end. The step is at least a millisecond,
-// the resolution of Loki's answers, and there may be MaxPoints steps.
+// the resolution of Loki's answers, and there may be MaxPoints steps and one.
 func (a *Aggregation) NewCounter(start, end time.Time, step time.Duration) (*Counter, error) {
 	switch {
 	case end.Before(start):
 		return nil, fmt.Errorf("end timestamp must not be before start time")
 	case step < time.Millisecond:
 		return nil, fmt.Errorf("the step %v is too short; the shortest is 1ms", step)
-	case end.Sub(start)/step > MaxPoints:
+	case end.Sub(start)/step > MaxPoints+1: // one more, for a start and an end that were moved to multiples of step
 		return nil, fmt.Errorf("exceeded maximum resolution of 11,000 points per time series. Try increasing the value of the step parameter")
 	}
 	return &Counter{

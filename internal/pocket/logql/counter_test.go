@@ -118,8 +118,8 @@ func TestCounterBounds(t *testing.T) {
 		step       time.Duration
 		want       string
 	}{
-		{"most points", 0, 11_000, time.Second, ""},
-		{"too many points", 0, 11_001, time.Second, "exceeded maximum resolution of 11,000 points per time series. Try increasing the value of the step parameter"},
+		{"most points", 0, 11_001, time.Second, ""},
+		{"too many points", 0, 11_002, time.Second, "exceeded maximum resolution of 11,000 points per time series. Try increasing the value of the step parameter"},
 		{"end before start", 1, 0, time.Second, "end timestamp must not be before start time"},
 		{"no step", 0, 1, 0, "the step 0s is too short; the shortest is 1ms"},
 	} {

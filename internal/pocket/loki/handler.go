@@ -1,0 +1,215 @@
+// Package loki serves the part of Grafana Loki's HTTP API that the lab uses over
+// the embedded store.
+//
+// Rules:
+//   - What is served has the JSON of Loki 3 ("Loki HTTP API" in its
+//     documentation), so that a client need not know which of the two it talks to.
+//   - What is not served is a 400 that says so and names the way to the real
+//     Loki; never a wrong or an empty answer.
+//   - Every request is bounded: in the size of its body, in the lines, points and
+//     series of its answer and in time. It stops when its client goes away.
+//   - Errors are plain text, as Loki's.
+package loki
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"dicelab/internal/contract"
+	"dicelab/internal/pocket/logql"
+	"dicelab/internal/pocket/store"
+)
+
+// Store keeps the log lines.
+type Store interface {
+	// AppendLines stores lines and returns when they are stored: all, or on error
+	// none.
+	AppendLines(ctx context.Context, lines []store.Line) error
+	// Lines calls yield for each line that q selects, in order of time, until it
+	// returns false.
+	Lines(ctx context.Context, q store.LineQuery, yield func(store.Line) bool) error
+	// Streams lists the labels of the streams that have lines in [from, to).
+	Streams(ctx context.Context, from, to time.Time) ([]map[string]string, error)
+}
+
+// Options are the handler's settings. The zero value means the defaults.
+type Options struct {
+	Version string           // of the program, for buildinfo
+	Timeout time.Duration    // of a request; default 1 minute, as in Loki (limits_config, query_timeout)
+	Now     func() time.Time // default time.Now
+}
+
+// Bounds of requests and answers. Where Loki has the bound too, it is Loki's
+// default.
+const (
+	maxLimit     = 5000     // lines of an answer (max_entries_limit_per_query)
+	maxAnswer    = 64 << 20 // bytes of text of an answer
+	maxQueryBody = 64 << 10 // bytes of a query that comes as a form
+	maxPushBody  = 16 << 20 // bytes of a push, compressed and not
+)
+
+// NewHandler serves the API over s.
+func NewHandler(s Store, opts Options) http.Handler {
+	if opts.Timeout <= 0 {
+		opts.Timeout = time.Minute
+	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	h := &handler{store: s, opts: opts}
+	mux := http.NewServeMux()
+	h.routes(mux)
+	return mux
+}
+
+type handler struct {
+	store Store
+	opts  Options
+}
+
+// routes lists every route.
+func (h *handler) routes(mux *http.ServeMux) {
+	mux.HandleFunc("GET /ready", ready)
+	mux.Handle("/loki/api/v1/status/buildinfo", h.query(h.buildinfo))
+	mux.Handle("/loki/api/v1/query", h.query(h.instant))
+	mux.Handle("/loki/api/v1/query_range", h.query(h.queryRange))
+	mux.Handle("/loki/api/v1/labels", h.query(h.labels))
+	mux.Handle("/loki/api/v1/label/{name}/values", h.query(h.values))
+	mux.Handle("/loki/api/v1/series", h.query(h.series))
+	mux.Handle("/loki/api/v1/push", h.serve([]string{http.MethodPost}, maxPushBody, h.push))
+	for _, other := range []string{"/loki/", "/api/prom/", "/otlp/"} {
+		mux.HandleFunc(other, unserved)
+	}
+	mux.HandleFunc("/", unknown)
+}
+
+// ready answers like Loki's /ready. The store is open before anybody listens.
+func ready(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	fmt.Fprintln(w, "ready")
+}
+
+func unserved(w http.ResponseWriter, r *http.Request) {
+	fail(w, failure(http.StatusBadRequest, "the embedded stack does not serve %s; the real Loki does: dicelab up --stack=native", r.URL.Path))
+}
+
+func unknown(w http.ResponseWriter, r *http.Request) {
+	fail(w, failure(http.StatusNotFound, "%s is not a path of Loki's API; queries go to /loki/api/v1/query_range", r.URL.Path))
+}
+
+// endpoint answers a request whose form has been parsed.
+type endpoint func(w http.ResponseWriter, r *http.Request) error
+
+// query serves an endpoint that takes its parameters from the URL or a form.
+func (h *handler) query(e endpoint) http.Handler {
+	return h.serve([]string{http.MethodGet, http.MethodHead, http.MethodPost}, maxQueryBody, func(w http.ResponseWriter, r *http.Request) error {
+		if err := r.ParseForm(); err != nil {
+			return badRequest(fmt.Errorf("reading the parameters: %w", err))
+		}
+		return e(w, r)
+	})
+}
+
+// serve bounds a request and answers with its error.
+func (h *handler) serve(methods []string, body int64, e endpoint) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !slices.Contains(methods, r.Method) {
+			w.Header().Set("Allow", strings.Join(methods, ", "))
+			fail(w, failure(http.StatusMethodNotAllowed, "%s does not take %s; use %s", r.URL.Path, r.Method, methods[0]))
+			return
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), h.opts.Timeout)
+		defer cancel()
+		r = r.WithContext(ctx)
+		r.Body = http.MaxBytesReader(w, r.Body, body)
+		err := e(w, r)
+		if err != nil && ctx.Err() != nil {
+			err = ctx.Err() // whatever the store calls it
+		}
+		if err != nil {
+			fail(w, err)
+		}
+	})
+}
+
+// statusError is an error with the status of its answer. Its text is for the
+// client.
+type statusError struct {
+	status int
+	err    error
+}
+
+func (e *statusError) Error() string { return e.err.Error() }
+func (e *statusError) Unwrap() error { return e.err }
+
+func failure(status int, format string, args ...any) error {
+	return &statusError{status, fmt.Errorf(format, args...)}
+}
+
+// badRequest marks err as the client's.
+func badRequest(err error) error {
+	return &statusError{http.StatusBadRequest, err}
+}
+
+// fail answers with an error as Loki does.
+func fail(w http.ResponseWriter, err error) {
+	var marked *statusError
+	var large *http.MaxBytesError
+	status, text := http.StatusInternalServerError, err.Error()
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		status, text = http.StatusGatewayTimeout, "request timed out, decrease the duration of the request or add more label matchers "+
+			"(prefer exact match over regex match) to reduce the amount of data processed"
+	case errors.Is(err, context.Canceled):
+		status, text = contract.StatusClientClosedRequest, "the request was cancelled by the client"
+	case errors.As(err, &large):
+		status, text = http.StatusRequestEntityTooLarge, fmt.Sprintf("the request body is larger than %d bytes; send less at a time", large.Limit)
+	case errors.As(err, &marked):
+		status = marked.status
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(text)) // the client is gone: nobody is left to tell
+}
+
+// respond answers with a JSON document.
+func respond(w http.ResponseWriter, body any) error {
+	text, err := json.Marshal(body)
+	if err != nil {
+		return fmt.Errorf("encoding the answer: %w", err)
+	}
+	w.Header().Set("Content-Type", "application/json; charset=UTF-8")
+	_, _ = w.Write(append(text, '\n')) // the client is gone: nobody is left to tell
+	return nil
+}
+
+// buildinfo answers with the fields of Prometheus' version information, as Loki
+// does. The version is dicelab's: this is not Loki.
+func (h *handler) buildinfo(w http.ResponseWriter, _ *http.Request) error {
+	return respond(w, struct {
+		Version   string `json:"version"`
+		Revision  string `json:"revision"`
+		Branch    string `json:"branch"`
+		BuildUser string `json:"buildUser"`
+		BuildDate string `json:"buildDate"`
+		GoVersion string `json:"goVersion"`
+	}{Version: h.opts.Version, Branch: contract.Namespace, GoVersion: runtime.Version()})
+}
+
+// parseQuery parses the parameter query.
+func parseQuery(r *http.Request) (*logql.Query, error) {
+	q, err := logql.Parse(r.Form.Get("query"))
+	if err != nil {
+		return nil, badRequest(err)
+	}
+	return q, nil
+}

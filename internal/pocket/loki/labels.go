@@ -1,0 +1,107 @@
+package loki
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"dicelab/internal/pocket/logql"
+)
+
+// list is the answer of labels and values. Loki leaves data out when there is
+// nothing.
+type list struct {
+	Status string   `json:"status"`
+	Data   []string `json:"data,omitempty"`
+}
+
+// labels answers /loki/api/v1/labels.
+func (h *handler) labels(w http.ResponseWriter, r *http.Request) error {
+	return h.list(w, r, func(stream map[string]string, add func(string)) {
+		for name := range stream {
+			add(name)
+		}
+	})
+}
+
+// values answers /loki/api/v1/label/{name}/values.
+func (h *handler) values(w http.ResponseWriter, r *http.Request) error {
+	name := r.PathValue("name")
+	return h.list(w, r, func(stream map[string]string, add func(string)) {
+		if value, ok := stream[name]; ok {
+			add(value)
+		}
+	})
+}
+
+// list answers with what pick finds in the streams, sorted, each once. The
+// parameter query is a selector that chooses among them.
+func (h *handler) list(w http.ResponseWriter, r *http.Request, pick func(stream map[string]string, add func(string))) error {
+	var chosen []logql.Selector
+	if text := r.Form.Get("query"); text != "" {
+		s, err := logql.ParseSelector(text)
+		if err != nil {
+			return badRequest(err)
+		}
+		chosen = append(chosen, s)
+	}
+	streams, err := h.streams(r, chosen)
+	if err != nil {
+		return err
+	}
+	found := make(map[string]bool)
+	for _, s := range streams {
+		pick(s, func(text string) { found[text] = true })
+	}
+	return respond(w, list{"success", slices.Sorted(maps.Keys(found))})
+}
+
+// series answers /loki/api/v1/series.
+func (h *handler) series(w http.ResponseWriter, r *http.Request) error {
+	matches := append(r.Form["match"], r.Form["match[]"]...)
+	if len(matches) == 0 {
+		return failure(http.StatusBadRequest, `0 matcher groups supplied; give match[]={service_name="dice-roller"}`)
+	}
+	var chosen []logql.Selector
+	for _, text := range matches {
+		s, err := logql.ParseSelector(text)
+		if err != nil {
+			return badRequest(err)
+		}
+		chosen = append(chosen, s)
+	}
+	streams, err := h.streams(r, chosen)
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(streams, func(a, b map[string]string) int {
+		return strings.Compare(logql.FormatLabels(a), logql.FormatLabels(b))
+	})
+	return respond(w, struct {
+		Status string              `json:"status"`
+		Data   []map[string]string `json:"data"`
+	}{"success", streams})
+}
+
+// streams gives the streams with lines between start and end that any selector
+// chooses; with no selector all of them.
+func (h *handler) streams(r *http.Request, chosen []logql.Selector) ([]map[string]string, error) {
+	start, end, err := h.bounds(r, defaultSinceLabels)
+	if err != nil {
+		return nil, err
+	}
+	all, err := h.store.Streams(r.Context(), start, end.Add(time.Nanosecond)) // the end counts here, as in Loki
+	if err != nil {
+		return nil, err
+	}
+	found := make([]map[string]string, 0, len(all))
+	for _, stream := range all {
+		matches := func(s logql.Selector) bool { return s.Matches(stream) }
+		if len(chosen) == 0 || slices.ContainsFunc(chosen, matches) {
+			found = append(found, stream)
+		}
+	}
+	return found, nil
+}

@@ -1,0 +1,201 @@
+package loki
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"dicelab/internal/contract"
+	"dicelab/internal/pocket/logql"
+	"dicelab/internal/pocket/store"
+)
+
+// instant answers /loki/api/v1/query.
+func (h *handler) instant(w http.ResponseWriter, r *http.Request) error {
+	q, err := parseQuery(r)
+	if err != nil {
+		return err
+	}
+	if q.Aggregation == nil {
+		return failure(http.StatusBadRequest, "log queries are not supported as an instant query type, please change your query to a range query type")
+	}
+	at, err := timestamp(r, "time", h.opts.Now())
+	if err != nil {
+		return err
+	}
+	run := h.newRun(r, q)
+	series, err := run.metric(at, at, time.Second)
+	if err != nil {
+		return err
+	}
+	return run.respond(w, "vector", vectorOf(series))
+}
+
+// queryRange answers /loki/api/v1/query_range.
+func (h *handler) queryRange(w http.ResponseWriter, r *http.Request) error {
+	q, err := parseQuery(r)
+	if err != nil {
+		return err
+	}
+	p, err := h.rangeParams(r)
+	if err != nil {
+		return err
+	}
+	run := h.newRun(r, q)
+	if q.Aggregation == nil {
+		found, err := run.lines(p)
+		if err != nil {
+			return err
+		}
+		return run.respond(w, "streams", found)
+	}
+	start, end := align(p.start, p.end, p.step)
+	series, err := run.metric(start, end, p.step)
+	if err != nil {
+		return err
+	}
+	return run.respond(w, "matrix", matrixOf(series))
+}
+
+// align moves the start back and the end on to multiples of the step, as Loki's
+// query frontend does, so that points of one query do not shift with its start.
+func align(start, end time.Time, step time.Duration) (time.Time, time.Time) {
+	from, to := start.UnixNano(), end.UnixNano()
+	from -= from % int64(step)
+	if over := to % int64(step); over != 0 {
+		to += int64(step) - over
+	}
+	return time.Unix(0, from), time.Unix(0, to)
+}
+
+// run is one query under way, and what it has cost.
+type run struct {
+	ctx        context.Context
+	store      Store
+	query      *logql.Query
+	categorize bool // keep the three kinds of labels apart
+	began      time.Time
+	now        func() time.Time
+	stats      stats
+}
+
+func (h *handler) newRun(r *http.Request, q *logql.Query) *run {
+	return &run{ctx: r.Context(), store: h.store, query: q, categorize: categorizes(r), began: h.opts.Now(), now: h.opts.Now}
+}
+
+// each calls yield for every line in [from, to) that the query lets through,
+// until it returns false.
+func (run *run) each(from, to time.Time, forward bool, yield func(store.Line, logql.Labels) bool) error {
+	q := store.LineQuery{Streams: run.query.Selector.Matches, From: from, To: to, Forward: forward}
+	// No stream has a label of these names, or the filters would mean that label:
+	// push refuses it, and the collector writes none.
+	equal := run.query.Pipeline.MetadataEquals()
+	q.TraceID, q.SpanID = equal[contract.FieldTraceID], equal[contract.FieldSpanID]
+	return run.store.Lines(run.ctx, q, func(l store.Line) bool {
+		run.stats.TotalLinesProcessed++
+		run.stats.TotalBytesProcessed += len(l.Text)
+		labels, ok := run.query.Pipeline.Process(l.Stream, l.Metadata, l.Text)
+		if !ok {
+			return true
+		}
+		run.stats.TotalPostFilterLines++
+		return yield(l, labels)
+	})
+}
+
+// lines answers a query for log lines.
+func (run *run) lines(p rangeParams) ([]stream, error) {
+	found := make(map[string]*stream)
+	size := 0
+	err := run.each(p.start, p.end, p.forward, func(l store.Line, labels logql.Labels) bool {
+		key, e := run.entry(l, labels)
+		name := logql.FormatLabels(key)
+		if found[name] == nil {
+			found[name] = &stream{Stream: key}
+		}
+		found[name].Values = append(found[name].Values, e)
+		run.stats.TotalEntriesReturned++
+		size += len(l.Text)
+		return run.stats.TotalEntriesReturned < p.limit && size <= maxAnswer
+	})
+	if err != nil {
+		return nil, err
+	}
+	if size > maxAnswer {
+		return nil, failure(http.StatusBadRequest, "the lines of the answer have more than %d bytes; ask for fewer with limit", maxAnswer)
+	}
+	streams := make([]stream, 0, len(found))
+	for _, name := range slices.Sorted(maps.Keys(found)) {
+		streams = append(streams, *found[name])
+	}
+	return streams, nil
+}
+
+// entry is a line as it is answered, and the labels of the stream that it is
+// answered in: all of its labels, so that lines of one stream of the store are
+// apart when their metadata differ, or only the stream's own.
+func (run *run) entry(l store.Line, labels logql.Labels) (map[string]string, entry) {
+	e := entry{at: l.Time, text: l.Text}
+	if !run.categorize {
+		return labels.All(), e
+	}
+	e.categories = &categories{StructuredMetadata: labels.Metadata, Parsed: labels.Parsed}
+	return labels.Stream, e
+}
+
+// metric answers a metric query.
+func (run *run) metric(start, end time.Time, step time.Duration) ([]logql.Series, error) {
+	counter, err := run.query.Aggregation.NewCounter(start, end, step)
+	if err != nil {
+		return nil, badRequest(err)
+	}
+	var refused error
+	// A point at t counts (t-range, t]; the store reads [from, to).
+	from, to := start.Add(time.Nanosecond-run.query.Aggregation.Range), end.Add(time.Nanosecond)
+	err = run.each(from, to, true, func(l store.Line, labels logql.Labels) bool {
+		refused = counter.Add(l.Time, labels)
+		return refused == nil
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case refused != nil:
+		return nil, badRequest(refused)
+	}
+	series := counter.Series()
+	run.stats.TotalEntriesReturned = len(series)
+	return series, nil
+}
+
+// headerEncodingFlags asks for variants of the answer's encoding.
+const (
+	headerEncodingFlags = "X-Loki-Response-Encoding-Flags"
+	flagCategorize      = "categorize-labels"
+)
+
+// categorizes tells whether a request asks for labels by kind.
+func categorizes(r *http.Request) bool {
+	for flag := range strings.SplitSeq(r.Header.Get(headerEncodingFlags), ",") {
+		if strings.TrimSpace(flag) == flagCategorize {
+			return true
+		}
+	}
+	return false
+}
+
+// respond answers with a result.
+func (run *run) respond(w http.ResponseWriter, kind string, result any) error {
+	run.stats.ExecTime = run.now().Sub(run.began).Seconds()
+	a := answer{Status: "success", Data: answerData{ResultType: kind, Result: result}}
+	a.Data.Stats.Summary = run.stats
+	if run.categorize {
+		a.Data.EncodingFlags = []string{flagCategorize}
+	}
+	return respond(w, a)
+}
+
+func formatFloat(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
