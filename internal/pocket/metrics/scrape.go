@@ -105,6 +105,7 @@ func groups(targets []Target) map[string][]*targetgroup.Group {
 // scraper runs the scrape manager: start, then stop, each once, in any order.
 type scraper struct {
 	manager *scrape.Manager
+	config  *config.Config
 	targets []Target
 
 	running atomic.Bool // between the first scrape and the last
@@ -128,10 +129,7 @@ func newScraper(cfg *config.Config, targets []Target, db storage.AppendableV2, o
 	if err != nil {
 		return nil, fmt.Errorf("making the scrape manager: %w", err)
 	}
-	if err := manager.ApplyConfig(cfg); err != nil {
-		return nil, fmt.Errorf("applying the scrape configuration: %w", err)
-	}
-	return &scraper{manager: manager, targets: targets}, nil
+	return &scraper{manager: manager, config: cfg, targets: targets}, nil
 }
 
 // start begins the scrapes and returns when each target has its loop; done gets
@@ -145,6 +143,11 @@ func (s *scraper) start(done chan<- error) error {
 		return errors.New("starting scrapes: they were started or stopped before: make a new server")
 	}
 	s.started = true
+	// This looks the machine's own name up, which can take seconds where the name
+	// server does not answer. Scrapes wait for it here, queries need not.
+	if err := s.manager.ApplyConfig(s.config); err != nil {
+		return fmt.Errorf("applying the scrape configuration: %w", err)
+	}
 	sets := make(chan map[string][]*targetgroup.Group, 1)
 	sets <- groups(s.targets)
 	go func() { done <- s.manager.Run(sets) }()
