@@ -145,6 +145,7 @@ func (e *explorer) message(w http.ResponseWriter, status int, title, text string
 type failure struct {
 	Title, Message, Hint, URL string
 	Rejected                  bool // the query is at fault, not the backend
+	Unreachable               bool // there was no answer
 }
 
 func newFailure(err error) *failure {
@@ -159,6 +160,9 @@ func newFailure(err error) *failure {
 	switch {
 	case qe.Unreachable():
 		f.Title = qe.Server + " cannot be reached"
+		// What was asked for does not matter when nobody answers.
+		f.URL, _, _ = strings.Cut(f.URL, "?")
+		f.Unreachable = true
 	case qe.Status == http.StatusBadRequest || qe.Status == http.StatusUnprocessableEntity:
 		f.Title, f.Rejected = qe.Server+" does not accept this query", true
 	default:

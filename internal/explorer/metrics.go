@@ -33,6 +33,7 @@ type metricsView struct {
 	Fixed       string
 	Panels      []panel
 	InputError  string
+	Down        *failure // Prometheus does not answer at all
 	Failure     *failure // of the typed query
 	Result      []resultRow
 	ResultText  string
@@ -66,7 +67,16 @@ func (e *explorer) metrics(w http.ResponseWriter, r *http.Request) {
 	}
 	inParallel(asks...)
 	status := http.StatusOK
+	for _, p := range v.Panels {
+		if p.Failure != nil && p.Failure.Unreachable {
+			// Once is enough: no panel has anything to show.
+			v.Down, v.Panels, v.Failure = p.Failure, nil, nil
+			break
+		}
+	}
 	switch {
+	case v.Down != nil:
+		status = v.Down.status()
 	case v.InputError != "":
 		status = http.StatusBadRequest
 	case v.Failure != nil:
@@ -160,10 +170,15 @@ func (e *explorer) panels(win window) []func(context.Context) panel {
 		}
 		out = append(out, lines(panel{Title: "Latency of " + service, Unit: "time to answer; each dot is a request, and opens its trace"}, secondsText, selector, curves...))
 	}
+	backend := contract.MetricBackendDuration + "_bucket"
 	return append(out,
+		lines(panel{Title: "Waiting for the roller", Unit: "p95 by die, as the front end measures it; dots open traces"}, secondsText, backend,
+			curve{fmt.Sprintf("histogram_quantile(0.95, sum by (%s, le) (rate(%s[%s])))", contract.LabelDieType, backend, rate), byLabel(contract.LabelDieType), byDie}),
 		lines(panel{Title: "Answers from the roller", Unit: "per second, by status, as the front end counts them"}, short, "",
 			curve{fmt.Sprintf("sum by (%s) (rate(%s[%s]))", contract.LabelStatusCode, contract.MetricBackendRequests, rate), byLabel(contract.LabelStatusCode), byCode}),
-		func(ctx context.Context) panel { return e.rollValues(ctx, win) })
+		func(ctx context.Context) panel { return e.rollValues(ctx, win) },
+		lines(panel{Title: "Spans dropped", Unit: "per minute, by service: above 0, traces are incomplete"}, short, "",
+			curve{fmt.Sprintf("60 * sum by (job) (rate(%s[%s]))", contract.MetricSpansDropped, rate), byLabel("job"), byJob}))
 }
 
 // requestRate and errorRatio are shared with the overview.

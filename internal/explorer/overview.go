@@ -25,7 +25,7 @@ type overviewView struct {
 type serviceRow struct {
 	Name, Class           string
 	Rate, Errors, P95     string
-	Failing               bool
+	Failing, Known        bool
 	Health, HealthClass   string
 	TracesHref, LogsHref  string
 	FailedHref, ScrapeURL string
@@ -65,7 +65,11 @@ func (e *explorer) overview(w http.ResponseWriter, r *http.Request) {
 	v.TargetsFailure, v.TracesFailure = newFailure(targetsErr), newFailure(tracesErr)
 	v.Scatter = scatter(v.Traces, win, e.Now().Location())
 	for _, name := range contract.Services() {
-		v.Services = append(v.Services, service(name, results, targets, win))
+		row := service(name, results, targets, win)
+		if targetsErr != nil {
+			row.Health, row.HealthClass = "unknown", ""
+		}
+		v.Services = append(v.Services, row)
 	}
 	e.render(w, http.StatusOK, "overview", page{Title: "Overview", Section: "Overview", Live: true, Data: v})
 }
@@ -82,7 +86,7 @@ func service(name string, results []*query.Result, targets []query.Target, win w
 		return math.NaN()
 	}
 	row := serviceRow{Name: name, Class: serviceClass(name), Rate: short(value(0)), Errors: percent(value(1)), Failing: value(1) > 0,
-		P95: secondsText(value(2)), Health: "not scraped", HealthClass: "warn",
+		P95: secondsText(value(2)), Health: "not scraped", HealthClass: "warn", Known: !math.IsNaN(value(0)),
 		TracesHref: "/traces?" + merge(win, "service", name), FailedHref: "/traces?" + merge(win, "service", name, "status", query.StatusError),
 		LogsHref: "/logs?" + merge(win, "service", name)}
 	for _, t := range targets {

@@ -137,6 +137,8 @@ func value(q string, m map[string]string, at time.Time) float64 {
 	}
 	wave := 1 + .3*math.Sin(float64(at.Unix())/97+seed) + .15*math.Sin(float64(at.Unix())/23)
 	switch {
+	case strings.Contains(q, contract.MetricSpansDropped):
+		return 0
 	case strings.Contains(q, "quantile(0.99"):
 		return .8 * wave
 	case strings.Contains(q, "quantile(0.95"):
