@@ -16,6 +16,10 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	"dicelab/internal/lab"
 	"dicelab/internal/lab/child"
@@ -255,6 +259,19 @@ func TestTheSecondSignalKills(t *testing.T) {
 	}
 }
 
+func TestSignals(t *testing.T) {
+	signals, stop := lab.Signals()
+	defer stop()
+	for _, want := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		if err := syscall.Kill(os.Getpid(), want); err != nil {
+			t.Fatal(err)
+		}
+		if got := <-signals; got != want {
+			t.Errorf("received %v, sent %v", got, want)
+		}
+	}
+}
+
 // service is a real child process of a lab, and its base URL.
 func service(t *testing.T, name string, j *journal, report *lab.Report, policy child.Policy) (lab.Part, *child.Child) {
 	t.Helper()
@@ -367,7 +384,9 @@ func TestServerPart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := lab.ServerPart("explorer", listeners[0], http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") }))
+	p := lab.ServerPart("explorer", listeners[0], func() http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") })
+	})
 	signals := make(chan os.Signal, 1)
 	var answer string
 	l := lab.Lab{Parts: []lab.Part{p}, Opened: func() {
@@ -380,4 +399,43 @@ func TestServerPart(t *testing.T) {
 	if answer != "200 hello" {
 		t.Errorf("answer %q", answer)
 	}
+}
+
+func TestGRPCPart(t *testing.T) {
+	listeners, err := lab.Listen(t.Context(), lab.Address{Addr: "127.0.0.1:0", Owner: "OTLP", Flag: "--otlp-grpc-addr"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := lab.GRPCPart("otlp grpc", listeners[0], func() *grpc.Server {
+		s := grpc.NewServer()
+		healthpb.RegisterHealthServer(s, health.NewServer())
+		return s
+	})
+	signals := make(chan os.Signal, 1)
+	var answer string
+	l := lab.Lab{Parts: []lab.Part{p}, Opened: func() {
+		answer = healthOf(t, listeners[0].Addr().String())
+		signals <- os.Interrupt
+	}}
+	if err := l.Run(t.Context(), signals); err != nil {
+		t.Errorf("Run = %v", err)
+	}
+	if answer != "SERVING" {
+		t.Errorf("answer %q", answer)
+	}
+}
+
+func healthOf(t *testing.T, addr string) string {
+	t.Helper()
+	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Error(err)
+		return ""
+	}
+	defer conn.Close()
+	resp, err := healthpb.NewHealthClient(conn).Check(t.Context(), &healthpb.HealthCheckRequest{})
+	if err != nil {
+		t.Error(err)
+	}
+	return resp.GetStatus().String()
 }

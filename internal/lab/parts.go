@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/http"
 
+	"google.golang.org/grpc"
+
 	"dicelab/internal/lab/child"
 	"dicelab/internal/web"
 )
@@ -18,16 +20,40 @@ func ServicePart(name, url string, c *child.Child) Part {
 }
 
 // ServerPart is an HTTP server inside this process. The part owns the listener.
-func ServerPart(name string, l net.Listener, handler http.Handler) Part {
-	server := web.NewServer(l, handler)
+// Its handler is asked for when the part starts: what it reads from may be
+// opened by a part before it.
+func ServerPart(name string, l net.Listener, handler func() http.Handler) Part {
+	var server *web.Server
 	ended := make(chan error, 1)
 	return Part{
-		Name: name, URL: server.URL(),
+		Name: name, URL: web.URL(l.Addr()),
 		Start: func(context.Context) error {
+			server = web.NewServer(l, handler())
 			go func() { ended <- server.Serve() }()
 			return nil
 		},
 		Run:  func() error { return <-ended },
-		Stop: server.Shutdown,
+		Stop: func(ctx context.Context) error { return server.Shutdown(ctx) },
+	}
+}
+
+// GRPCPart is a gRPC server inside this process; see ServerPart.
+func GRPCPart(name string, l net.Listener, newServer func() *grpc.Server) Part {
+	var server *grpc.Server
+	ended := make(chan error, 1)
+	return Part{
+		Name: name, URL: web.URL(l.Addr()),
+		Start: func(context.Context) error {
+			server = newServer()
+			go func() { ended <- server.Serve(l) }()
+			return nil
+		},
+		Run: func() error { return <-ended },
+		Stop: func(ctx context.Context) error {
+			cut := context.AfterFunc(ctx, server.Stop) // what is still open when ctx ends is cut off
+			defer cut()
+			server.GracefulStop()
+			return nil
+		},
 	}
 }

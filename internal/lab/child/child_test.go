@@ -330,6 +330,48 @@ func TestDrainLetsWorkFinishAndMetricsBeRead(t *testing.T) {
 	http.DefaultClient.CloseIdleConnections()
 }
 
+func TestDrainOfWhatDoesNotEnd(t *testing.T) {
+	rec := newRecorder()
+	c, base := newChild(t, "serve", func(cfg *child.Config) { cfg.Stdout = rec.read })
+	start(t, c)
+	rolled := make(chan error, 1)
+	go func() {
+		resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Get(base + "/roll")
+		if err == nil {
+			err = resp.Body.Close()
+		}
+		rolled <- err
+	}()
+	rec.until(t, "the roll", func() bool { return slices.Contains(rec.lines, "rolling") })
+	ctx, cancel := context.WithCancelCause(context.Background())
+	go func() {
+		deadline := time.Now().Add(patience)
+		for body := ""; body != "draining\n" && time.Now().Before(deadline); _, body = get(t, base+"/readyz") {
+		}
+		cancel(errors.New("no more time"))
+	}()
+	if got := fmt.Sprint(c.Drain(ctx)); !strings.HasPrefix(got, "no more time: ") {
+		t.Errorf("Drain = %q", got)
+	}
+	c.Kill()
+	if err := c.Wait(); err != nil {
+		t.Errorf("Wait = %v", err)
+	}
+	if err := <-rolled; err == nil {
+		t.Error("the roll was answered by a killed service")
+	}
+}
+
+func TestDrainOfWhatDoesNotRun(t *testing.T) {
+	c, _ := newChild(t, "crash", nil)
+	if err := c.Start(within(t)); err == nil {
+		t.Fatal("it started")
+	}
+	if err := c.Drain(within(t)); err != nil {
+		t.Errorf("Drain = %v", err)
+	}
+}
+
 // No orphan is left when the lab is killed with -9, whether it heeds that its
 // stdin closes or not.
 func TestKilledParentLeavesNoOrphan(t *testing.T) {
