@@ -174,6 +174,12 @@ func (q *Query) condition(n *conditionNode) (expr, error) {
 	return c, nil
 }
 
+// ParseField reads the name of a field as it stands in a query, such as
+// span.die.type or status; the error is an [*Error].
+func ParseField(text string) (Field, error) {
+	return parseField(fieldNode{Pos: lexer.Position{Line: 1, Column: 1}, Text: text})
+}
+
 func parseField(n fieldNode) (Field, error) {
 	scope, name, dotted := strings.Cut(n.Text, ".")
 	if !dotted {

@@ -1,0 +1,15 @@
+// Package tempo serves the HTTP API of Tempo 2.8, as far as the embedded stack
+// has it, over a store: traces by ID, search by TraceQL or by tags, tag names
+// and values.
+//
+// Rules:
+//
+//   - The JSON is Tempo's: IDs in base64 within traces (protobuf's JSON mapping)
+//     and in hex within search results, 64-bit numbers as strings.
+//   - Trace IDs in search results have 32 digits; Tempo drops leading zeros. In
+//     requests leading zeros may be missing.
+//   - What is not served is a 400 that says so and names --stack=native, never a
+//     wrong or empty answer. Errors are text, as Tempo's are.
+//   - A search that stopped before the end says so: its answer has "status":
+//     "PARTIAL" with a message, and fewer completedJobs than totalJobs.
+package tempo

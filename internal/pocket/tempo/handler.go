@@ -1,0 +1,149 @@
+package tempo
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"runtime"
+	"strings"
+	"time"
+
+	"dicelab/internal/pocket/store"
+	"dicelab/internal/pocket/traceql"
+)
+
+// apiVersion is the version of Tempo whose API this is.
+const apiVersion = "2.8.0"
+
+const useNative = "start the lab with --stack=native, which runs Tempo itself"
+
+// Store is what the API needs of a store.
+type Store interface {
+	Trace(ctx context.Context, id store.TraceID) (store.Trace, error)
+	Search(ctx context.Context, q store.SearchQuery) (store.SearchResult, error)
+	TagNames(ctx context.Context, scope store.Scope) ([]string, error)
+	TagValues(ctx context.Context, scope store.Scope, name string, limit int) ([]store.TagValue, error)
+	Words(ctx context.Context, column store.Column, limit int) ([]string, error)
+	Health(ctx context.Context) error
+}
+
+// Options configure a handler. The zero value means the defaults.
+type Options struct {
+	Version string        // of dicelab, shown by buildinfo
+	Timeout time.Duration // of a request; default 30 s
+}
+
+type api struct {
+	store  Store
+	parser *traceql.Parser
+	opts   Options
+}
+
+// NewHandler makes the API's handler.
+func NewHandler(s Store, opts Options) (http.Handler, error) {
+	parser, err := traceql.NewParser()
+	if err != nil {
+		return nil, fmt.Errorf("making the Tempo API: %w", err)
+	}
+	if opts.Timeout <= 0 {
+		opts.Timeout = 30 * time.Second
+	}
+	a := &api{store: s, parser: parser, opts: opts}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /ready", a.serve(a.ready))
+	mux.HandleFunc("GET /api/echo", a.serve(func(w http.ResponseWriter, _ *http.Request) error { return text(w, "echo") }))
+	mux.HandleFunc("GET /api/status/buildinfo", a.serve(a.buildInfo))
+	mux.HandleFunc("GET /api/traces/{id}", a.serve(a.traceV1))
+	mux.HandleFunc("GET /api/v2/traces/{id}", a.serve(a.traceV2))
+	mux.HandleFunc("GET /api/search", a.serve(a.search))
+	mux.HandleFunc("GET /api/v2/search/tags", a.serve(a.tagNames))
+	mux.HandleFunc("GET /api/v2/search/tag/{name}/values", a.serve(a.tagValues))
+	mux.HandleFunc("/", a.serve(func(_ http.ResponseWriter, r *http.Request) error {
+		return badRequest("%s %s is not served by the embedded stack: %s", r.Method, r.URL.Path, useNative)
+	}))
+	return mux, nil
+}
+
+// failure is an error that the client is told with a status of its own.
+type failure struct {
+	status  int
+	message string
+}
+
+func (f *failure) Error() string { return f.message }
+
+func badRequest(format string, args ...any) error {
+	return &failure{http.StatusBadRequest, fmt.Sprintf(format, args...)}
+}
+
+// serve bounds the time of a request and maps its error to an answer.
+func (a *api) serve(h func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), a.opts.Timeout)
+		defer cancel()
+		err := h(w, r.WithContext(ctx))
+		var f *failure
+		var query *traceql.Error
+		switch {
+		case err == nil, r.Context().Err() != nil: // answered, or nobody waits for an answer
+		case errors.As(err, &f):
+			http.Error(w, f.message, f.status)
+		case errors.As(err, &query):
+			http.Error(w, query.Error(), http.StatusBadRequest)
+		case ctx.Err() != nil:
+			http.Error(w, fmt.Sprintf("the query took longer than %v: narrow its time range or add conditions on service, name or status", a.opts.Timeout), http.StatusGatewayTimeout)
+		default:
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+		}
+	}
+}
+
+func text(w http.ResponseWriter, s string) error {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = io.WriteString(w, s) // a client that has gone cannot be told anything
+	return nil
+}
+
+func answer(w http.ResponseWriter, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encoding the answer: %w", err)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(body) // a client that has gone cannot be told anything
+	return nil
+}
+
+func (a *api) ready(w http.ResponseWriter, r *http.Request) error {
+	if err := a.store.Health(r.Context()); err != nil {
+		return &failure{http.StatusServiceUnavailable, "not ready: " + err.Error()}
+	}
+	return text(w, "ready\n")
+}
+
+func (a *api) buildInfo(w http.ResponseWriter, _ *http.Request) error {
+	return answer(w, map[string]string{
+		"version": apiVersion, "revision": a.opts.Version, "branch": "dicelab-embedded",
+		"buildUser": "", "buildDate": "", "goVersion": runtime.Version(),
+	})
+}
+
+// parseTraceID reads 1 to 32 hex digits; leading zeros may be missing.
+func parseTraceID(s string) (id store.TraceID, err error) {
+	if len(s) > 32 || s == "" {
+		return id, badRequest("trace ID %.40q has %d digits: a trace ID has 32 hex digits, of which leading zeros may be left out", s, len(s))
+	}
+	b, err := hex.DecodeString(strings.Repeat("0", 32-len(s)) + s)
+	if err != nil {
+		return id, badRequest("trace ID %q is not hexadecimal: a trace ID has 32 hex digits, of which leading zeros may be left out", s)
+	}
+	id = store.TraceID(b)
+	if id == (store.TraceID{}) {
+		return id, badRequest("trace ID %q is zero, which means none", s)
+	}
+	return id, nil
+}

@@ -1,0 +1,243 @@
+package tempo
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"dicelab/internal/contract"
+	"dicelab/internal/pocket/store"
+	"dicelab/internal/pocket/traceql"
+)
+
+// rootMissing is what Tempo answers for a trace whose root it does not have.
+const rootMissing = "<root span not yet received>"
+
+// The JSON of tempopb.SearchResponse. Fields that protobuf leaves out when they
+// are zero are left out.
+type (
+	searchResponse struct {
+		Traces  []traceMetadata `json:"traces"`
+		Metrics searchMetrics   `json:"metrics"`
+		Status  string          `json:"status,omitempty"` // PARTIAL, or left out
+		Message string          `json:"message,omitempty"`
+	}
+	searchMetrics struct {
+		InspectedTraces int `json:"inspectedTraces,omitempty"`
+		CompletedJobs   int `json:"completedJobs,omitempty"`
+		TotalJobs       int `json:"totalJobs,omitempty"`
+	}
+	traceMetadata struct {
+		TraceID           string                  `json:"traceID"`
+		RootServiceName   string                  `json:"rootServiceName,omitempty"`
+		RootTraceName     string                  `json:"rootTraceName,omitempty"`
+		StartTimeUnixNano uint64                  `json:"startTimeUnixNano,string"`
+		DurationMs        uint64                  `json:"durationMs,omitempty"`
+		SpanSet           spanSet                 `json:"spanSet"` // deprecated in Tempo, still sent
+		SpanSets          []spanSet               `json:"spanSets"`
+		ServiceStats      map[string]serviceStats `json:"serviceStats"`
+	}
+	spanSet struct {
+		Spans   []spanMetadata `json:"spans"`
+		Matched int            `json:"matched"`
+	}
+	spanMetadata struct {
+		SpanID            string            `json:"spanID"`
+		Name              string            `json:"name,omitempty"`
+		StartTimeUnixNano uint64            `json:"startTimeUnixNano,string"`
+		DurationNanos     int64             `json:"durationNanos,string"`
+		Attributes        []json.RawMessage `json:"attributes,omitempty"`
+	}
+	serviceStats struct {
+		SpanCount  int `json:"spanCount"`
+		ErrorCount int `json:"errorCount,omitempty"`
+	}
+)
+
+func (a *api) search(w http.ResponseWriter, r *http.Request) error {
+	values := r.URL.Query()
+	query, err := a.query(values)
+	if err != nil {
+		return err
+	}
+	limit, err := number(values, "limit", defaultLimit, maxLimit)
+	if err != nil {
+		return err
+	}
+	spans, err := number(values, "spss", defaultSpans, maxSpans)
+	if err != nil {
+		return err
+	}
+	from, to, err := timeRange(values)
+	if err != nil {
+		return err
+	}
+	found, err := a.store.Search(r.Context(), store.SearchQuery{
+		From: from, To: to, Limit: limit, Where: conditions(query), Match: matcher(query),
+	})
+	if err != nil {
+		return err
+	}
+	resp := searchResponse{Traces: []traceMetadata{}, Metrics: searchMetrics{InspectedTraces: found.Inspected, CompletedJobs: 1, TotalJobs: 1}}
+	if found.Partial {
+		resp.Status, resp.Metrics.CompletedJobs = "PARTIAL", 0
+		resp.Message = "only the newest traces were looked at: add a condition on resource.service.name, name, status or duration, or narrow the time range"
+	}
+	for _, t := range found.Traces {
+		meta, err := metadata(t, query, spans)
+		if err != nil {
+			return err
+		}
+		resp.Traces = append(resp.Traces, meta)
+	}
+	return answer(w, resp)
+}
+
+// query parses q, or makes one of the parameters from before TraceQL.
+func (a *api) query(values url.Values) (*traceql.Query, error) {
+	var legacy []string
+	for _, name := range []string{"tags", "minDuration", "maxDuration"} {
+		if values.Get(name) != "" {
+			legacy = append(legacy, name)
+		}
+	}
+	if !values.Has("q") || values.Get("q") == "" {
+		text, err := legacyQuery(values)
+		if err != nil {
+			return nil, err
+		}
+		return a.parser.Parse(text)
+	}
+	if len(legacy) > 0 {
+		return nil, badRequest("invalid request: q cannot be used together with %s: write it as a condition of q", strings.Join(legacy, ", "))
+	}
+	return a.parser.Parse(values.Get("q"))
+}
+
+// conditions are those of the query's that the store can check with SQL.
+func conditions(q *traceql.Query) []store.Condition {
+	var list []store.Condition
+	for _, c := range q.Required() {
+		cond := store.Condition{Op: store.Op(c.Op), Text: c.Value.Text, Number: c.Value.Int}
+		switch {
+		case c.Field.Scope == traceql.Name:
+			cond.Column = store.ColumnName
+		case c.Field.Scope == traceql.Status:
+			cond.Column = store.ColumnStatus
+		case c.Field.Scope == traceql.Kind:
+			cond.Column = store.ColumnKind
+		case c.Field.Scope == traceql.Duration:
+			cond.Column = store.ColumnDuration
+		case c.Field.Scope == traceql.ResourceScope && c.Field.Name == store.AttrServiceName && c.Value.Type == traceql.String:
+			cond.Column = store.ColumnService
+		case c.Field.Scope == traceql.SpanScope && c.Field.Name == contract.AttrDieType && c.Value.Type == traceql.String:
+			cond.Column = store.ColumnDie
+		default:
+			continue
+		}
+		// SQL is given what finds words by equality or expression; < and > on
+		// text, and the empty text, which the die's column does not hold, are
+		// left to the query.
+		ordered := strings.ContainsAny(c.Op, "<>")
+		if c.Value.Type == traceql.String && (ordered || (cond.Column == store.ColumnDie && c.Op == "=" && c.Value.Text == "")) {
+			continue
+		}
+		list = append(list, cond)
+	}
+	return list
+}
+
+// matcher gives the spans of a trace that fulfil the query.
+func matcher(q *traceql.Query) func(store.Trace) []int {
+	return func(t store.Trace) (matched []int) {
+		start, end := t.Bounds()
+		about := traceql.Trace{Duration: time.Duration(end - start)}
+		if root, ok := t.Root(); ok {
+			about.RootName, about.RootServiceName = root.GetName(), root.Source.Service
+		}
+		for i, s := range t.Spans {
+			if q.Match(s.Span, s.Source.Resource, about) {
+				matched = append(matched, i)
+			}
+		}
+		return matched
+	}
+}
+
+func metadata(t store.FoundTrace, q *traceql.Query, spans int) (traceMetadata, error) {
+	start, end := t.Bounds()
+	meta := traceMetadata{
+		TraceID: hex.EncodeToString(t.ID[:]), RootServiceName: rootMissing, StartTimeUnixNano: start,
+		ServiceStats: make(map[string]serviceStats),
+	}
+	if end > start {
+		meta.DurationMs = (end - start) / uint64(time.Millisecond)
+	}
+	if root, ok := t.Root(); ok {
+		meta.RootServiceName, meta.RootTraceName = root.Source.Service, root.GetName()
+	}
+	for _, s := range t.Spans {
+		stats := meta.ServiceStats[s.Source.Service]
+		stats.SpanCount++
+		if s.GetStatus().GetCode() == tracepb.Status_STATUS_CODE_ERROR {
+			stats.ErrorCount++
+		}
+		meta.ServiceStats[s.Source.Service] = stats
+	}
+	meta.SpanSet = spanSet{Spans: []spanMetadata{}, Matched: len(t.Matched)}
+	for _, i := range t.Matched[:min(spans, len(t.Matched))] {
+		s, err := spanOf(t.Spans[i], q)
+		if err != nil {
+			return meta, err
+		}
+		meta.SpanSet.Spans = append(meta.SpanSet.Spans, s)
+	}
+	meta.SpanSets = []spanSet{meta.SpanSet}
+	return meta, nil
+}
+
+// spanOf describes a span with the fields that the query names, as Tempo does:
+// the name in its own place, durations not again.
+func spanOf(s store.Span, q *traceql.Query) (spanMetadata, error) {
+	meta := spanMetadata{
+		SpanID: hex.EncodeToString(s.GetSpanId()), StartTimeUnixNano: s.GetStartTimeUnixNano(), DurationNanos: s.Duration(),
+	}
+	for _, f := range q.Fields() {
+		var value *commonpb.AnyValue
+		switch f.Scope {
+		case traceql.Name:
+			meta.Name = s.GetName()
+			continue
+		case traceql.Status:
+			value = word("STATUS_CODE_", s.GetStatus().GetCode().String())
+		case traceql.Kind:
+			value = word("SPAN_KIND_", s.GetKind().String())
+		case traceql.AnyScope, traceql.SpanScope, traceql.ResourceScope:
+			var ok bool
+			if value, ok = traceql.Attribute(f, s.Span, s.Source.Resource); !ok {
+				continue
+			}
+		default:
+			continue
+		}
+		attribute, err := protojson.Marshal(&commonpb.KeyValue{Key: f.Name, Value: value})
+		if err != nil {
+			return meta, fmt.Errorf("encoding attribute %s: %w", f.Name, err)
+		}
+		meta.Attributes = append(meta.Attributes, attribute)
+	}
+	return meta, nil
+}
+
+// word turns an enum's name into TraceQL's word.
+func word(prefix, name string) *commonpb.AnyValue {
+	return &commonpb.AnyValue{Value: &commonpb.AnyValue_StringValue{StringValue: strings.ToLower(strings.TrimPrefix(name, prefix))}}
+}

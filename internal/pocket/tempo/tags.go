@@ -1,0 +1,120 @@
+package tempo
+
+import (
+	"net/http"
+	"net/url"
+
+	"dicelab/internal/pocket/store"
+	"dicelab/internal/pocket/traceql"
+)
+
+type tagScope struct {
+	Name string   `json:"name"`
+	Tags []string `json:"tags"`
+}
+
+// intrinsics are the names of the third scope.
+func intrinsics() []string {
+	return []string{"duration", "kind", "name", "rootName", "rootServiceName", "status", "traceDuration"}
+}
+
+// tagNames answers /api/v2/search/tags. The names of span attributes are those
+// of the newest spans; start and end do not narrow them further.
+func (a *api) tagNames(w http.ResponseWriter, r *http.Request) error {
+	values := r.URL.Query()
+	if err := checkTags(values); err != nil {
+		return err
+	}
+	scopes := []string{string(store.ScopeResource), string(store.ScopeSpan), "intrinsic"}
+	switch s := values.Get("scope"); s {
+	case "", "none":
+	case scopes[0], scopes[1], scopes[2]:
+		scopes = []string{s}
+	default:
+		return badRequest("scope %q is not served by the embedded stack, which has resource, span and intrinsic: %s", s, useNative)
+	}
+	list := make([]tagScope, 0, len(scopes))
+	for _, s := range scopes {
+		names := intrinsics()
+		if s != "intrinsic" {
+			var err error
+			if names, err = a.store.TagNames(r.Context(), store.Scope(s)); err != nil {
+				return err
+			}
+		}
+		if names == nil {
+			names = []string{}
+		}
+		list = append(list, tagScope{Name: s, Tags: names})
+	}
+	return answer(w, map[string]any{"scopes": list, "metrics": struct{}{}})
+}
+
+// checkTags checks what both tag endpoints take.
+func checkTags(values url.Values) error {
+	if q := values.Get("q"); q != "" && q != "{}" {
+		return badRequest("narrowing tags by q is not served by the embedded stack: leave q out, or %s", useNative)
+	}
+	_, _, err := timeRange(values)
+	return err
+}
+
+type tagValue struct {
+	Type  string `json:"type"`
+	Value string `json:"value"`
+}
+
+// tagValues answers /api/v2/search/tag/{name}/values.
+func (a *api) tagValues(w http.ResponseWriter, r *http.Request) error {
+	values := r.URL.Query()
+	if err := checkTags(values); err != nil {
+		return err
+	}
+	limit, err := number(values, "limit", maxTags, maxTags)
+	if err != nil {
+		return err
+	}
+	field, err := traceql.ParseField(r.PathValue("name"))
+	if err != nil {
+		return err
+	}
+	list := []tagValue{}
+	ctx := r.Context()
+	texts := func(typ string, words []string) {
+		for _, v := range words {
+			list = append(list, tagValue{Type: typ, Value: v})
+		}
+	}
+	switch field.Scope {
+	case traceql.Status:
+		texts("keyword", []string{"error", "ok", "unset"})
+	case traceql.Kind:
+		texts("keyword", []string{"client", "consumer", "internal", "producer", "server", "unspecified"})
+	case traceql.Name:
+		words, err := a.store.Words(ctx, store.ColumnName, limit)
+		if err != nil {
+			return err
+		}
+		texts("string", words)
+	case traceql.AnyScope, traceql.SpanScope, traceql.ResourceScope:
+		seen := make(map[tagValue]bool)
+		for _, scope := range []store.Scope{store.ScopeResource, store.ScopeSpan} {
+			if (field.Scope == traceql.SpanScope && scope != store.ScopeSpan) || (field.Scope == traceql.ResourceScope && scope != store.ScopeResource) {
+				continue
+			}
+			found, err := a.store.TagValues(ctx, scope, field.Name, limit)
+			if err != nil {
+				return err
+			}
+			for _, v := range found {
+				if tv := (tagValue{Type: v.Type, Value: v.Text}); !seen[tv] && len(list) < limit {
+					seen[tv] = true
+					list = append(list, tv)
+				}
+			}
+		}
+	default:
+		return badRequest("values of %s are not served by the embedded stack: %s", field.Name, useNative)
+	}
+	return answer(w, map[string]any{"tagValues": list, "metrics": struct{}{}})
+}

@@ -1,0 +1,420 @@
+package tempo_test
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
+	resourcepb "go.opentelemetry.io/proto/otlp/resource/v1"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"go.uber.org/goleak"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/testing/protocmp"
+
+	"dicelab/internal/contract"
+	"dicelab/internal/pocket/store"
+	"dicelab/internal/pocket/tempo"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	fairTrace   = "00f7651916cd43dd8448eb211c80319c" // leading zeros
+	riskyTrace  = "1af7651916cd43dd8448eb211c80319c"
+	orphanTrace = "2bf7651916cd43dd8448eb211c80319c"
+)
+
+// epoch is when the first trace begins; the others follow a second apart.
+const epoch = 1_800_000_000
+
+func unhex(s string) []byte {
+	b, err := hex.DecodeString(s)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+func str(k, v string) *commonpb.KeyValue {
+	return &commonpb.KeyValue{Key: k, Value: &commonpb.AnyValue{Value: &commonpb.AnyValue_StringValue{StringValue: v}}}
+}
+
+func integer(k string, v int64) *commonpb.KeyValue {
+	return &commonpb.KeyValue{Key: k, Value: &commonpb.AnyValue{Value: &commonpb.AnyValue_IntValue{IntValue: v}}}
+}
+
+func batch(service string, spans ...*tracepb.Span) *tracepb.ResourceSpans {
+	return &tracepb.ResourceSpans{
+		Resource:   &resourcepb.Resource{Attributes: []*commonpb.KeyValue{str(store.AttrServiceName, service)}},
+		ScopeSpans: []*tracepb.ScopeSpans{{Scope: &commonpb.InstrumentationScope{Name: "lab"}, Spans: spans}},
+	}
+}
+
+func span(trace, id, parent, name string, kind tracepb.Span_SpanKind, startMs, ms int, attributes ...*commonpb.KeyValue) *tracepb.Span {
+	start := uint64(epoch*1_000_000_000) + uint64(startMs)*1_000_000
+	s := &tracepb.Span{TraceId: unhex(trace), SpanId: unhex(id), Name: name, Kind: kind,
+		StartTimeUnixNano: start, EndTimeUnixNano: start + uint64(ms)*1_000_000, Attributes: attributes}
+	if parent != "" {
+		s.ParentSpanId = unhex(parent)
+	}
+	return s
+}
+
+// rolls are three traces: a fair roll, a risky one that failed, and the roller's
+// half of one whose front end has not been heard of.
+func rolls() []*tracepb.ResourceSpans {
+	const server, client, internal = tracepb.Span_SPAN_KIND_SERVER, tracepb.Span_SPAN_KIND_CLIENT, tracepb.Span_SPAN_KIND_INTERNAL
+	die := func(d string) *commonpb.KeyValue { return str(contract.AttrDieType, d) }
+	failed := span(riskyTrace, "0000000000000022", "0000000000000021", contract.SpanRollerRoll, server, 1010, 480, die(contract.DieRisky), integer("http.response.status_code", 500))
+	failed.Status = &tracepb.Status{Code: tracepb.Status_STATUS_CODE_ERROR, Message: "broke"}
+	return []*tracepb.ResourceSpans{
+		batch(contract.ServiceFrontend,
+			span(fairTrace, "0000000000000011", "", contract.SpanFrontendRoll, server, 0, 100),
+			span(fairTrace, "0000000000000012", "0000000000000011", contract.SpanButtonClick, internal, 1, 90, die(contract.DieFair), integer(contract.AttrRollValue, 4)),
+			span(riskyTrace, "0000000000000021", "", contract.SpanFrontendRoll, server, 1000, 500)),
+		batch(contract.ServiceRoller,
+			span(fairTrace, "0000000000000013", "0000000000000012", contract.SpanRollerRoll, server, 5, 80, die(contract.DieFair), integer("http.response.status_code", 200)),
+			failed,
+			span(orphanTrace, "0000000000000033", "0000000000000032", contract.SpanRollerRoll, server, 2000, 50, die(contract.DieFair))),
+	}
+}
+
+func serve(t *testing.T) http.Handler {
+	t.Helper()
+	s, err := store.Open(t.Context(), t.TempDir(), store.Options{Now: func() time.Time { return time.Unix(epoch, 0) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := s.AppendSpans(t.Context(), rolls()); err != nil {
+		t.Fatal(err)
+	}
+	h, err := tempo.NewHandler(s, tempo.Options{Version: "v1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func get(t *testing.T, h http.Handler, target string, header ...string) *httptest.ResponseRecorder {
+	t.Helper()
+	req := httptest.NewRequest(http.MethodGet, target, nil)
+	for i := 0; i+1 < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	rec := httptest.NewRecorder()
+	h.ServeHTTP(rec, req)
+	return rec
+}
+
+func equalJSON(t *testing.T, body []byte, want string) {
+	t.Helper()
+	var g, w any
+	if err := json.Unmarshal(body, &g); err != nil {
+		t.Fatalf("%v in %s", err, body)
+	}
+	if err := json.Unmarshal([]byte(want), &w); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(w, g); diff != "" {
+		t.Errorf("JSON (-want +got):\n%s", diff)
+	}
+}
+
+const orphanBatch = `{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"dice-roller"}}]},
+	"scopeSpans":[{"scope":{"name":"lab"},"spans":[{"traceId":"K/dlGRbNQ92ESOshHIAxnA==","spanId":"AAAAAAAAADM=","parentSpanId":"AAAAAAAAADI=",
+	"name":"GET /roll","kind":"SPAN_KIND_SERVER","startTimeUnixNano":"1800000002000000000","endTimeUnixNano":"1800000002050000000",
+	"attributes":[{"key":"die.type","value":{"stringValue":"fair"}}]}]}]}`
+
+func TestTrace(t *testing.T) {
+	h := serve(t)
+	rec := get(t, h, "/api/traces/"+orphanTrace)
+	if ct := rec.Header().Get("Content-Type"); rec.Code != 200 || ct != "application/json" {
+		t.Fatalf("status %d, type %s: %s", rec.Code, ct, rec.Body)
+	}
+	equalJSON(t, rec.Body.Bytes(), `{"batches":[`+orphanBatch+`]}`)
+	equalJSON(t, get(t, h, "/api/v2/traces/"+orphanTrace).Body.Bytes(), `{"trace":{"resourceSpans":[`+orphanBatch+`]}}`)
+
+	// Leading zeros may be missing.
+	long, short := get(t, h, "/api/traces/"+fairTrace), get(t, h, "/api/traces/"+strings.TrimLeft(fairTrace, "0"))
+	if long.Code != 200 || long.Body.String() != short.Body.String() {
+		t.Errorf("status %d; with and without leading zeros:\n%s\n%s", long.Code, long.Body, short.Body)
+	}
+
+	want := []*tracepb.ResourceSpans{batch(contract.ServiceRoller, rolls()[1].ScopeSpans[0].Spans[2])}
+	for path, prefix := range map[string]int{"/api/traces/": 0, "/api/v2/traces/": 3} {
+		rec := get(t, h, path+orphanTrace, "Accept", "application/protobuf")
+		if ct := rec.Header().Get("Content-Type"); rec.Code != 200 || ct != "application/protobuf" {
+			t.Fatalf("status %d, type %s", rec.Code, ct)
+		}
+		var got tracepb.TracesData
+		if err := proto.Unmarshal(rec.Body.Bytes()[prefix:], &got); err != nil { // field 1 and a length of two bytes come first
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got.ResourceSpans, protocmp.Transform()); diff != "" {
+			t.Errorf("%s as protobuf (-want +got):\n%s", path, diff)
+		}
+	}
+}
+
+func search(params ...string) string {
+	v := url.Values{}
+	for i := 0; i+1 < len(params); i += 2 {
+		v.Set(params[i], params[i+1])
+	}
+	return "/api/search?" + v.Encode()
+}
+
+func TestSearchJSON(t *testing.T) {
+	rec := get(t, serve(t), search("q", `{resource.service.name="dice-roller" && span.die.type=~"risky|fair" && name="GET /roll" && status!=ok && kind=server && duration>1ms && .http.response.status_code>0}`))
+	if rec.Code != 200 {
+		t.Fatalf("status %d: %s", rec.Code, rec.Body)
+	}
+	equalJSON(t, rec.Body.Bytes(), `{"traces":[
+		{"traceID":"1af7651916cd43dd8448eb211c80319c","rootServiceName":"streamlit-frontend","rootTraceName":"POST /roll","startTimeUnixNano":"1800000001000000000","durationMs":500,
+		 "serviceStats":{"streamlit-frontend":{"spanCount":1},"dice-roller":{"spanCount":1,"errorCount":1}},
+		 "spanSet":{"matched":1,"spans":[{"spanID":"0000000000000022","name":"GET /roll","startTimeUnixNano":"1800000001010000000","durationNanos":"480000000","attributes":[
+			{"key":"service.name","value":{"stringValue":"dice-roller"}},{"key":"die.type","value":{"stringValue":"risky"}},{"key":"status","value":{"stringValue":"error"}},{"key":"kind","value":{"stringValue":"server"}},{"key":"http.response.status_code","value":{"intValue":"500"}}]}]},
+		 "spanSets":[{"matched":1,"spans":[{"spanID":"0000000000000022","name":"GET /roll","startTimeUnixNano":"1800000001010000000","durationNanos":"480000000","attributes":[
+			{"key":"service.name","value":{"stringValue":"dice-roller"}},{"key":"die.type","value":{"stringValue":"risky"}},{"key":"status","value":{"stringValue":"error"}},{"key":"kind","value":{"stringValue":"server"}},{"key":"http.response.status_code","value":{"intValue":"500"}}]}]}]},
+		{"traceID":"00f7651916cd43dd8448eb211c80319c","rootServiceName":"streamlit-frontend","rootTraceName":"POST /roll","startTimeUnixNano":"1800000000000000000","durationMs":100,
+		 "serviceStats":{"streamlit-frontend":{"spanCount":2},"dice-roller":{"spanCount":1}},
+		 "spanSet":{"matched":1,"spans":[{"spanID":"0000000000000013","name":"GET /roll","startTimeUnixNano":"1800000000005000000","durationNanos":"80000000","attributes":[
+			{"key":"service.name","value":{"stringValue":"dice-roller"}},{"key":"die.type","value":{"stringValue":"fair"}},{"key":"status","value":{"stringValue":"unset"}},{"key":"kind","value":{"stringValue":"server"}},{"key":"http.response.status_code","value":{"intValue":"200"}}]}]},
+		 "spanSets":[{"matched":1,"spans":[{"spanID":"0000000000000013","name":"GET /roll","startTimeUnixNano":"1800000000005000000","durationNanos":"80000000","attributes":[
+			{"key":"service.name","value":{"stringValue":"dice-roller"}},{"key":"die.type","value":{"stringValue":"fair"}},{"key":"status","value":{"stringValue":"unset"}},{"key":"kind","value":{"stringValue":"server"}},{"key":"http.response.status_code","value":{"intValue":"200"}}]}]}]}
+	],"metrics":{"inspectedTraces":3,"completedJobs":1,"totalJobs":1}}`)
+}
+
+type found struct {
+	Traces []struct {
+		TraceID         string
+		RootServiceName string
+		SpanSets        []struct {
+			Matched int
+			Spans   []struct{ SpanID string }
+		}
+	}
+	Status, Message string
+}
+
+func TestSearch(t *testing.T) {
+	h := serve(t)
+	all := []string{orphanTrace, riskyTrace, fairTrace}
+	tests := []struct {
+		name   string
+		target string
+		want   []string
+	}{
+		{name: "everything, newest first", target: search("q", "{}"), want: all},
+		{name: "without q", target: "/api/search", want: all},
+		{name: "limit", target: search("q", "{}", "limit", "2"), want: all[:2]},
+		{name: "service", target: search("q", `{resource.service.name="streamlit-frontend"}`), want: all[1:]},
+		{name: "unknown service", target: search("q", `{resource.service.name="nobody"}`)},
+		{name: "not a service", target: search("q", `{resource.service.name!="streamlit-frontend"}`), want: all},
+		{name: "service by expression", target: search("q", `{resource.service.name=~"stream.*"}`), want: all[1:]},
+		{name: "service as any attribute", target: search("q", `{.service.name="streamlit-frontend"}`), want: all[1:]},
+		{name: "name", target: search("q", `{name="roll_button_click"}`), want: all[2:]},
+		{name: "name in order", target: search("q", `{name>"r"}`), want: all[2:]},
+		{name: "status", target: search("q", `{status=error}`), want: all[1:2]},
+		{name: "status and die", target: search("q", `{status=error && span.die.type="risky"}`), want: all[1:2]},
+		{name: "conditions hold on one span", target: search("q", `{status=error && resource.service.name="streamlit-frontend"}`)},
+		{name: "die", target: search("q", `{span.die.type="fair"}`), want: []string{orphanTrace, fairTrace}},
+		{name: "not a die", target: search("q", `{span.die.type!="fair"}`), want: all[1:2]},
+		{name: "duration", target: search("q", `{duration>=100ms}`), want: all[1:]},
+		{name: "duration in a range", target: search("q", `{duration>85ms && duration<=100ms}`), want: all[2:]},
+		{name: "not a duration", target: search("q", `{duration!=50ms && kind=server}`), want: all[1:]},
+		{name: "kind", target: search("q", `{kind=internal}`), want: all[2:]},
+		{name: "number", target: search("q", `{span.roll.value=4}`), want: all[2:]},
+		{name: "either", target: search("q", `{status=error || kind=internal}`), want: all[1:]},
+		{name: "trace duration", target: search("q", `{traceDuration<200ms}`), want: []string{orphanTrace, fairTrace}},
+		{name: "root", target: search("q", `{rootServiceName="streamlit-frontend" && rootName="POST /roll"}`), want: all[1:]},
+		{name: "from", target: search("q", "{}", "start", "1800000001"), want: all[:2]},
+		{name: "until, the second included", target: search("q", "{}", "end", "1800000000"), want: all[2:]},
+		{name: "tags", target: search("tags", `service.name=dice-roller name="GET /roll" http.response.status_code=500`), want: all[1:2]},
+		{name: "tag status", target: search("tags", "status.code=error"), want: all[1:2]},
+		{name: "tag root", target: search("tags", `root.service.name=streamlit-frontend root.name="POST /roll"`), want: all[1:]},
+		{name: "trace durations", target: search("minDuration", "60ms", "maxDuration", "0.2s"), want: all[2:]},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			rec := get(t, h, tt.target)
+			if rec.Code != 200 {
+				t.Fatalf("status %d: %s", rec.Code, rec.Body)
+			}
+			var f found
+			if err := json.Unmarshal(rec.Body.Bytes(), &f); err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, tr := range f.Traces {
+				got = append(got, tr.TraceID)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("traces (-want +got):\n%s", diff)
+			}
+			if f.Status != "" {
+				t.Errorf("status %s %s: nothing was left out", f.Status, f.Message)
+			}
+		})
+	}
+}
+
+func TestSearchSpans(t *testing.T) {
+	h := serve(t)
+	for _, tt := range []struct {
+		spss  string
+		spans int
+	}{{"1", 1}, {"", 3}, {"10", 3}} {
+		var f found
+		if err := json.Unmarshal(get(t, h, search("q", `{traceDuration=100ms}`, "spss", tt.spss)).Body.Bytes(), &f); err != nil {
+			t.Fatal(err)
+		}
+		if len(f.Traces) != 1 || f.Traces[0].SpanSets[0].Matched != 3 || len(f.Traces[0].SpanSets[0].Spans) != tt.spans {
+			t.Errorf("spss=%q: %+v, want 3 matched and %d shown", tt.spss, f, tt.spans)
+		}
+	}
+}
+
+func TestSearchWithoutRoot(t *testing.T) {
+	var f found
+	if err := json.Unmarshal(get(t, serve(t), search("q", `{}`, "limit", "1")).Body.Bytes(), &f); err != nil {
+		t.Fatal(err)
+	}
+	if len(f.Traces) != 1 || f.Traces[0].TraceID != orphanTrace || f.Traces[0].RootServiceName != "<root span not yet received>" {
+		t.Errorf("got %+v", f)
+	}
+}
+
+func TestTags(t *testing.T) {
+	h := serve(t)
+	tests := []struct{ target, want string }{
+		{target: "/api/v2/search/tags", want: `{"scopes":[{"name":"resource","tags":["service.name"]},{"name":"span","tags":["die.type","http.response.status_code","roll.value"]},
+			{"name":"intrinsic","tags":["duration","kind","name","rootName","rootServiceName","status","traceDuration"]}],"metrics":{}}`},
+		{target: "/api/v2/search/tags?scope=resource&start=1&end=2", want: `{"scopes":[{"name":"resource","tags":["service.name"]}],"metrics":{}}`},
+		{target: "/api/v2/search/tag/resource.service.name/values", want: `{"tagValues":[{"type":"string","value":"dice-roller"},{"type":"string","value":"streamlit-frontend"}],"metrics":{}}`},
+		{target: "/api/v2/search/tag/.service.name/values?limit=1", want: `{"tagValues":[{"type":"string","value":"dice-roller"}],"metrics":{}}`},
+		{target: "/api/v2/search/tag/span.service.name/values", want: `{"tagValues":[],"metrics":{}}`},
+		{target: "/api/v2/search/tag/span.die.type/values", want: `{"tagValues":[{"type":"string","value":"fair"},{"type":"string","value":"risky"}],"metrics":{}}`},
+		{target: "/api/v2/search/tag/span.http.response.status_code/values", want: `{"tagValues":[{"type":"int","value":"200"},{"type":"int","value":"500"}],"metrics":{}}`},
+		{target: "/api/v2/search/tag/name/values", want: `{"tagValues":[{"type":"string","value":"GET /roll"},{"type":"string","value":"POST /roll"},{"type":"string","value":"roll_button_click"}],"metrics":{}}`},
+		{target: "/api/v2/search/tag/status/values", want: `{"tagValues":[{"type":"keyword","value":"error"},{"type":"keyword","value":"ok"},{"type":"keyword","value":"unset"}],"metrics":{}}`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.target, func(t *testing.T) {
+			rec := get(t, h, tt.target)
+			if rec.Code != 200 {
+				t.Fatalf("status %d: %s", rec.Code, rec.Body)
+			}
+			equalJSON(t, rec.Body.Bytes(), tt.want)
+		})
+	}
+}
+
+func TestErrors(t *testing.T) {
+	h := serve(t)
+	tests := []struct {
+		name, target string
+		status       int
+		contains     string
+	}{
+		{name: "unknown trace", target: "/api/traces/ffff", status: 404, contains: "trace not found: 0000000000000000000000000000ffff"},
+		{name: "unknown trace, v2", target: "/api/v2/traces/ffff", status: 404, contains: "trace not found"},
+		{name: "ID that is not hex", target: "/api/traces/xyz", status: 400, contains: `trace ID "xyz" is not hexadecimal`},
+		{name: "ID that is too long", target: "/api/traces/0" + fairTrace, status: 400, contains: "has 33 digits"},
+		{name: "ID zero", target: "/api/traces/0", status: 400, contains: "is zero"},
+		{name: "query", target: search("q", `{status=fail}`), status: 400, contains: "parse error at line 1, col 9"},
+		{name: "unsupported query", target: search("q", `{} | count() > 2`), status: 400, contains: "--stack=native"},
+		{name: "limit", target: search("limit", "0"), status: 400, contains: "invalid limit"},
+		{name: "spss", target: search("spss", "x"), status: 400, contains: "invalid spss"},
+		{name: "start", target: search("start", "yesterday"), status: 400, contains: "invalid start"},
+		{name: "start in milliseconds", target: search("start", "1800000000000"), status: 400, contains: "in whole seconds since 1970"},
+		{name: "start after end", target: search("start", "2", "end", "1"), status: 400, contains: "start must be before end"},
+		{name: "q and tags", target: search("q", "{}", "tags", "a=b"), status: 400, contains: "q cannot be used together with tags"},
+		{name: "tags", target: search("tags", "nonsense"), status: 400, contains: "invalid tags"},
+		{name: "minDuration", target: search("minDuration", "10"), status: 400, contains: "invalid minDuration"},
+		{name: "tag scope", target: "/api/v2/search/tags?scope=event", status: 400, contains: "--stack=native"},
+		{name: "tags narrowed", target: "/api/v2/search/tags?" + url.Values{"q": {"{status=error}"}}.Encode(), status: 400, contains: "--stack=native"},
+		{name: "values of a duration", target: "/api/v2/search/tag/duration/values", status: 400, contains: "--stack=native"},
+		{name: "values of no field", target: "/api/v2/search/tag/nonsense/values", status: 400, contains: "nonsense"},
+		{name: "TraceQL metrics", target: "/api/metrics/query_range", status: 400, contains: "GET /api/metrics/query_range is not served by the embedded stack: start the lab with --stack=native"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			rec := get(t, h, tt.target)
+			if rec.Code != tt.status || !strings.Contains(rec.Body.String(), tt.contains) {
+				t.Errorf("status %d: %swant %d with %q", rec.Code, rec.Body, tt.status, tt.contains)
+			}
+		})
+	}
+}
+
+// stub is a store with one answer.
+type stub struct {
+	tempo.Store
+	result store.SearchResult
+	err    error
+}
+
+func (s stub) Search(ctx context.Context, _ store.SearchQuery) (store.SearchResult, error) {
+	if errors.Is(s.err, context.DeadlineExceeded) {
+		<-ctx.Done()
+		return store.SearchResult{}, ctx.Err()
+	}
+	return s.result, s.err
+}
+
+func (s stub) Health(context.Context) error { return s.err }
+
+func TestStoreAnswers(t *testing.T) {
+	tests := []struct {
+		name, target string
+		store        stub
+		status       int
+		want         string
+	}{
+		{name: "ready", target: "/ready", status: 200, want: "ready\n"},
+		{name: "not ready", target: "/ready", store: stub{err: errors.New("disk full")}, status: 503, want: "not ready: disk full\n"},
+		{name: "echo", target: "/api/echo", status: 200, want: "echo"},
+		{name: "partial", target: "/api/search", store: stub{result: store.SearchResult{Partial: true, Inspected: 7}}, status: 200,
+			want: `{"traces":[],"metrics":{"inspectedTraces":7,"totalJobs":1},"status":"PARTIAL","message":"only the newest traces were looked at: add a condition on resource.service.name, name, status or duration, or narrow the time range"}`},
+		{name: "store fails", target: "/api/search", store: stub{err: errors.New("disk on fire")}, status: 500, want: "disk on fire\n"},
+		{name: "timeout", target: "/api/search", store: stub{err: context.DeadlineExceeded}, status: 504,
+			want: "the query took longer than 1ms: narrow its time range or add conditions on service, name or status\n"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			h, err := tempo.NewHandler(tt.store, tempo.Options{Timeout: time.Millisecond})
+			if err != nil {
+				t.Fatal(err)
+			}
+			rec := get(t, h, tt.target)
+			if rec.Code != tt.status || rec.Body.String() != tt.want {
+				t.Errorf("status %d: %s\nwant %d: %s", rec.Code, rec.Body, tt.status, tt.want)
+			}
+		})
+	}
+}
+
+func TestBuildInfo(t *testing.T) {
+	var info map[string]string
+	if err := json.Unmarshal(get(t, serve(t), "/api/status/buildinfo").Body.Bytes(), &info); err != nil {
+		t.Fatal(err)
+	}
+	if info["version"] != "2.8.0" || info["revision"] != "v1" || info["goVersion"] == "" {
+		t.Errorf("build info %v", info)
+	}
+}
