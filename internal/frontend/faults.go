@@ -29,7 +29,7 @@ func (s *service) strike(ctx context.Context, span trace.Span, die string) *web.
 	if faults.Fail == 0 || rand.Float64() >= faults.Fail {
 		return nil
 	}
-	cause := fmt.Errorf("fault fail=%v%% struck", faults.Fail*100)
+	cause := fmt.Errorf("fault fail=%.6g%% struck", faults.Fail*100)
 	span.RecordError(cause)
 	span.SetStatus(codes.Error, cause.Error())
 	span.SetAttributes(attribute.String(contract.AttrErrorType, "500"))

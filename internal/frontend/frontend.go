@@ -63,7 +63,7 @@ func NewHandler(o Options) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return o.Telemetry.Handler(list, func(next http.Handler) http.Handler { return web.Guard(next, o.Hosts...) }), nil
+	return o.Telemetry.Handler(list, func(next http.Handler) http.Handler { return web.GuardForms(next, o.Hosts...) }), nil
 }
 
 // routes is every path that the front end answers.

@@ -23,7 +23,7 @@ func NewHandler(o Options) (http.Handler, error) {
 		return nil, err
 	}
 	return o.Telemetry.Handler(routes(api, docs, o), func(next http.Handler) http.Handler {
-		return web.Guard(next, o.Hosts...)
+		return web.GuardForms(next, o.Hosts...)
 	}), nil
 }
 

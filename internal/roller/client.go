@@ -25,14 +25,18 @@ type Client struct {
 	timeout time.Duration
 }
 
-// NewClient asks the roller at base, an absolute http or https URL, through
-// transport, and waits timeout for each answer.
+// NewClient asks the roller at base, an absolute http or https URL without query,
+// through transport, and waits timeout for each answer. A password in base is
+// refused: the URL goes into spans, log lines and the page.
 func NewClient(base string, transport http.RoundTripper, timeout time.Duration) (*Client, error) {
 	u, err := url.Parse(base)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+	switch {
+	case err == nil && u.User != nil:
+		return nil, fmt.Errorf("roller URL %q: leave user and password out", u.Redacted())
+	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "", u.RawQuery != "", u.ForceQuery, u.Fragment != "":
 		return nil, fmt.Errorf("roller URL %q: want an address such as http://localhost:%s", base, contract.PortRoller)
 	}
-	return &Client{base: strings.TrimSuffix(base, "/"), http: &http.Client{Transport: transport}, timeout: timeout}, nil
+	return &Client{base: strings.TrimRight(base, "/"), http: &http.Client{Transport: transport}, timeout: timeout}, nil
 }
 
 // URL is the endpoint that Roll calls, without the die.

@@ -91,7 +91,7 @@ func (s *service) throw(ctx context.Context, die string) (int, error) {
 	switch {
 	case drawn.luck < faults.Fail:
 		return 0, s.failed(ctx, span, contract.MsgFaultInjected, die, start,
-			fmt.Errorf("fault fail=%v%% struck", faults.Fail*100), "The roll failed because the fault \"fail\" is switched on.")
+			fmt.Errorf("fault fail=%.6g%% struck", faults.Fail*100), "The roll failed because the fault \"fail\" is switched on.")
 	case drawn.fails:
 		return 0, s.failed(ctx, span, contract.MsgRiskyFailed, die, start,
 			ErrRiskyFailed, "The risky die failed, as it does now and then. Roll again.")

@@ -13,15 +13,16 @@ import (
 const ContentSecurityPolicy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; " +
 	"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
-// maxBody bounds a request's body. The longest that a page sends is a query.
-const maxBody = 64 << 10
+// maxForm bounds the body of a form, in bytes. The longest that a page sends is
+// a query.
+const maxForm = 64 << 10
 
 // Guard stands in front of a handler and
 //   - refuses a request that came in over loopback under a name that is not a
 //     loopback name or one of hosts, so that a page elsewhere cannot reach the
 //     lab by pointing its own name at 127.0.0.1 (DNS rebinding),
 //   - refuses posts from pages of another origin,
-//   - bounds the body and sets the security headers of every answer.
+//   - sets the security headers of every answer.
 //
 // Requests that come in over another interface (a container's network, say) may
 // use any name: there the address was opened to others on purpose.
@@ -41,11 +42,19 @@ func Guard(next http.Handler, hosts ...string) http.Handler {
 			Fail(w, p)
 			return
 		}
-		if r.Body != nil {
-			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// GuardForms is Guard for pages and APIs that take short forms: it bounds the
+// body too.
+func GuardForms(next http.Handler, hosts ...string) http.Handler {
+	return Guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Body != nil {
+			r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		}
+		next.ServeHTTP(w, r)
+	}), hosts...)
 }
 
 // refuseHost is the problem of a request whose Host is not served, or nil.

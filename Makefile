@@ -1,0 +1,60 @@
+# dicelab. "make help" lists the targets.
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+GO          ?= go
+CHROMIUM    := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome || true)
+BIN         := bin/dicelab
+
+.DEFAULT_GOAL := help
+.PHONY: help run build test test-deps check fmt vet lint tidy clean go-version
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: build ## build and start the lab; then open http://localhost:8102
+	@exec $(BIN) up
+
+build: go-version ## build bin/dicelab; about 4 minutes the first time, seconds after that
+	@echo "[1/2] fetching modules (needed once)"
+	@total=$$($(GO) list -deps ./cmd/dicelab | wc -l); \
+	echo "[2/2] compiling up to $$((total)) packages (only what has changed)"; \
+	$(GO) build -v -o $(BIN) ./cmd/dicelab 2>&1 | awk '/^[a-z]+[.a-z]*\// || /^[a-z]+$$/ { if (++n % 100 == 0) { print "      " n " compiled"; fflush() } next } { print; fflush() }'
+
+test: test-deps ## run every test with the race detector
+	$(GO) test -race -timeout 30m ./...
+
+check: fmt vet lint tidy ## formatting, vet, linters, tidy modules
+
+fmt:
+	@bad=$$(gofmt -l cmd internal); [ -z "$$bad" ] || { echo "not formatted; run gofmt -w on:"; echo "$$bad"; exit 1; }
+
+vet: go-version
+	$(GO) vet ./...
+
+lint: go-version
+	$(GO) tool -modfile=tools/go.mod staticcheck ./...
+	$(GO) tool -modfile=tools/go.mod depguard ./...
+
+tidy: go-version
+	$(GO) mod tidy -diff
+	$(GO) -C tools mod tidy -diff
+
+clean: ## remove what was built; the data directory stays
+	rm -rf bin
+
+# An older Go gets one clear line, not a page of compiler errors.
+go-version:
+	@command -v $(GO) >/dev/null || { echo "dicelab needs Go 1.26.7 or newer: install it from https://go.dev/dl/"; exit 1; }
+	@$(GO) mod edit -json >/dev/null 2>&1 && $(GO) list -m >/dev/null 2>&1 || { echo "dicelab needs Go 1.26.7 or newer, this is $$($(GO) env GOVERSION 2>/dev/null || $(GO) version): install a newer one from https://go.dev/dl/"; exit 1; }
+
+# What the tests need besides Go: a C compiler for the race detector, Chromium
+# for the pages.
+test-deps: go-version
+	@command -v $${CC:-cc} >/dev/null || command -v gcc >/dev/null || { echo "the race detector needs a C compiler; on Debian: apt-get install gcc libc6-dev"; exit 1; }
+	@if [ -z "$(CHROMIUM)" ]; then \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			echo "installing chromium for the page tests"; \
+			{ apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium; } >/tmp/dicelab-apt.log 2>&1 \
+				|| { tail -5 /tmp/dicelab-apt.log; echo "installing chromium failed; the page tests need it"; exit 1; }; \
+		else echo "the page tests need Chromium; on Debian: sudo apt-get install chromium"; exit 1; fi; \
+	fi

@@ -1,0 +1,138 @@
+// Package pocket is the embedded stack: what takes, keeps and serves telemetry
+// where no Prometheus, Loki, Tempo, Alloy and Collector run. Its parts are the
+// packages below it; this one puts them together.
+//
+//	OTLP in   (otlp)    ─┐
+//	stdout in (collect) ─┴→ one SQLite file (store) → Tempo's API (tempo), Loki's API (loki)
+//	scrapes   (metrics) ──→ TSDB of the real Prometheus → its own API
+//
+// It serves the public APIs of the real servers, so that whatever reads from
+// those reads from it unchanged.
+package pocket
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+
+	"dicelab/internal/pocket/collect"
+	"dicelab/internal/pocket/loki"
+	"dicelab/internal/pocket/metrics"
+	"dicelab/internal/pocket/otlp"
+	"dicelab/internal/pocket/store"
+	"dicelab/internal/pocket/tempo"
+)
+
+// Options are what a stack is made of.
+type Options struct {
+	Dir      string           // data directory; the stack has it to itself
+	Targets  []metrics.Target // what is scraped
+	Explorer string           // base URL to which Prometheus's own pages lead
+	Version  string           // what the APIs say of themselves
+	Logger   *slog.Logger     // warnings of the parts
+}
+
+// Stack is an embedded stack. Open a half before its handlers are asked for.
+type Stack struct {
+	o        Options
+	registry *prometheus.Registry
+
+	store     *store.Store
+	collector *collect.Collector
+	receiver  *otlp.Receiver
+	collected chan error // what the collector's Run returned
+	tempo     http.Handler
+
+	metrics *metrics.Server
+	scraped chan error // what the metrics' Run returned
+	stop    context.CancelFunc
+}
+
+// New makes a stack; nothing is opened yet.
+func New(o Options) *Stack {
+	return &Stack{o: o, registry: prometheus.NewRegistry()}
+}
+
+// OpenStore opens the file of traces and logs and starts to take both.
+func (s *Stack) OpenStore(ctx context.Context) (err error) {
+	if s.store, err = store.Open(ctx, s.o.Dir, store.Options{}); err != nil {
+		return err
+	}
+	dropped := collect.NewDropped()
+	s.registry.MustRegister(dropped)
+	s.collector = collect.New(s.store, collect.Options{Dropped: dropped, Logger: s.o.Logger})
+	s.receiver = otlp.New(s.store, otlp.Options{})
+	if s.tempo, err = tempo.NewHandler(s.store, tempo.Options{Version: s.o.Version}); err != nil {
+		return errors.Join(err, s.store.Close())
+	}
+	s.collected = make(chan error, 1)
+	go func() { s.collected <- s.collector.Run(context.WithoutCancel(ctx)) }() // CloseStore ends it
+	return nil
+}
+
+// CloseStore stores what was read of the services' output and closes the file.
+// Call it when the services have exited.
+func (s *Stack) CloseStore(ctx context.Context) error {
+	err := s.collector.Close(ctx)
+	if err == nil {
+		err = <-s.collected
+	}
+	return errors.Join(err, s.store.Close())
+}
+
+// OpenMetrics opens the TSDB.
+func (s *Stack) OpenMetrics(context.Context) (err error) {
+	s.metrics, err = metrics.New(metrics.Options{
+		Dir: s.o.Dir, Targets: s.o.Targets, Explorer: s.o.Explorer, Registry: s.registry, Logger: s.o.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(context.Background()) // CloseMetrics ends it
+	s.stop, s.scraped = stop, make(chan error, 1)
+	go func() { s.scraped <- s.metrics.Run(ctx) }()
+	return nil
+}
+
+// LastScrape reads every counter at its last value. Call it when the services
+// are drained and still answer.
+func (s *Stack) LastScrape(context.Context) error {
+	s.metrics.StopScraping()
+	return nil
+}
+
+// CloseMetrics closes the TSDB.
+func (s *Stack) CloseMetrics(context.Context) error {
+	s.stop()
+	return errors.Join(<-s.scraped, s.metrics.Close())
+}
+
+// ReadLog stores a service's output, line by line; it plays Alloy's part. It
+// returns when r ends.
+func (s *Stack) ReadLog(service string, r io.Reader) error { return s.collector.Read(service, r) }
+
+// Receiver serves OTLP over HTTP.
+func (s *Stack) Receiver() http.Handler { return s.receiver.Handler() }
+
+// GRPC serves OTLP over gRPC.
+func (s *Stack) GRPC() *grpc.Server {
+	server := grpc.NewServer(s.receiver.ServerOptions()...)
+	s.receiver.Register(server)
+	return server
+}
+
+// Tempo serves Tempo's API.
+func (s *Stack) Tempo() http.Handler { return s.tempo }
+
+// Loki serves Loki's API.
+func (s *Stack) Loki() http.Handler {
+	return loki.NewHandler(s.store, loki.Options{Version: s.o.Version})
+}
+
+// Prometheus serves Prometheus's API.
+func (s *Stack) Prometheus() http.Handler { return s.metrics.Handler() }
