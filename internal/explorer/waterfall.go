@@ -18,6 +18,7 @@ const (
 // spanRow is a span in the waterfall.
 type spanRow struct {
 	SpanID, ParentID    string
+	Anchor              string // "" for a further span with the same ID
 	Name, Service       string
 	Class               string
 	Indent, Depth       int
@@ -182,7 +183,9 @@ func (wf waterfall) row(n *query.Node, base int) spanRow {
 	if n.Cycle {
 		r.Flags = append(r.Flags, "parents form a circle")
 	}
-	if n.Duplicate {
+	if !n.Duplicate {
+		r.Anchor = "span-" + n.SpanID
+	} else {
 		r.Flags = append(r.Flags, "span ID used twice")
 	}
 	if n.Early > 0 {
