@@ -45,7 +45,7 @@ func (e *pushedEntry) UnmarshalJSON(data []byte) error {
 	if err != nil {
 		return fmt.Errorf("reading a timestamp: it is a number of nanoseconds since 1970 in quotes: %w", err)
 	}
-	e.at = time.Unix(0, n)
+	e.at = time.Unix(0, n).UTC()
 	if err := json.Unmarshal(parts[1], &e.text); err != nil {
 		return fmt.Errorf("reading a line: %w", err)
 	}
@@ -129,7 +129,7 @@ func decodeStream(data []byte) ([]store.Line, error) {
 }
 
 func decodeEntry(data []byte) (store.Line, error) {
-	line := store.Line{Time: time.Unix(0, 0)}
+	line := store.Line{Time: time.Unix(0, 0).UTC()}
 	err := fields(data, func(number protowire.Number, value field) error {
 		if number < 1 || number > 3 {
 			return nil
@@ -168,7 +168,7 @@ func decodeTime(data []byte) (time.Time, error) {
 	if err == nil && (nanos < 0 || nanos >= int64(time.Second)) {
 		err = fmt.Errorf("a timestamp has %d nanoseconds beside its seconds", nanos)
 	}
-	return time.Unix(seconds, nanos), err
+	return time.Unix(seconds, nanos).UTC(), err
 }
 
 func decodePair(data []byte, into map[string]string) error {

@@ -52,7 +52,7 @@ const (
 	maxLimit     = 5000     // lines of an answer (max_entries_limit_per_query)
 	maxAnswer    = 64 << 20 // bytes of text of an answer
 	maxQueryBody = 64 << 10 // bytes of a query that comes as a form
-	maxPushBody  = 16 << 20 // bytes of a push, compressed and not
+	maxPushBody  = 4 << 20  // bytes of a push, compressed and not: four of Alloy's batches
 )
 
 // NewHandler serves the API over s.
