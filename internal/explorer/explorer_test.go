@@ -655,7 +655,7 @@ func TestBrokenTrace(t *testing.T) {
 // A trace of any size opens: subtrees are collapsed, and nothing is out of reach.
 func TestLargeTrace(t *testing.T) {
 	spans := []map[string]any{otlp(1, 0, "root")}
-	for i := range 2000 {
+	for i := range 1000 {
 		spans = append(spans, otlp(10+i, 1, "child"), otlp(10_000+i, 10+i, "grandchild"))
 	}
 	h := traceServer(t, spans...)
@@ -670,7 +670,7 @@ func TestLargeTrace(t *testing.T) {
 			seen[r.attr("data-span")] = true
 		}
 		if pages == 0 {
-			contains(t, p.text(), "Spans 4001", "1701 more spans beside this one", "+1 beneath")
+			contains(t, p.text(), "Spans 2001", "701 more spans beside this one", "+1 beneath")
 			contains(t, page(t, h, rows[1].link(t, "Show the 1 spans beneath"), 200).text(), "grandchild", "Show the whole trace")
 		}
 		target = ""
@@ -681,8 +681,8 @@ func TestLargeTrace(t *testing.T) {
 			t.Fatal("the rest never ends")
 		}
 	}
-	// Seven pages: the root and 299 children on each.
-	if len(seen) < 2001 || pages != 7 {
+	// Four pages: the root and 299 children on each.
+	if len(seen) < 1001 || pages != 4 {
 		t.Errorf("%d spans on %d pages", len(seen), pages)
 	}
 }

@@ -152,7 +152,9 @@ func has(t *testing.T, all []string, want string) {
 
 func TestPlot(t *testing.T) {
 	at := time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
-	s := func(sec int, v float64) chart.Sample { return chart.Sample{Time: at.Add(time.Duration(sec) * time.Second), Value: v} }
+	s := func(sec int, v float64) chart.Sample {
+		return chart.Sample{Time: at.Add(time.Duration(sec) * time.Second), Value: v}
+	}
 	p := chart.Plot{Label: `a "label"`, Start: at, End: at.Add(100 * time.Second), Height: 100,
 		Lines: []chart.Line{{Name: "x<y", Class: "c-a", Gap: 15 * time.Second, Samples: []chart.Sample{s(0, 0), s(10, 1), s(20, math.NaN()), s(30, 1), s(40, .5), s(90, .5), s(200, 99)}}},
 		Dots: []chart.Dot{{Time: at.Add(50 * time.Second), Value: 1, Class: "c-b", Title: `<script>&"`, Href: "/traces/1?a=b&c=d"},
