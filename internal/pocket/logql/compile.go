@@ -50,8 +50,8 @@ func compileRange(r *rangeExpr) (*Query, error) {
 	if err != nil {
 		return nil, failAt(window.Pos, "%v", err)
 	}
-	if d <= 0 {
-		return nil, failAt(window.Pos, "the range must be longer than zero")
+	if d <= 0 || d > MaxRange {
+		return nil, failAt(window.Pos, "the range must be longer than zero and at most a year")
 	}
 	q, err := compileStages(r.Selector, r.Stages)
 	if err != nil {

@@ -130,8 +130,8 @@ const (
 	tokenRemark   = "Remark"
 )
 
-// grammar is built once, when the first query comes: it takes milliseconds, and
-// most processes that run this program never see a query. It never changes.
+// grammar is built once, when the first query comes: most processes that run
+// this program never see one. It never changes.
 var grammar = sync.OnceValue(func() *participle.Parser[expr] {
 	tokens := lexer.MustSimple([]lexer.SimpleRule{
 		{Name: tokenSpace, Pattern: `\s+`},

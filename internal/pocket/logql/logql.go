@@ -21,6 +21,10 @@ import (
 // Loki.
 const MaxQueryLength = 5120
 
+// MaxRange is the longest range of a metric query: longer than the store keeps
+// anything, and short enough to be added to any time.
+const MaxRange = 365 * 24 * time.Hour
+
 // Names of the labels that a stage sets on a line that it could not handle, and
 // the values of the first.
 const (

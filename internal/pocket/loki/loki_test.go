@@ -3,6 +3,7 @@ package loki_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +15,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"dicelab/internal/contract"
+	"dicelab/internal/pocket/collect"
 	"dicelab/internal/pocket/loki"
 	"dicelab/internal/pocket/store"
 )
@@ -320,6 +323,30 @@ func TestIndexIsUsed(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestCollectedLinesAreFound goes the whole way: what a service writes is read,
+// stored and found by its trace, unchanged.
+func TestCollectedLinesAreFound(t *testing.T) {
+	base, db := serve(t)
+	c := collect.New(db, collect.Options{Now: now})
+	ran := make(chan error, 1)
+	go func() { ran <- c.Run(t.Context()) }()
+	const line = `{"timestamp":"2026-03-01T11:59:59.000006Z","level":"INFO","message":"Roll completed","logger":"dice-roller",` +
+		`"trace_id":"` + traceA + `","span_id":"a000000000000002","die_type":"fair","roll_value":4}`
+	read := c.Read(contract.ServiceRoller, strings.NewReader(line+"\npanic: boom\n"))
+	if err := errors.Join(read, c.Close(t.Context()), <-ran); err != nil {
+		t.Fatal(err)
+	}
+	_, _, body := get(t, base, "/loki/api/v1/query_range", url.Values{"query": {`{service_name="dice-roller"} | trace_id="` + traceA + `"`}},
+		"X-Loki-Response-Encoding-Flags", "categorize-labels")
+	text, err := json.Marshal(line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantJSON(t, `{"status":"success","data":{"resultType":"streams","encodingFlags":["categorize-labels"],"result":[
+		{"stream":{"container_name":"dice-roller-stage2","service_name":"dice-roller","job":"dice-roller","level":"INFO"},
+		 "values":[["1772366399000006000",`+string(text)+`,{"structuredMetadata":{"trace_id":"`+traceA+`","span_id":"a000000000000002"}}]]}]}}`, body)
 }
 
 func TestLabels(t *testing.T) {
