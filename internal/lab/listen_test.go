@@ -37,6 +37,7 @@ func TestListen(t *testing.T) {
 		{name: "free ports", addresses: []lab.Address{roller("127.0.0.1:0"), frontend("localhost:0"), frontend(":0")}},
 		{name: "taken", addresses: []lab.Address{roller("127.0.0.1:" + port(taken)), frontend("127.0.0.1:0")}, want: rollerTaken},
 		{name: "taken, every interface", addresses: []lab.Address{roller(":" + port(taken))}, want: rollerTaken},
+		{name: "taken under another loopback address", addresses: []lab.Address{roller("127.0.0.2:" + port(taken))}, want: rollerTaken},
 		{name: "all taken ports at once",
 			addresses: []lab.Address{roller("localhost:" + port(taken)), frontend("127.0.0.1:0"), frontend("127.0.0.1:" + port(other))},
 			want:      rollerTaken + "\nport " + port(other) + " is taken: the front end wants it; free it or move the front end with --frontend-addr"},

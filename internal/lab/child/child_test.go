@@ -238,6 +238,25 @@ func TestStopKillsTheStubborn(t *testing.T) {
 	}
 }
 
+// While a child takes its time to end, callers are refused. They would hang if
+// the lab kept the port open.
+func TestAStoppingChildRefusesConnections(t *testing.T) {
+	rec := newRecorder()
+	c, base := newChild(t, "lingering", func(cfg *child.Config) { cfg.Stdout = rec.read })
+	start(t, c)
+	ctx, cancel := context.WithCancel(context.Background())
+	stopped := make(chan error, 1)
+	go func() { stopped <- c.Stop(ctx) }()
+	rec.until(t, "the child to close its port", func() bool { return slices.Contains(rec.lines, "closed") })
+	if conn, err := net.Dial("tcp", strings.TrimPrefix(base, "http://")); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("dialling = %v, %v", conn, err)
+	}
+	cancel()
+	if err := <-stopped; err == nil {
+		t.Error("Stop does not tell that it had to kill")
+	}
+}
+
 func TestStopTellsOfAFailure(t *testing.T) {
 	c, _ := newChild(t, "failing", nil)
 	start(t, c)

@@ -80,7 +80,7 @@ func guard() int {
 
 // serve is a service as cmd/dicelab builds one. Roles: "serve"; "stubborn", that
 // does not heed its context; "grandchild", that leaves a process behind which
-// holds its stdout open; "unready", that never becomes ready; "failing", that
+// holds its stdout open; "lingering", that closes its port but does not end; "unready", that never becomes ready; "failing", that
 // ends with exit status 3.
 func serve(role string) int {
 	if path := os.Getenv(envLock); path != "" {
@@ -135,6 +135,10 @@ func serve(role string) int {
 	<-served
 	if cause := context.Cause(ctx); errors.Is(cause, child.ErrParentGone) {
 		return 0
+	}
+	if role == "lingering" {
+		fmt.Println("closed")
+		select {}
 	}
 	fmt.Print(lastLine) // without a line end, as late as can be
 	if role == "failing" {
