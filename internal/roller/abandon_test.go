@@ -32,7 +32,7 @@ func abandon(t *testing.T, s *service) {
 		}
 		left <- err
 	}()
-	s.log.wait(t, contract.FieldMessage, contract.MsgRollReceived)
+	s.log.Wait(contract.MsgRollReceived)
 	cancel()
 	if err := <-left; !errors.Is(err, context.Canceled) {
 		t.Fatalf("the roll ended by itself: %v", err)
@@ -44,16 +44,31 @@ func TestAbandonedRoll(t *testing.T) {
 	before := s.metrics(t)
 	abandon(t, s)
 
-	line := s.log.wait(t, contract.FieldMessage, contract.MsgRollAbandoned)
-	received := s.log.wait(t, contract.FieldMessage, contract.MsgRollReceived)
-	if id, ok := line[contract.FieldTraceID].(string); !ok || len(id) != 32 || received[contract.FieldTraceID] != id {
-		t.Errorf("trace_id %v, and %v when the request came", line[contract.FieldTraceID], received[contract.FieldTraceID])
+	s.settle()
+	s.sink.Wait(2)
+	server, roll := s.sink.Named(contract.SpanRollerRoll), s.sink.Named(contract.SpanRoll)
+	wantAttributes := map[string]any{contract.AttrDieType: contract.DieRisky, contract.AttrErrorType: contract.ErrorTypeCanceled}
+	if diff := cmp.Diff(wantAttributes, roll.Attributes); diff != "" || roll.Status != "Unset" || roll.ParentID != server.SpanID {
+		t.Errorf("span roll is %+v; attributes (-want +got):\n%s", roll, diff)
 	}
-	for _, field := range []string{contract.FieldTimestamp, contract.FieldTraceID, contract.FieldSpanID, contract.FieldDurationSeconds} {
-		delete(line, field)
+	wantAttributes["http.response.status_code"] = int64(contract.StatusClientClosedRequest)
+	for name := range server.Attributes {
+		if _, ok := wantAttributes[name]; !ok && !strings.HasPrefix(name, "die.") { // die.error and die.result would be made up
+			delete(server.Attributes, name)
+		}
 	}
+	if diff := cmp.Diff(wantAttributes, server.Attributes); diff != "" || server.Status != "Unset" {
+		t.Errorf("span GET /roll has status %s; attributes (-want +got):\n%s", server.Status, diff)
+	}
+
+	if received := s.log.Wait(contract.MsgRollReceived); received[contract.FieldTraceID] != server.TraceID || received[contract.FieldSpanID] != server.SpanID {
+		t.Errorf("first line %v is not of span %s of trace %s", received, server.SpanID, server.TraceID)
+	}
+	line := s.log.Wait(contract.MsgRollAbandoned)
+	delete(line, contract.FieldTimestamp)
+	delete(line, contract.FieldDurationSeconds)
 	want := map[string]any{contract.FieldLevel: contract.LevelWarning, contract.FieldMessage: contract.MsgRollAbandoned,
-		contract.FieldLogger: contract.ServiceRoller, contract.FieldDieType: contract.DieRisky,
+		contract.FieldLogger: contract.ServiceRoller, contract.FieldTraceID: roll.TraceID, contract.FieldSpanID: roll.SpanID, contract.FieldDieType: contract.DieRisky,
 		contract.FieldStatus: 499.0, contract.FieldError: context.Canceled.Error()}
 	if diff := cmp.Diff(want, line); diff != "" {
 		t.Errorf("log line (-want +got):\n%s", diff)

@@ -18,6 +18,9 @@ import (
 	"dicelab/internal/roller"
 )
 
+// patience is how long a client waits that is meant to be answered.
+const patience = 30 * time.Second
+
 // roundTripper is a transport made of a function.
 type roundTripper func(*http.Request) (*http.Response, error)
 

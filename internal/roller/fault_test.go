@@ -20,7 +20,7 @@ func TestFaultSlow(t *testing.T) {
 		if a := s.get(t, "/roll?die=fair"); a.status != http.StatusOK {
 			t.Fatalf("answered %d %s", a.status, a.body)
 		}
-		line := s.log.wait(t, contract.FieldMessage, contract.MsgRollCompleted)
+		line := s.log.Wait(contract.MsgRollCompleted)
 		if took, ok := line[contract.FieldDurationSeconds].(float64); !ok || took < 0.02 {
 			t.Errorf("duration_seconds is %v, want 0.02 at least", line[contract.FieldDurationSeconds])
 		}
@@ -28,7 +28,7 @@ func TestFaultSlow(t *testing.T) {
 	t.Run("a caller that leaves is not waited for", func(t *testing.T) {
 		s := start(t, roller.Options{Faults: faults(t, "slow=1m")})
 		abandon(t, s)
-		s.log.wait(t, contract.FieldMessage, contract.MsgRollAbandoned)
+		s.log.Wait(contract.MsgRollAbandoned)
 	})
 }
 
@@ -58,7 +58,7 @@ func TestFaultFail(t *testing.T) {
 			if failed < tt.low || failed > tt.high {
 				t.Errorf("%d of 200 rolls failed, want %d to %d", failed, tt.low, tt.high)
 			}
-			line := s.log.wait(t, contract.FieldMessage, contract.MsgFaultInjected)
+			line := s.log.Wait(contract.MsgFaultInjected)
 			if line[contract.FieldLevel] != contract.LevelError || line[contract.FieldError] != tt.cause || line[contract.FieldStatus] != 500.0 {
 				t.Errorf("log line %v, want an ERROR with %q and 500", line, tt.cause)
 			}
@@ -104,7 +104,7 @@ func TestFaultStatus200OnError(t *testing.T) {
 	if diff := cmp.Diff(want, moved(before, s.metrics(t), "dice_", contract.MetricHTTPRequests)); diff != "" {
 		t.Errorf("metrics moved (-want +got):\n%s", diff)
 	}
-	if line := s.log.wait(t, contract.FieldMessage, contract.MsgRiskyFailed); line[contract.FieldStatus] != 500.0 {
+	if line := s.log.Wait(contract.MsgRiskyFailed); line[contract.FieldStatus] != 500.0 {
 		t.Errorf("log says status %v", line[contract.FieldStatus])
 	}
 }

@@ -1,7 +1,6 @@
 package roller_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -11,9 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
@@ -21,34 +18,25 @@ import (
 	"dicelab/internal/fault"
 	"dicelab/internal/roller"
 	"dicelab/internal/telemetry"
+	"dicelab/internal/telemetry/telemetrytest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// patience is how long a test waits for what must happen.
-const patience = 30 * time.Second
 
 // service is a dice roller under test.
 type service struct {
 	handler   http.Handler
 	server    *httptest.Server
 	telemetry *telemetry.Telemetry
-	log       *journal
+	log       *telemetrytest.Log
+	sink      *telemetrytest.Sink
 }
 
 // start starts a dice roller; what o leaves out is a healthy one without delay.
-func start(t *testing.T, o roller.Options) *service {
+func start(t testing.TB, o roller.Options) *service {
 	t.Helper()
-	sink := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	t.Cleanup(sink.Close)
-	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", sink.URL)
-	return startWith(t, o)
-}
-
-// startWith is start with the environment as it is.
-func startWith(t *testing.T, o roller.Options) *service {
-	t.Helper()
-	s := &service{log: &journal{change: make(chan struct{})}}
+	s := &service{log: telemetrytest.NewLog(t), sink: telemetrytest.NewSink(t)}
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", s.sink.URL)
 	var err error
 	s.telemetry, err = telemetry.New(t.Context(), telemetry.Config{
 		Service: contract.ServiceRoller, Version: "1.2.3", Output: s.log, Faults: o.Faults})
@@ -80,7 +68,7 @@ type answer struct {
 }
 
 // do sends a request; header holds names and values in turn.
-func (s *service) do(t *testing.T, method, path, body string, header ...string) answer {
+func (s *service) do(t testing.TB, method, path, body string, header ...string) answer {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, s.server.URL+path, strings.NewReader(body))
 	if err != nil {
@@ -106,7 +94,7 @@ func (s *service) do(t *testing.T, method, path, body string, header ...string) 
 	return answer{status: resp.StatusCode, header: resp.Header, body: string(text)}
 }
 
-func (s *service) get(t *testing.T, path string, header ...string) answer {
+func (s *service) get(t testing.TB, path string, header ...string) answer {
 	t.Helper()
 	return s.do(t, http.MethodGet, path, "", header...)
 }
@@ -119,13 +107,13 @@ func (s *service) settle() {
 }
 
 // metrics are the series that the service shows, by name and labels as written.
-func (s *service) metrics(t *testing.T) map[string]float64 {
+func (s *service) metrics(t testing.TB) map[string]float64 {
 	t.Helper()
 	s.settle()
 	return parseMetrics(t, s.get(t, "/metrics").body)
 }
 
-func parseMetrics(t *testing.T, text string) map[string]float64 {
+func parseMetrics(t testing.TB, text string) map[string]float64 {
 	t.Helper()
 	series := map[string]float64{}
 	for line := range strings.Lines(text) {
@@ -162,56 +150,8 @@ func own(series map[string]float64) []string {
 	return names
 }
 
-// journal keeps the log lines.
-type journal struct {
-	mu     sync.Mutex
-	buf    bytes.Buffer
-	change chan struct{} // closed by the next write
-}
-
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	close(j.change)
-	j.change = make(chan struct{})
-	return j.buf.Write(p)
-}
-
-func (j *journal) read(t *testing.T) (lines []map[string]any, change <-chan struct{}) {
-	t.Helper()
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	for text := range bytes.Lines(j.buf.Bytes()) {
-		var line map[string]any
-		if err := json.Unmarshal(text, &line); err != nil {
-			t.Fatalf("log line %q: %v", text, err)
-		}
-		lines = append(lines, line)
-	}
-	return lines, j.change
-}
-
-// wait returns the first line that has a field's value, once it is there.
-func (j *journal) wait(t *testing.T, field string, value any) map[string]any {
-	t.Helper()
-	late := time.After(patience)
-	for {
-		lines, change := j.read(t)
-		for _, line := range lines {
-			if line[field] == value {
-				return line
-			}
-		}
-		select {
-		case <-change:
-		case <-late:
-			t.Fatalf("no log line with %s %v in %v", field, value, lines)
-		}
-	}
-}
-
 // faults switches some on.
-func faults(t *testing.T, specs ...string) *fault.Set {
+func faults(t testing.TB, specs ...string) *fault.Set {
 	t.Helper()
 	set, err := fault.NewSet(specs...)
 	if err != nil {
@@ -221,7 +161,7 @@ func faults(t *testing.T, specs ...string) *fault.Set {
 }
 
 // decode reads JSON that must fit T.
-func decode[T any](t *testing.T, body string) (v T) {
+func decode[T any](t testing.TB, body string) (v T) {
 	t.Helper()
 	d := json.NewDecoder(strings.NewReader(body))
 	d.DisallowUnknownFields()

@@ -16,7 +16,6 @@ import (
 )
 
 func TestInvalidDie(t *testing.T) {
-	s := start(t, roller.Options{})
 	for _, tt := range []struct {
 		name, query, value, detail string
 	}{
@@ -36,6 +35,7 @@ func TestInvalidDie(t *testing.T) {
 			detail: `Query parameter "die" is "` + strings.Repeat("x", 63) + `…"; it must be one of fair, risky.`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			s := start(t, roller.Options{})
 			before := s.metrics(t)
 			a := s.get(t, "/roll"+tt.query)
 			want := web.Problem{Title: "Unprocessable Entity", Status: 422, Detail: tt.detail, Parameter: "die", Value: tt.value, Allowed: contract.Dice()}
@@ -50,7 +50,7 @@ func TestInvalidDie(t *testing.T) {
 			if diff := cmp.Diff(wantMoved, moved(before, s.metrics(t), "dice_", contract.MetricHTTPRequests)); diff != "" {
 				t.Errorf("metrics moved (-want +got):\n%s", diff)
 			}
-			line := s.log.wait(t, contract.FieldTraceID, want.TraceID)
+			line := s.log.Wait(contract.MsgInvalidDie)
 			delete(line, contract.FieldTimestamp)
 			delete(line, contract.FieldSpanID)
 			wantLine := map[string]any{contract.FieldLevel: contract.LevelWarning, contract.FieldMessage: contract.MsgInvalidDie,
@@ -218,8 +218,8 @@ func FuzzDie(f *testing.F) {
 	for _, die := range []string{"", "fair", "risky", "loaded", "fair\x00", "\xff\xfe", strings.Repeat("ü", 40), `"><script>`, "%zz&die=fair"} {
 		f.Add(die)
 	}
+	s := start(f, roller.Options{Dice: roller.NewDice(1, 0, 0)})
 	f.Fuzz(func(t *testing.T, die string) {
-		s := start(t, roller.Options{Dice: roller.NewDice(1, 0, 0)})
 		a := s.get(t, "/roll?"+url.Values{"die": {die}}.Encode())
 		switch die {
 		case contract.DieFair, contract.DieRisky:

@@ -226,7 +226,7 @@ func TestRiskyFailure(t *testing.T) {
 	if diff := cmp.Diff(wantMoved, moved(before, s.metrics(t), "dice_", contract.MetricHTTPRequests)); diff != "" {
 		t.Errorf("metrics moved (-want +got):\n%s", diff)
 	}
-	line := s.log.wait(t, contract.FieldMessage, contract.MsgRiskyFailed)
+	line := s.log.Wait(contract.MsgRiskyFailed)
 	if took, ok := line[contract.FieldDurationSeconds].(float64); !ok || took < 0 {
 		t.Errorf("duration_seconds is %v", line[contract.FieldDurationSeconds])
 	}
@@ -255,7 +255,7 @@ func TestSuccessfulRollLog(t *testing.T) {
 	a := s.get(t, "/roll?die=fair")
 	value := float64(decode[roller.Outcome](t, a.body).Roll)
 	traceID := strings.Split(a.header.Get(contract.HeaderTraceresponse), "-")[1]
-	received, completed := s.log.wait(t, contract.FieldMessage, contract.MsgRollReceived), s.log.wait(t, contract.FieldMessage, contract.MsgRollCompleted)
+	received, completed := s.log.Wait(contract.MsgRollReceived), s.log.Wait(contract.MsgRollCompleted)
 	if received[contract.FieldSpanID] == completed[contract.FieldSpanID] {
 		t.Error("both lines name one span, want GET /roll's and roll's")
 	}
