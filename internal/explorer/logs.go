@@ -145,6 +145,11 @@ func (e *explorer) logRow(l query.LogLine) logRow {
 		switch f.Key {
 		case contract.FieldTimestamp, contract.FieldLevel, contract.FieldMessage, contract.FieldLogger, contract.FieldTraceID,
 			contract.FieldSpanID, contract.FieldBackendURL:
+		case contract.FieldDurationSeconds:
+			if s, err := strconv.ParseFloat(f.Value, 64); err == nil {
+				f.Value = short(s) // three digits are enough at a glance; opened, the line has them all
+			}
+			row.Summary = append(row.Summary, f)
 		default:
 			row.Summary = append(row.Summary, f)
 		}

@@ -24,6 +24,8 @@ type panel struct {
 	Failure     *failure
 	Empty       string // what to do when there is nothing to draw
 	Exemplars   int
+
+	max float64 // at least so much of the value axis is shown
 }
 
 type metricsView struct {
@@ -146,7 +148,12 @@ func (e *explorer) panels(win window) []func(context.Context) panel {
 	byJob := func(l map[string]string) string { return serviceClass(l["job"]) }
 	byDie := func(l map[string]string) string { return dieClass(l[contract.LabelDieType]) }
 	byCode := func(l map[string]string) string {
-		if strings.HasPrefix(l[contract.LabelStatusCode], "5") {
+		switch code := l[contract.LabelStatusCode]; {
+		case code == "503":
+			return "c-p95"
+		case code == "504":
+			return "c-s7"
+		case strings.HasPrefix(code, "5"):
 			return "c-bad"
 		}
 		return "c-ok"
@@ -157,7 +164,7 @@ func (e *explorer) panels(win window) []func(context.Context) panel {
 	out := []func(context.Context) panel{
 		lines(panel{Title: "Request rate", Unit: "requests per second, by service"}, short, "",
 			curve{requestRate(rate), byLabel("job"), byJob}),
-		lines(panel{Title: "Errors", Unit: "share of requests answered with 5xx, by service"}, percent, "",
+		lines(panel{Title: "Errors", Unit: "share of requests answered with 5xx, by service", max: .05}, percent, "",
 			curve{errorRatio(rate), byLabel("job"), byJob}),
 		lines(panel{Title: "Button clicks", Unit: "per minute, by die"}, short, "",
 			curve{fmt.Sprintf("60 * sum by (%s) (rate(%s[%s]))", contract.LabelDieType, contract.MetricButtonClicks, rate), byLabel(contract.LabelDieType), byDie}),
@@ -196,7 +203,7 @@ const noData = "No data in this time. Prometheus has to scrape both services (se
 
 func (e *explorer) draw(ctx context.Context, win window, p panel, format func(float64) string, exemplars string, curves []curve) panel {
 	zone := e.Now().Location()
-	plot := chart.Plot{Label: p.Title + ", " + p.Unit, Start: win.Start.In(zone), End: win.End.In(zone), Height: 150, Format: format}
+	plot := chart.Plot{Label: p.Title + ", " + p.Unit, Start: win.Start.In(zone), End: win.End.In(zone), Height: 150, Format: format, Max: p.max}
 	p.Empty = noData
 	for _, c := range curves {
 		p.Queries = append(p.Queries, c.promql)
@@ -264,7 +271,7 @@ func (e *explorer) rollValues(ctx context.Context, win window) panel {
 	if !(sum > 0) {
 		return p
 	}
-	bars := chart.Bars{Label: p.Title + ", " + p.Unit, Height: 150, Format: short}
+	bars := chart.Bars{Label: p.Title + ", " + p.Unit, Height: 150, Format: short, Max: 4}
 	for _, bound := range contract.RollValueBuckets() {
 		g := chart.Group{Label: short(bound)}
 		for _, die := range contract.Dice() {

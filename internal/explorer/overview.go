@@ -5,6 +5,7 @@ import (
 	"html/template"
 	"math"
 	"net/http"
+	"time"
 
 	"dicelab/internal/contract"
 	"dicelab/internal/query"
@@ -63,7 +64,11 @@ func (e *explorer) overview(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	v.TargetsFailure, v.TracesFailure = newFailure(targetsErr), newFailure(tracesErr)
-	v.Scatter = scatter(v.Traces, win, e.Now().Location())
+	if n := len(v.Traces); n > 0 {
+		// From just before the oldest that is shown, so that a burst spreads out.
+		span := max(time.Minute, win.End.Sub(v.Traces[n-1].start)*21/20)
+		v.Scatter = scatter(v.Traces, window{Start: win.End.Add(-span), End: win.End}, e.Now().Location())
+	}
 	for _, name := range contract.Services() {
 		row := service(name, results, targets, win)
 		if targetsErr != nil {

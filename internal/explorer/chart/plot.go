@@ -207,6 +207,7 @@ type Group struct {
 type Bars struct {
 	Label  string
 	Height int // of the plotting area, pixels; 0: 160
+	Max    float64 // at least this much of the value axis is shown
 	Format func(float64) string
 	Groups []Group
 }
@@ -221,7 +222,7 @@ func (c Bars) HTML() template.HTML {
 	if format == nil {
 		format = func(v float64) string { return fmt.Sprintf("%g", v) }
 	}
-	hi := 0.0
+	hi := c.Max
 	for _, g := range c.Groups {
 		for _, bar := range g.Bars {
 			if finite(bar.Value) {
