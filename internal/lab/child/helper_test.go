@@ -80,8 +80,8 @@ func guard() int {
 
 // serve is a service as cmd/dicelab builds one. Roles: "serve"; "stubborn", that
 // does not heed its context; "grandchild", that leaves a process behind which
-// holds its stdout open; "lingering", that closes its port but does not end; "unready", that never becomes ready; "failing", that
-// ends with exit status 3.
+// holds its stdout open; "lingering", that closes its port but does not end;
+// "unready", that never becomes ready; "failing", that ends with exit status 3.
 func serve(role string) int {
 	if path := os.Getenv(envLock); path != "" {
 		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
