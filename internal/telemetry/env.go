@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"fmt"
+	"net/url"
 	"os"
 	"slices"
 	"strconv"
@@ -10,16 +11,16 @@ import (
 )
 
 // settings is what the standard OTEL_* variables ask for, as far as the SDK
-// leaves it to the program. What the SDK and its exporters read by themselves
-// (endpoints, headers, timeouts, compression, TLS, span limits, resource) is not
-// repeated here, but a value that they would silently replace is refused.
+// leaves it to the program.
 type settings struct {
-	disabled   bool     // OTEL_SDK_DISABLED
-	exporter   string   // OTEL_TRACES_EXPORTER: otlp, console or none
-	protocol   string   // OTEL_EXPORTER_OTLP_PROTOCOL: grpc or http/protobuf
-	propagator []string // OTEL_PROPAGATORS
-	queue      int      // OTEL_BSP_MAX_QUEUE_SIZE, spans
-	delay      time.Duration
+	disabled   bool          // OTEL_SDK_DISABLED
+	exporter   string        // OTEL_TRACES_EXPORTER: otlp, console or none
+	protocol   string        // OTEL_EXPORTER_OTLP_PROTOCOL: grpc or http/protobuf
+	endpoint   bool          // whether an endpoint, or OTEL_EXPORTER_OTLP_INSECURE, is set
+	propagator []string      // OTEL_PROPAGATORS
+	queue      int           // OTEL_BSP_MAX_QUEUE_SIZE, spans
+	batch      int           // OTEL_BSP_MAX_EXPORT_BATCH_SIZE, spans, at most queue
+	delay      time.Duration // OTEL_BSP_SCHEDULE_DELAY
 }
 
 // Defaults that differ from the specification's, because a person waits for the
@@ -30,12 +31,16 @@ const (
 	defaultQueue = 16384
 )
 
-// samplers are the values of OTEL_TRACES_SAMPLER that the SDK knows.
-var samplers = []string{"always_on", "always_off", "traceidratio", "parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio"}
+// defaultBatch is the specification's.
+const defaultBatch = 512
 
 // readEnv reads the process's environment, as the SDK does. Names and values are
-// those of the OpenTelemetry specification, "Environment Variable Specification".
+// those of the OpenTelemetry specification, "Environment Variable Specification"
+// and "OpenTelemetry Protocol Exporter".
 func readEnv() (s settings, err error) {
+	if err = checkEnv(); err != nil {
+		return s, err
+	}
 	s = settings{exporter: "otlp", protocol: "http/protobuf", propagator: []string{"tracecontext", "baggage"}}
 	if s.disabled, err = envBool("OTEL_SDK_DISABLED"); err != nil {
 		return s, err
@@ -43,36 +48,105 @@ func readEnv() (s settings, err error) {
 	if s.exporter, err = envWord("OTEL_TRACES_EXPORTER", s.exporter, "otlp", "console", "none"); err != nil {
 		return s, err
 	}
-	for _, name := range []string{"OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"} { // the particular one wins
+	for _, name := range otlpNames("PROTOCOL") { // the particular one is last, and wins
 		if s.protocol, err = envWord(name, s.protocol, "http/protobuf", "grpc"); err != nil {
 			return s, err
 		}
 	}
+	s.endpoint = slices.ContainsFunc(append(otlpNames("ENDPOINT"), otlpNames("INSECURE")...),
+		func(name string) bool { return os.Getenv(name) != "" })
 	if list := os.Getenv("OTEL_PROPAGATORS"); list != "" {
 		s.propagator = strings.Split(list, ",")
 		for i, p := range s.propagator {
 			if s.propagator[i] = strings.TrimSpace(p); !slices.Contains([]string{"tracecontext", "baggage", "none"}, s.propagator[i]) {
-				return s, badEnv("OTEL_PROPAGATORS", p, "a list of tracecontext, baggage, none")
+				return s, badEnv("OTEL_PROPAGATORS", list, "a list of tracecontext, baggage, none")
 			}
 		}
-	}
-	if _, err = envWord("OTEL_TRACES_SAMPLER", "", samplers...); err != nil {
-		return s, err
 	}
 	if s.queue, err = envInt("OTEL_BSP_MAX_QUEUE_SIZE", defaultQueue); err != nil {
 		return s, err
 	}
-	delay, err := envInt("OTEL_BSP_SCHEDULE_DELAY", int(defaultDelay.Milliseconds()))
-	if err != nil {
+	if s.batch, err = envInt("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", min(defaultBatch, s.queue)); err != nil {
 		return s, err
 	}
+	if s.batch > s.queue {
+		return s, badEnv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", strconv.Itoa(s.batch), fmt.Sprintf("at most OTEL_BSP_MAX_QUEUE_SIZE, %d", s.queue))
+	}
+	delay, err := envInt("OTEL_BSP_SCHEDULE_DELAY", int(defaultDelay.Milliseconds()))
 	s.delay = time.Duration(delay) * time.Millisecond
-	for _, name := range []string{"OTEL_BSP_EXPORT_TIMEOUT", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "OTEL_EXPORTER_OTLP_TIMEOUT", "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT"} {
-		if _, err := envInt(name, 1); err != nil { // the SDK reads the value itself
-			return s, err
+	return s, err
+}
+
+// checkEnv looks at what the SDK and its exporters read by themselves. They
+// would write a complaint to stderr and go on with a default; here a bad value is
+// an error.
+func checkEnv() error {
+	ints := []string{"OTEL_BSP_EXPORT_TIMEOUT", "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+		"OTEL_ATTRIBUTE_COUNT_LIMIT", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "OTEL_SPAN_EVENT_COUNT_LIMIT",
+		"OTEL_SPAN_LINK_COUNT_LIMIT", "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT"}
+	for _, name := range append(ints, otlpNames("TIMEOUT")...) {
+		if _, err := envInt(name, 1); err != nil {
+			return err
 		}
 	}
-	return s, nil
+	for _, name := range otlpNames("INSECURE") {
+		if _, err := envBool(name); err != nil {
+			return err
+		}
+	}
+	for _, name := range otlpNames("COMPRESSION") {
+		if _, err := envWord(name, "", "gzip", "none"); err != nil {
+			return err
+		}
+	}
+	for _, name := range otlpNames("ENDPOINT") {
+		if u, err := url.Parse(os.Getenv(name)); err != nil || (*u != url.URL{} && (u.Host == "" || u.Scheme != "http" && u.Scheme != "https")) {
+			return badEnv(name, os.Getenv(name), "an address such as http://localhost:4318")
+		}
+	}
+	for _, name := range append(otlpNames("HEADERS"), "OTEL_RESOURCE_ATTRIBUTES") {
+		if !isPairs(os.Getenv(name)) {
+			return badEnv(name, os.Getenv(name), "key=value pairs, separated by commas, values percent-encoded")
+		}
+	}
+	return checkSampler()
+}
+
+func checkSampler() error {
+	sampler, err := envWord("OTEL_TRACES_SAMPLER", "", "always_on", "always_off", "traceidratio",
+		"parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio")
+	if err != nil {
+		return err
+	}
+	share := os.Getenv("OTEL_TRACES_SAMPLER_ARG")
+	if share == "" || !strings.HasSuffix(sampler, "traceidratio") {
+		return nil // the other samplers take no argument
+	}
+	if ratio, err := strconv.ParseFloat(share, 64); err != nil || !(ratio >= 0 && ratio <= 1) {
+		return badEnv("OTEL_TRACES_SAMPLER_ARG", share, "a share from 0 to 1")
+	}
+	return nil
+}
+
+// otlpNames are the variables of one setting of the exporter: for all signals,
+// and for traces.
+func otlpNames(setting string) []string {
+	return []string{"OTEL_EXPORTER_OTLP_" + setting, "OTEL_EXPORTER_OTLP_TRACES_" + setting}
+}
+
+// isPairs tells whether s is "a=b,c=d", or empty, with values that can be
+// decoded (W3C Baggage, section 3.3.1, which the specification refers to).
+func isPairs(s string) bool {
+	if s == "" {
+		return true
+	}
+	for pair := range strings.SplitSeq(s, ",") {
+		key, value, ok := strings.Cut(pair, "=")
+		if _, err := url.PathUnescape(value); err != nil || !ok || strings.TrimSpace(key) == "" {
+			return false
+		}
+	}
+	return true
 }
 
 func envBool(name string) (bool, error) {

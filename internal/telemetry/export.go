@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"sync/atomic"
@@ -26,8 +27,14 @@ func newExporter(ctx context.Context, set settings) (sdktrace.SpanExporter, erro
 	case set.exporter == "console": // stdout belongs to the log lines
 		return stdouttrace.New(stdouttrace.WithWriter(os.Stderr))
 	case set.protocol == "grpc":
+		if !set.endpoint {
+			return otlptracegrpc.New(ctx, otlptracegrpc.WithInsecure())
+		}
 		return otlptracegrpc.New(ctx)
 	default:
+		if !set.endpoint { // the specification's default is http://localhost:4318; the SDK's is https
+			return otlptracehttp.New(ctx, otlptracehttp.WithInsecure())
+		}
 		return otlptracehttp.New(ctx)
 	}
 }
@@ -53,21 +60,33 @@ func newDropCounter(reg prometheus.Registerer) *dropCounter {
 type spanQueue struct {
 	sdktrace.SpanProcessor // the batch processor
 
-	waiting *atomic.Int64 // spans accepted and not yet handed to the exporter
+	waiting *atomic.Int64 // spans accepted whose export has not ended
 	limit   int64
 	drops   *dropCounter
+	abort   func() // ends the exports under way, and fails later ones
 }
 
 func newSpanQueue(exporter sdktrace.SpanExporter, set settings, drops *dropCounter, log *slog.Logger, faults *fault.Set) *spanQueue {
 	waiting := new(atomic.Int64)
-	out := &countingExporter{next: exporter, waiting: waiting, drops: drops, log: log, faults: faults}
+	aborted, abort := context.WithCancel(context.Background()) // outlives every request; ended by Shutdown
+	out := &countingExporter{next: exporter, aborted: aborted, waiting: waiting, drops: drops, log: log, faults: faults}
 	return &spanQueue{
-		SpanProcessor: sdktrace.NewBatchSpanProcessor(out,
-			sdktrace.WithBatchTimeout(set.delay), sdktrace.WithMaxQueueSize(set.queue)),
+		SpanProcessor: sdktrace.NewBatchSpanProcessor(out, sdktrace.WithBatchTimeout(set.delay),
+			sdktrace.WithMaxQueueSize(set.queue), sdktrace.WithMaxExportBatchSize(set.batch)),
 		waiting: waiting,
 		limit:   int64(set.queue),
 		drops:   drops,
+		abort:   abort,
 	}
+}
+
+// Shutdown sends what is queued until ctx ends; what is not sent then is counted
+// as failed. The SDK would leave its goroutine behind, busy with a backend that
+// does not answer.
+func (q *spanQueue) Shutdown(ctx context.Context) error {
+	defer q.abort()
+	defer context.AfterFunc(ctx, q.abort)()
+	return errors.Join(q.SpanProcessor.Shutdown(context.WithoutCancel(ctx)), ctx.Err())
 }
 
 func (q *spanQueue) OnEnd(span sdktrace.ReadOnlySpan) {
@@ -82,10 +101,14 @@ func (q *spanQueue) OnEnd(span sdktrace.ReadOnlySpan) {
 	q.SpanProcessor.OnEnd(span)
 }
 
+// errAborted is why an export ended that Shutdown could not wait for.
+var errAborted = errors.New("the service stopped before the spans were sent")
+
 // countingExporter tells of failures once when they begin and once when they
 // end, and counts the spans in between.
 type countingExporter struct {
 	next    sdktrace.SpanExporter
+	aborted context.Context
 	waiting *atomic.Int64
 	drops   *dropCounter
 	log     *slog.Logger
@@ -102,6 +125,9 @@ func (e *countingExporter) ExportSpans(ctx context.Context, spans []sdktrace.Rea
 	if state.ClockSkew != 0 {
 		spans = skewed(spans, state.ClockSkew)
 	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(e.aborted, func() { cancel(errAborted) })()
 	err := e.next.ExportSpans(ctx, spans)
 	if err != nil {
 		e.drops.exportFailed.Add(float64(len(spans)))

@@ -69,13 +69,13 @@ func (t *Telemetry) Handler(routes []Route, guard func(http.Handler) http.Handle
 type watched struct {
 	watch Watch
 	name  string // metric label handler and attribute http.route: "/roll"
-	span  string // "GET /roll"
 }
 
+// newWatched takes the path out of a pattern "[METHOD ][HOST]/PATH". The mux's
+// "{$}" says that the path ends there; it is no part of it.
 func newWatched(r Route) watched {
-	method, path, _ := strings.Cut(r.Pattern, " ")
-	path = strings.TrimSuffix(path, "{$}")
-	return watched{watch: r.Watch, name: path, span: method + " " + path}
+	_, path, _ := strings.Cut(r.Pattern, "/")
+	return watched{watch: r.Watch, name: "/" + strings.TrimSuffix(path, "{$}")}
 }
 
 func (t *Telemetry) serve(w http.ResponseWriter, r *http.Request, next http.Handler, route watched) {
@@ -89,39 +89,50 @@ func (t *Telemetry) serve(w http.ResponseWriter, r *http.Request, next http.Hand
 	var span trace.Span
 	if route.watch == Traced {
 		ctx = t.propagator.Extract(ctx, propagation.HeaderCarrier(r.Header))
-		ctx, span = t.Tracer.Start(ctx, route.span, trace.WithSpanKind(trace.SpanKindServer),
+		ctx, span = t.Tracer.Start(ctx, spanName(r.Method, route.name), trace.WithSpanKind(trace.SpanKindServer),
 			trace.WithTimestamp(start), trace.WithAttributes(requestAttributes(r, route.name)...))
-		if sc := span.SpanContext(); sc.IsValid() {
+		if sc := span.SpanContext(); sc.IsValid() && !sc.IsRemote() { // a disabled SDK passes the caller's span through
 			w.Header().Set(contract.HeaderTraceresponse, Traceparent(sc))
 		}
 		r = r.WithContext(ctx)
 	}
 	defer func() {
-		if p := recover(); p != nil {
-			t.recovered(r, out, p)
-		}
+		cut := t.recovered(r, out, recover())
 		status := out.Status()
 		end := time.Now()
 		t.observeRequest(ctx, route.name, r.Method, status, end.Sub(start), body.read, out.written)
 		if span != nil {
 			finish(span, status, body.read, out.written, end)
 		}
+		if cut {
+			panic(http.ErrAbortHandler)
+		}
 	}()
 	next.ServeHTTP(out, r)
 }
 
-// recovered turns a panic into a 500 that is logged with its stack. net/http
-// would cut the connection, and the caller would not learn why.
-func (t *Telemetry) recovered(r *http.Request, out *recorder, p any) {
-	if p == http.ErrAbortHandler {
-		panic(p) // a handler's way to cut the connection on purpose
+// recovered turns a panic p into a 500 that is logged with its stack. net/http
+// would cut the connection, and the caller would not learn why. Where the answer
+// has begun it can only be cut, or a part of it would pass for the whole; a
+// handler may also ask for that (http.ErrAbortHandler).
+func (t *Telemetry) recovered(r *http.Request, out *recorder, p any) (cut bool) {
+	if p == nil || p == http.ErrAbortHandler {
+		return p != nil
 	}
 	err := fmt.Errorf("panic: %v", p)
-	trace.SpanFromContext(r.Context()).RecordError(err, trace.WithStackTrace(true))
+	span := trace.SpanFromContext(r.Context())
+	span.RecordError(err, trace.WithStackTrace(true))
 	t.Logger.ErrorContext(r.Context(), "Request panicked", contract.FieldError, err, "stack", string(debug.Stack()))
-	if out.status == 0 {
-		web.Fail(out, web.AsProblem(err))
+	if out.status != 0 {
+		span.SetStatus(codes.Error, err.Error()) // the status on the wire cannot tell
+		return true
 	}
+	problem := web.AsProblem(err)
+	if sc := span.SpanContext(); sc.IsSampled() {
+		problem.TraceID = sc.TraceID().String()
+	}
+	web.Fail(out, problem)
+	return false
 }
 
 // finish sets what is known only after the answer (semantic conventions, HTTP
@@ -153,18 +164,20 @@ func requestAttributes(r *http.Request, route string) []attribute.KeyValue {
 	attrs := make([]attribute.KeyValue, 0, 16)
 	host, port := splitHostPort(r.Host)
 	attrs = append(attrs, keyServerAddress.String(host), keyScheme.String("http"), keyRoute.String(route))
-	if known := isMethod(r.Method); known {
-		attrs = append(attrs, keyMethod.String(r.Method))
-	} else {
-		attrs = append(attrs, keyMethod.String(methodOther), keyMethodOriginal.String(r.Method))
+	known, ok := knownMethod(r.Method)
+	if !ok {
+		known = methodOther
+	}
+	if attrs = append(attrs, keyMethod.String(known)); known != r.Method {
+		attrs = append(attrs, keyMethodOriginal.String(r.Method))
 	}
 	if port > 0 && port != 80 {
 		attrs = append(attrs, keyServerPort.Int(port))
 	}
 	peer, peerPort := splitHostPort(r.RemoteAddr)
-	client := peer
-	if forwarded := r.Header.Get("X-Forwarded-For"); forwarded != "" {
-		client, _, _ = strings.Cut(forwarded, ",")
+	client, _, _ := strings.Cut(r.Header.Get("X-Forwarded-For"), ",")
+	if client == "" {
+		client = peer
 	}
 	if peer != "" {
 		attrs = append(attrs, keyPeerAddress.String(peer))
@@ -187,27 +200,44 @@ func requestAttributes(r *http.Request, route string) []attribute.KeyValue {
 	return attrs
 }
 
-func isMethod(m string) bool {
-	switch m {
-	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
-		http.MethodDelete, http.MethodConnect, http.MethodOptions, http.MethodTrace:
-		return true
+// spanName is "GET /roll"; the method of a name is "HTTP" where it is not a
+// known one (semantic conventions, HTTP spans, "Name").
+func spanName(method, route string) string {
+	known, ok := knownMethod(method)
+	if !ok {
+		known = "HTTP"
 	}
-	return false
+	return known + " " + route
 }
 
-// splitHostPort takes "host:port" or "host" apart; the port is -1 where there is
-// none.
+// knownMethod finds a method of RFC 9110 or RFC 5789, whatever its case.
+func knownMethod(m string) (string, bool) {
+	switch m = strings.ToUpper(m); m {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
+		http.MethodDelete, http.MethodConnect, http.MethodOptions, http.MethodTrace:
+		return m, true
+	}
+	return "", false
+}
+
+// splitHostPort takes "host:port", "host" or "[host]" apart. The port is -1
+// where there is none; the host is empty where s makes no sense.
 func splitHostPort(s string) (host string, port int) {
-	h, p, err := net.SplitHostPort(s)
-	if err != nil {
-		return strings.Trim(s, "[]"), -1
+	if !strings.Contains(s, ":") {
+		return s, -1
 	}
-	n, err := strconv.Atoi(p)
-	if err != nil {
-		n = -1
+	if inner, ok := strings.CutPrefix(s, "["); ok && strings.HasSuffix(inner, "]") {
+		return strings.TrimSuffix(inner, "]"), -1
 	}
-	return h, n
+	host, p, err := net.SplitHostPort(s)
+	if err != nil {
+		return "", -1
+	}
+	n, err := strconv.ParseUint(p, 10, 16)
+	if err != nil {
+		return host, -1
+	}
+	return host, int(n)
 }
 
 // Traceparent is a span context as the header traceparent gives it (W3C Trace

@@ -20,21 +20,27 @@ func (t *Telemetry) MetricsHandler() http.Handler {
 }
 
 // Inc adds one to a counter, with the trace in ctx as exemplar.
-func (t *Telemetry) Inc(ctx context.Context, c prometheus.Counter) {
-	if labels := t.exemplar(ctx); labels != nil {
-		c.(prometheus.ExemplarAdder).AddWithExemplar(1, labels)
-		return
-	}
-	c.Inc()
-}
+func (t *Telemetry) Inc(ctx context.Context, c prometheus.Counter) { inc(c, t.exemplar(ctx)) }
 
 // Observe records a value in a histogram, with the trace in ctx as exemplar.
 func (t *Telemetry) Observe(ctx context.Context, h prometheus.Observer, value float64) {
-	if labels := t.exemplar(ctx); labels != nil {
-		h.(prometheus.ExemplarObserver).ObserveWithExemplar(value, labels)
+	observe(h, value, t.exemplar(ctx))
+}
+
+func inc(c prometheus.Counter, exemplar prometheus.Labels) {
+	if exemplar == nil {
+		c.Inc()
 		return
 	}
-	h.Observe(value)
+	c.(prometheus.ExemplarAdder).AddWithExemplar(1, exemplar)
+}
+
+func observe(h prometheus.Observer, value float64, exemplar prometheus.Labels) {
+	if exemplar == nil {
+		h.Observe(value)
+		return
+	}
+	h.(prometheus.ExemplarObserver).ObserveWithExemplar(value, exemplar)
 }
 
 // exemplar is nil where there is no trace to find: nothing is recorded of an
@@ -77,13 +83,14 @@ func newHTTPMetrics(reg prometheus.Registerer) *httpMetrics {
 }
 
 func (t *Telemetry) observeRequest(ctx context.Context, handler, method string, status int, took time.Duration, in, out int64) {
-	if !isMethod(method) {
+	if known, _ := knownMethod(method); known != method { // a method's name is case-sensitive
 		method = contract.MethodOther
 	}
-	t.Inc(ctx, t.http.requests.WithLabelValues(handler, method, statusClass(status)))
-	t.Observe(ctx, t.http.duration.WithLabelValues(handler, method), took.Seconds())
-	t.Observe(ctx, t.http.requestSize.WithLabelValues(handler), float64(in))
-	t.Observe(ctx, t.http.responseSize.WithLabelValues(handler), float64(out))
+	exemplar := t.exemplar(ctx)
+	inc(t.http.requests.WithLabelValues(handler, method, statusClass(status)), exemplar)
+	observe(t.http.duration.WithLabelValues(handler, method), took.Seconds(), exemplar)
+	observe(t.http.requestSize.WithLabelValues(handler), float64(in), exemplar)
+	observe(t.http.responseSize.WithLabelValues(handler), float64(out), exemplar)
 }
 
 // statusClass is "2xx" for 200 to 299, and so on.

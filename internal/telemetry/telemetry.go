@@ -149,7 +149,7 @@ func newResource(ctx context.Context, cfg Config) (*resource.Resource, error) {
 		resource.WithFromEnv(),
 	)
 	if err != nil {
-		return nil, fmt.Errorf("reading OTEL_RESOURCE_ATTRIBUTES: %w", err)
+		return nil, fmt.Errorf("describing the service: %w", err)
 	}
 	return res, nil
 }
