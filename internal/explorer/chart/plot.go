@@ -206,7 +206,7 @@ type Group struct {
 // Bars is values by name.
 type Bars struct {
 	Label  string
-	Height int // of the plotting area, pixels; 0: 160
+	Height int     // of the plotting area, pixels; 0: 160
 	Max    float64 // at least this much of the value axis is shown
 	Format func(float64) string
 	Groups []Group
