@@ -1,6 +1,7 @@
 package explorer
 
 import (
+	"html/template"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -10,7 +11,6 @@ import (
 	"dicelab/internal/contract"
 	"dicelab/internal/explorer/chart"
 	"dicelab/internal/query"
-	"html/template"
 )
 
 // logLimit is how many lines a page shows.
@@ -113,9 +113,14 @@ func (v *logsView) show(e *explorer, res *query.LogResult, win window) {
 		v.Graph, v.Legend = seriesGraph("Result of the LogQL query", res.Series, win, e.Now().Location())
 		return
 	}
-	for i, l := range res.Lines {
+	seen := map[string]int{}
+	for _, l := range res.Lines {
 		row := e.logRow(l)
-		row.ID = "line-" + strconv.FormatInt(l.Time.UnixNano(), 36) + "-" + strconv.Itoa(len(res.Lines)-i)
+		// The same line has the same ID after a refresh, which keeps it open.
+		row.ID = "line-" + strconv.FormatInt(l.Time.UnixNano(), 36) + "-" + row.Service
+		if seen[row.ID]++; seen[row.ID] > 1 {
+			row.ID += "-" + strconv.Itoa(seen[row.ID])
+		}
 		if row.Marked = v.SpanID != "" && row.SpanID == v.SpanID; row.Marked {
 			v.Marked++
 		}

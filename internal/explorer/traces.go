@@ -15,7 +15,7 @@ import (
 	"dicelab/internal/query"
 )
 
-// maxTraces bounds a search, and minTraces is what a page asks for.
+// How many traces a search asks for unless told, and at most.
 const (
 	defaultTraces = 50
 	maxTraces     = 500

@@ -2,7 +2,6 @@ package query
 
 import (
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -94,6 +93,3 @@ func (f LogFilter) LogQL() string {
 // Quote writes a text as TraceQL, LogQL and PromQL read it: in double quotes,
 // escaped as in Go, which all three use.
 func Quote(s string) string { return strconv.Quote(s) }
-
-// QuoteRegexp is Quote of a regular expression that matches s alone.
-func QuoteRegexp(s string) string { return strconv.Quote(regexp.QuoteMeta(s)) }
