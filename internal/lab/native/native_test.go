@@ -1,0 +1,267 @@
+package native_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"dicelab/internal/lab"
+	"dicelab/internal/lab/child"
+	"dicelab/internal/lab/native"
+)
+
+// The test binary is also the guard, and the server that it guards.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case "guard":
+			os.Exit(guard(os.Args[2:]))
+		case "server":
+			os.Exit(server())
+		}
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func guard(args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	ctx, _ = child.Watch(ctx, os.Getenv, os.Stdin)
+	self, err := os.Executable()
+	if err != nil {
+		return 1
+	}
+	// args[0] is the "binary" of the component; its name alone matters here.
+	env := append(os.Environ(), "FAKE="+args[0], "GORACE=atexit_sleep_ms=0")
+	status, err := child.Guard(ctx, env, os.Stdout, os.Stderr, self, "server")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return status
+}
+
+// server plays any of the five: it answers every path with 200 and nothing at
+// the first address of its component; "broken" says why it does not start.
+func server() int {
+	name := os.Getenv("FAKE")
+	fmt.Fprintln(os.Stderr, "level=info msg=starting")
+	if name == "broken" {
+		fmt.Fprintln(os.Stderr, "level=error msg=\"parsing config: line 3\"\nUsage of server:\n  -h help")
+		return 1
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	at := map[string]string{
+		native.Prometheus: "PROMETHEUS", native.Tempo: "TEMPO", native.Collector: "COLLECTOR_HEALTH",
+		native.Loki: "LOKI", native.Alloy: "ALLOY",
+	}[name]
+	l, err := net.Listen("tcp", os.Getenv("DICELAB_"+at+"_ADDR"))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	s := &http.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), ReadHeaderTimeout: time.Minute}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	<-ctx.Done()
+	_ = s.Shutdown(context.Background())
+	<-served
+	return 0
+}
+
+func listeners(t *testing.T) map[string]*net.TCPListener {
+	t.Helper()
+	out := map[string]*net.TCPListener{}
+	for _, p := range native.Places() {
+		l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = l.Close() }) // the stack closes it, too
+		out[p.Name] = l
+	}
+	return out
+}
+
+func options(t *testing.T) native.Options {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	configs := fstest.MapFS{}
+	for _, name := range []string{native.Prometheus, native.Tempo, native.Collector, native.Loki, native.Alloy} {
+		configs[name+"/config.yml"] = &fstest.MapFile{Data: []byte("of " + name)}
+	}
+	return native.Options{
+		Dir: t.TempDir(), Configs: configs, Listeners: listeners(t), Guard: []string{self, "guard"}, Env: os.Environ(),
+		Targets: []native.Target{{Job: "dice-roller", Address: "127.0.0.1:8101"}},
+		Binary:  func(name string) (string, error) { return name, nil },
+	}
+}
+
+func TestNewPreparesTheDirectories(t *testing.T) {
+	o := options(t)
+	stale := filepath.Join(o.Dir, "loki", "config", "old.yml")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(stale), 0o700), os.WriteFile(stale, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	s, err := native.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]string{"config.yml": "of loki"}, read(t, filepath.Join(o.Dir, "loki", "config"))); diff != "" {
+		t.Errorf("Loki's configuration (-want +got):\n%s", diff)
+	}
+	want := map[string]string{"dice-roller.json": `[{"targets":["127.0.0.1:8101"]}]`}
+	if diff := cmp.Diff(want, read(t, filepath.Join(o.Dir, "prometheus", "config", "targets"))); diff != "" {
+		t.Errorf("targets (-want +got):\n%s", diff)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(*native.Options)
+		want   string
+		code   int
+	}{
+		{name: "missing programs", code: lab.ExitUsage,
+			change: func(o *native.Options) {
+				o.Binary = func(name string) (string, error) {
+					if name == native.Loki || name == native.Alloy {
+						return "", fmt.Errorf("%s is not built: run make stack-build", name)
+					}
+					return name, nil
+				}
+			},
+			want: "loki is not built: run make stack-build\nalloy is not built: run make stack-build"},
+		{name: "no listener", code: lab.ExitFailed, change: func(o *native.Options) { delete(o.Listeners, native.LokiGRPC) },
+			want: "preparing the stack: nobody listens for Loki's gRPC (loki-grpc)"},
+		{name: "no guard", code: lab.ExitFailed, change: func(o *native.Options) { o.Guard = nil },
+			want: "preparing the stack: there is no guard to run the servers behind"},
+		{name: "no configuration", code: lab.ExitFailed, change: func(o *native.Options) { o.Configs = fstest.MapFS{} },
+			want: "preparing prometheus: its folder prometheus is missing among the configurations"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			o := options(t)
+			tt.change(&o)
+			_, err := native.New(o)
+			if got := fmt.Sprint(err); got != tt.want || lab.ExitCode(err) != tt.code {
+				t.Errorf("New = %q, exit code %d\nwant  %q, exit code %d", got, lab.ExitCode(err), tt.want, tt.code)
+			}
+		})
+	}
+}
+
+func TestEnv(t *testing.T) {
+	got := native.Env(map[string]string{
+		native.Tempo: "127.0.0.1:3200", native.LokiGRPC: "0.0.0.0:9097", native.Loki: "[::1]:3100",
+	}, "/data/services")
+	want := []string{
+		"DICELAB_LOGS=/data/services",
+		"DICELAB_LOKI_HOST=[::1]", "DICELAB_LOKI_PORT=3100", "DICELAB_LOKI_ADDR=[::1]:3100",
+		"DICELAB_TEMPO_HOST=127.0.0.1", "DICELAB_TEMPO_PORT=3200", "DICELAB_TEMPO_ADDR=127.0.0.1:3200",
+		"DICELAB_LOKI_GRPC_HOST=0.0.0.0", "DICELAB_LOKI_GRPC_PORT=9097", "DICELAB_LOKI_GRPC_ADDR=127.0.0.1:9097",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("environment (-want +got):\n%s", diff)
+	}
+}
+
+// part starts one server that plays the component.
+func part(t *testing.T, o native.Options, name string) lab.Part {
+	t.Helper()
+	s, err := native.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	p, err := s.Part(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestPart(t *testing.T) {
+	o := options(t)
+	p := part(t, o, native.Tempo)
+	_, port, err := net.SplitHostPort(o.Listeners[native.Tempo].Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Name != "tempo" || p.URL != "http://localhost:"+port || p.Service {
+		t.Errorf("part %q at %q, service %v", p.Name, p.URL, p.Service)
+	}
+	if err := p.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := p.Run(); err != nil {
+		t.Errorf("Run = %v", err)
+	}
+	log := read(t, filepath.Join(o.Dir, "tempo", "log"))["000001.log"]
+	if want := "tempo: level=info msg=starting\n"; log != want {
+		t.Errorf("log %q, want %q", log, want)
+	}
+}
+
+func TestPartThatDoesNotStart(t *testing.T) {
+	o := options(t)
+	o.Binary = func(string) (string, error) { return "broken", nil }
+	err := part(t, o, native.Loki).Start(t.Context())
+	want := "loki ended (exit status 1); its last lines:\n  level=error msg=\"parsing config: line 3\""
+	if got := fmt.Sprint(err); got != want {
+		t.Errorf("Start = %q\nwant    %q", got, want)
+	}
+}
+
+func TestExplain(t *testing.T) {
+	for _, tt := range []struct {
+		name        string
+		lines, want []string
+	}{
+		{name: "nothing said"},
+		{name: "no alarm", lines: []string{"a", "b", "", "c", "d"}, want: []string{"b", "c", "d"}},
+		{name: "the alarms alone", lines: []string{"level=info a", "Error: bad", "  usage"}, want: []string{"Error: bad"}},
+		{name: "the last alarms", lines: []string{"error 1", "error 2", "error 3", "error 4"}, want: []string{"error 2", "error 3", "error 4"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			err := native.Explain(&child.EndedError{Name: "loki", Reason: errors.New("exit status 1"), Lines: tt.lines})
+			ended, ok := errors.AsType[*child.EndedError](err)
+			if !ok {
+				t.Fatalf("Explain = %v", err)
+			}
+			if diff := cmp.Diff(tt.want, ended.Lines); diff != "" && len(tt.want)+len(ended.Lines) > 0 {
+				t.Errorf("lines (-want +got):\n%s", diff)
+			}
+		})
+	}
+	if err := native.Explain(context.Canceled); !errors.Is(err, context.Canceled) || strings.Contains(err.Error(), "lines") {
+		t.Errorf("another error became %v", err)
+	}
+}
