@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -80,6 +81,18 @@ func newHTTPMetrics(reg prometheus.Registerer) *httpMetrics {
 	}
 	reg.MustRegister(m.requests, m.duration, m.requestSize, m.responseSize)
 	return m
+}
+
+// prepare makes the series of a route exist before its first request: a rate
+// over a counter that begins at 1 would not show the first failure.
+func (m *httpMetrics) prepare(handler, pattern string) {
+	method, _, _ := strings.Cut(pattern, " ")
+	for _, class := range []string{"2xx", "4xx", "5xx"} {
+		m.requests.WithLabelValues(handler, method, class)
+	}
+	m.duration.WithLabelValues(handler, method)
+	m.requestSize.WithLabelValues(handler)
+	m.responseSize.WithLabelValues(handler)
 }
 
 func (t *Telemetry) observeRequest(ctx context.Context, handler, method string, status int, took time.Duration, in, out int64) {

@@ -52,7 +52,8 @@ func (b *bench) series() map[string]string {
 	return found
 }
 
-// requests is http_requests_total by "handler method status".
+// requests is http_requests_total by "handler method status", without the series
+// that exist from the start and have not moved.
 func (b *bench) requests() map[string]float64 {
 	b.t.Helper()
 	families, err := b.Registry.Gather()
@@ -69,7 +70,9 @@ func (b *bench) requests() map[string]float64 {
 			for _, l := range m.GetLabel() {
 				labels[l.GetName()] = l.GetValue()
 			}
-			found[labels[contract.LabelHandler]+" "+labels[contract.LabelMethod]+" "+labels[contract.LabelStatus]] = m.GetCounter().GetValue()
+			if n := m.GetCounter().GetValue(); n != 0 {
+				found[labels[contract.LabelHandler]+" "+labels[contract.LabelMethod]+" "+labels[contract.LabelStatus]] = n
+			}
 		}
 	}
 	return found
