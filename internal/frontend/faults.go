@@ -23,7 +23,8 @@ func (s *service) strike(ctx context.Context, span trace.Span, die string) *web.
 	if faults.Slow > 0 {
 		select {
 		case <-time.After(faults.Slow):
-		case <-ctx.Done(): // the call to the roller, next, reports it
+		case <-ctx.Done():
+			return nil // the call to the roller, next, reports it
 		}
 	}
 	if faults.Fail == 0 || rand.Float64() >= faults.Fail {

@@ -290,17 +290,9 @@ func TestUnreadableForm(t *testing.T) {
 	}
 }
 
-// A browser that goes away ends the roll; nobody is to blame, and nobody knows
-// what the roller would have answered.
-func TestAbandonedRoll(t *testing.T) {
-	begun, ended := make(chan struct{}), make(chan struct{})
-	target := backend(t, func(_ http.ResponseWriter, r *http.Request) {
-		close(begun)
-		<-r.Context().Done()
-		close(ended)
-	})
-	s := start(t, config{roller: target})
-	before := s.metrics(t)
+// abandon presses the button and leaves once begun is closed.
+func abandon(t *testing.T, s *service, begun <-chan struct{}) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.server.URL+"/roll", strings.NewReader(url.Values{"die": {"risky"}}.Encode()))
@@ -312,6 +304,20 @@ func TestAbandonedRoll(t *testing.T) {
 	if resp, err := s.server.Client().Do(req); !errors.Is(err, context.Canceled) {
 		t.Fatalf("the roll ended by itself: %v, %v", resp, err)
 	}
+}
+
+// A browser that goes away ends the roll; nobody is to blame, and nobody knows
+// what the roller would have answered.
+func TestAbandonedRoll(t *testing.T) {
+	begun, ended := make(chan struct{}), make(chan struct{})
+	target := backend(t, func(_ http.ResponseWriter, r *http.Request) {
+		close(begun)
+		<-r.Context().Done()
+		close(ended)
+	})
+	s := start(t, config{roller: target})
+	before := s.metrics(t)
+	abandon(t, s, begun)
 	<-ended // the roller is told
 	wantMoved := map[string]float64{rollPosted + `4xx"}`: 1, riskyClick: 1}
 	if diff := cmp.Diff(wantMoved, moved(before, s.metrics(t))); diff != "" {
