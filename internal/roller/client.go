@@ -36,8 +36,13 @@ func NewClient(base string, transport http.RoundTripper, timeout time.Duration) 
 	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "", u.RawQuery != "", u.ForceQuery, u.Fragment != "":
 		return nil, fmt.Errorf("roller URL %q: want an address such as http://localhost:%s", base, contract.PortRoller)
 	}
-	return &Client{base: strings.TrimRight(base, "/"), http: &http.Client{Transport: transport}, timeout: timeout}, nil
+	client := &http.Client{Transport: transport, CheckRedirect: answerItself}
+	return &Client{base: strings.TrimRight(base, "/"), http: client, timeout: timeout}, nil
 }
+
+// answerItself takes a redirect for an answer: no dice roller sends one, and one
+// roll is one request.
+func answerItself(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // URL is the endpoint that Roll calls, without the die.
 func (c *Client) URL() string { return c.base + "/roll" }
@@ -71,73 +76,42 @@ func (e *StatusError) Error() string {
 // maxAnswer bounds what is read of an answer; the longest is a problem document.
 const maxAnswer = 64 << 10
 
-// errResent is the cause of a connection that broke after the request had gone
-// out. net/http would send a GET again, silently: one click would roll twice,
-// and no span would show it.
-var errResent = errors.New("the connection broke before the answer came")
-
 // Roll rolls a die. The Result is filled in as far as things went, also when
 // there is an error.
 func (c *Client) Roll(ctx context.Context, die string) (result Result, err error) {
+	var sent atomic.Pointer[string] // the connection writes on a goroutine of its own
+	defer func() {
+		if p := sent.Load(); p != nil {
+			result.Traceparent = *p
+		}
+	}()
 	timed, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	once, stop := context.WithCancelCause(timed)
-	defer stop(nil)
-	wire := &wire{giveUp: func() { stop(errResent) }}
-	defer func() { result.Traceparent = wire.traceparent() }()
-
-	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(once, wire.trace()), http.MethodGet,
-		c.URL()+"?"+url.Values{"die": {die}}.Encode(), nil)
+	traced := httptrace.WithClientTrace(timed, &httptrace.ClientTrace{WroteHeaderField: func(key string, value []string) {
+		if textproto.CanonicalMIMEHeaderKey(key) == "Traceparent" && len(value) > 0 {
+			sent.Store(&value[0])
+		}
+	}})
+	req, err := http.NewRequestWithContext(traced, http.MethodGet, c.URL()+"?"+url.Values{"die": {die}}.Encode(), nil)
 	if err != nil {
 		return result, fmt.Errorf("making the request: %w", err)
 	}
+	// net/http sends a GET again where a used connection breaks: one click would
+	// roll twice, and no span would show it. A body that cannot be read twice
+	// forbids that; this one is empty, and nothing of it goes over the wire.
+	req.Body = io.NopCloser(strings.NewReader(""))
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return result, c.classify(ctx, once, err)
+		return result, c.classify(ctx, err)
 	}
 	defer func() { err = errors.Join(err, resp.Body.Close()) }()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil { // half an answer is none
-		return result, c.classify(ctx, once, err)
+		return result, c.classify(ctx, err)
 	}
 	result.Status = resp.StatusCode
 	result.Value, err = read(resp, body)
 	return result, err
-}
-
-// wire watches one request on its way out. The connection writes on goroutines
-// of its own.
-type wire struct {
-	sent    atomic.Pointer[string] // the header traceparent
-	written atomic.Bool            // the whole request went out
-	giveUp  func()
-}
-
-func (w *wire) trace() *httptrace.ClientTrace {
-	return &httptrace.ClientTrace{
-		WroteHeaderField: func(key string, value []string) {
-			if textproto.CanonicalMIMEHeaderKey(key) == "Traceparent" && len(value) > 0 {
-				w.sent.Store(&value[0])
-			}
-		},
-		WroteRequest: func(info httptrace.WroteRequestInfo) {
-			if info.Err == nil {
-				w.written.Store(true)
-			}
-		},
-		GetConn: func(string) {
-			if w.written.Load() {
-				w.giveUp()
-			}
-		},
-	}
-}
-
-func (w *wire) traceparent() string {
-	if p := w.sent.Load(); p != nil {
-		return *p
-	}
-	return ""
 }
 
 // read takes the roll out of an answer.
@@ -160,12 +134,10 @@ func read(resp *http.Response, body []byte) (int, error) {
 }
 
 // classify tells apart who gave up: the caller, the clock, or the network.
-func (c *Client) classify(caller, once context.Context, err error) error {
+func (c *Client) classify(ctx context.Context, err error) error {
 	switch {
-	case caller.Err() != nil:
-		return fmt.Errorf("%w: %w", ErrCanceled, context.Cause(caller))
-	case errors.Is(context.Cause(once), errResent):
-		return fmt.Errorf("%w: %w", ErrUnreachable, errResent)
+	case ctx.Err() != nil:
+		return fmt.Errorf("%w: %w", ErrCanceled, context.Cause(ctx))
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%w: waited %v", ErrTimeout, c.timeout)
 	default:
