@@ -159,6 +159,30 @@ func TestMetricsOfRequests(t *testing.T) {
 	}
 }
 
+// TestSeriesExistFromTheStart: a rate over a counter that begins at 1 would not
+// show the first failure.
+func TestSeriesExistFromTheStart(t *testing.T) {
+	b := start(t)
+	none := func(http.ResponseWriter, *http.Request) {}
+	b.Handler([]telemetry.Route{
+		traced("GET /roll", none), traced("BREW /pot", none), traced("/any", none),
+		{Pattern: "GET /docs", Watch: telemetry.Counted, Handler: http.HandlerFunc(none)},
+	}, unguarded)
+	want := map[string]string{}
+	for _, handler := range []string{"/roll method=GET", "/pot method=other"} {
+		for _, class := range []string{"2xx", "4xx", "5xx"} {
+			want["http_requests_total handler="+handler+" status="+class] = "0"
+		}
+		want["http_request_duration_seconds handler="+handler] = "0"
+		path, _, _ := strings.Cut(handler, " ")
+		want["http_request_size_bytes handler="+path] = "0 0"
+		want["http_response_size_bytes handler="+path] = "0 0"
+	}
+	if diff := cmp.Diff(want, b.series()); diff != "" {
+		t.Errorf("series (-want +got):\n%s", diff)
+	}
+}
+
 func TestDurationBuckets(t *testing.T) {
 	b := start(t)
 	b.Handler([]telemetry.Route{traced("GET /roll", func(http.ResponseWriter, *http.Request) {})}, unguarded).
