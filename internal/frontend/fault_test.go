@@ -13,6 +13,7 @@ import (
 	"dicelab/internal/fault"
 	"dicelab/internal/roller"
 	"dicelab/internal/telemetry/telemetrytest"
+	"dicelab/internal/web"
 )
 
 // diceRoller starts the real one.
@@ -124,6 +125,16 @@ func TestRefusedSwitch(t *testing.T) {
 				t.Errorf("answered %d, alerts %q, want 422 and %q", a.status, texts(alerts), tt.want)
 			}
 		})
+	}
+}
+
+func TestUnreadableSwitch(t *testing.T) {
+	s := start(t, config{roller: nowhere(t), faults: faults(t), switches: true})
+	for body, status := range map[string]int{"enable=" + strings.Repeat("x", 70_000): 413, "enable=%zz": 400} {
+		a := s.do(t, http.MethodPost, "/faults/switch", body, "Content-Type", formType)
+		if p := decode[web.Problem](t, a.body); a.status != status || p.Status != status {
+			t.Errorf("%.20s: answered %d %+v, want %d", body, a.status, p, status)
+		}
 	}
 }
 
