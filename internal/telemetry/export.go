@@ -91,10 +91,9 @@ func (q *spanQueue) stop(ctx context.Context, shutdown func(context.Context) err
 	return errors.Join(shutdown(context.WithoutCancel(ctx)), ctx.Err())
 }
 
+// OnEnd is called for sampled spans only: no sampler of OTEL_TRACES_SAMPLER
+// records a span without sampling it.
 func (q *spanQueue) OnEnd(span sdktrace.ReadOnlySpan) {
-	if !span.SpanContext().IsSampled() {
-		return // the batch processor would pass it over; it must not be counted as waiting
-	}
 	if q.waiting.Add(1) > q.limit {
 		q.waiting.Add(-1)
 		q.drops.queueFull.Inc()
