@@ -3,8 +3,6 @@ package frontend
 import (
 	"bytes"
 	"context"
-	"errors"
-	"fmt"
 	"mime"
 	"net/http"
 	"net/url"
@@ -44,7 +42,7 @@ type failure struct {
 func (s *service) postRoll(w http.ResponseWriter, r *http.Request) {
 	var out outcome
 	if err := r.ParseForm(); err != nil {
-		out = outcome{problem: unreadable(err), span: trace.SpanContextFromContext(r.Context())}
+		out = outcome{problem: web.BadForm(err), span: trace.SpanContextFromContext(r.Context())}
 	} else {
 		out = s.roll(r.Context(), r.PostForm.Get("die"))
 	}
@@ -54,17 +52,6 @@ func (s *service) postRoll(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.answerPage(w, r, out)
-}
-
-// unreadable is the problem of a form that cannot be parsed.
-func unreadable(err error) *web.Problem {
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
-		return &web.Problem{Status: http.StatusRequestEntityTooLarge, Cause: err,
-			Detail: fmt.Sprintf("The form is larger than %d bytes. Send only the fields that the form of the page has.", tooLarge.Limit)}
-	}
-	return &web.Problem{Status: http.StatusBadRequest, Cause: err,
-		Detail: "The form cannot be read. Send it as application/x-www-form-urlencoded."}
 }
 
 // wantsJSON tells whether the caller prefers JSON to HTML: what has the greater

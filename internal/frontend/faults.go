@@ -43,7 +43,7 @@ func (s *service) strike(ctx context.Context, span trace.Span, die string) *web.
 // switchFault does what a switch on the page asks, and shows the page again.
 func (s *service) switchFault(w http.ResponseWriter, r *http.Request) {
 	if err := r.ParseForm(); err != nil {
-		web.Fail(w, unreadable(err))
+		web.Fail(w, web.BadForm(err))
 		return
 	}
 	var err error
