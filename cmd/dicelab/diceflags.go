@@ -11,38 +11,31 @@ import (
 // diceFlags is what chance can be told, by the roller and by up.
 type diceFlags struct {
 	maxDelay  *time.Duration
-	errorRate rate
-	seed      seed
+	errorRate *float64
+	seed      **uint64 // nil: not given
 }
 
 func defineDice(f *flags) *diceFlags {
-	d := &diceFlags{errorRate: 0.1}
-	d.maxDelay = f.Duration("max-delay", time.Second, "each roll waits for a random time below this; 0 for none")
-	f.Var(&d.errorRate, "error-rate", "`share` of risky rolls that fail, 0 to 1")
-	f.Var(&d.seed, "seed", "`number` from which chance starts: the same seed, the same rolls (default: chance)")
-	return d
-}
-
-func (d *diceFlags) check() error {
-	if *d.maxDelay < 0 || *d.maxDelay > time.Minute {
-		return usagef("--max-delay %v: want a duration from 0s to 1m", *d.maxDelay)
+	return &diceFlags{
+		maxDelay:  f.duration("max-delay", time.Second, 0, time.Minute, "each roll waits for a random `time` below this; 0s for none"),
+		errorRate: f.share("error-rate", 0.1, "`share` of risky rolls that fail, 0 to 1"),
+		seed:      f.number("seed", "`number` from which chance starts: the same seed, the same rolls (default: chance)"),
 	}
-	return nil
 }
 
 // args are the flags that say the same to a child.
 func (d *diceFlags) args() []string {
-	args := []string{"--max-delay", d.maxDelay.String(), "--error-rate", d.errorRate.String()}
-	if d.seed.given {
-		args = append(args, "--seed", strconv.FormatUint(d.seed.value, 10))
+	args := []string{"--max-delay", d.maxDelay.String(), "--error-rate", shareText(*d.errorRate)}
+	if *d.seed != nil {
+		args = append(args, "--seed", strconv.FormatUint(**d.seed, 10))
 	}
 	return args
 }
 
 func (d *diceFlags) dice() *roller.Dice {
-	from := d.seed.value
-	if !d.seed.given {
-		from = rand.Uint64()
+	from := rand.Uint64()
+	if *d.seed != nil {
+		from = **d.seed
 	}
-	return roller.NewDice(from, *d.maxDelay, float64(d.errorRate))
+	return roller.NewDice(from, *d.maxDelay, *d.errorRate)
 }

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 
+	"golang.org/x/net/http/httpguts"
+
 	"dicelab/internal/contract"
 	"dicelab/internal/explorer"
 	"dicelab/internal/lab"
@@ -16,27 +18,31 @@ import (
 // backends says where the three query APIs are.
 type backends struct {
 	prometheus, loki, tempo *string
-	headers                 list
+	headers                 *[]string
 }
 
 func backendFlags(f *flags) *backends {
-	b := &backends{
-		prometheus: f.String("prometheus-url", "http://localhost:"+contract.PortPrometheus, "`URL` of Prometheus"),
-		loki:       f.String("loki-url", "http://localhost:"+contract.PortLoki, "`URL` of Loki"),
-		tempo:      f.String("tempo-url", "http://localhost:"+contract.PortTempo, "`URL` of Tempo"),
+	return &backends{
+		prometheus: f.url("prometheus-url", "http://localhost:"+contract.PortPrometheus, "`URL` of Prometheus"),
+		loki:       f.url("loki-url", "http://localhost:"+contract.PortLoki, "`URL` of Loki"),
+		tempo:      f.url("tempo-url", "http://localhost:"+contract.PortTempo, "`URL` of Tempo"),
+		headers:    f.list("header", "`NAME=VALUE` to send with every query, for tenants and tokens (repeatable)", checkHeader),
 	}
-	f.Var(&b.headers, "header", "`NAME=VALUE` to send with every query, for tenants and tokens (repeatable)")
-	return b
+}
+
+func checkHeader(text string) error {
+	name, value, ok := strings.Cut(text, "=")
+	if !ok || !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) {
+		return errors.New("write it as NAME=VALUE, such as X-Scope-OrgID=team")
+	}
+	return nil
 }
 
 // handler makes the explorer over the backends.
 func (b *backends) handler(frontendURL string) (http.Handler, error) {
 	headers := http.Header{}
-	for _, h := range b.headers {
-		name, value, ok := strings.Cut(h, "=")
-		if !ok || name == "" {
-			return nil, usagef("--header %q: write it as NAME=VALUE", h)
-		}
+	for _, h := range *b.headers {
+		name, value, _ := strings.Cut(h, "=") // checked as a flag
 		headers.Add(name, value)
 	}
 	config := func(url string) query.Config { return query.Config{URL: url, Header: headers} }
@@ -52,8 +58,8 @@ func (b *backends) handler(frontendURL string) (http.Handler, error) {
 }
 
 func exploreCommand(ctx context.Context, env environment, f *flags) error {
-	addr := f.String("addr", "127.0.0.1:"+contract.PortExplorer, "`address` to listen on; port 0 takes a free one")
-	frontendURL := f.String("frontend-url", "http://localhost:"+contract.PortFrontend, "`URL` of the front end, where rolls are made")
+	addr := f.address("addr", "127.0.0.1:"+contract.PortExplorer, "`address` to listen on; port 0 takes a free one")
+	frontendURL := f.url("frontend-url", "http://localhost:"+contract.PortFrontend, "`URL` of the front end, where rolls are made")
 	b := backendFlags(f)
 	if err := f.parse(); err != nil {
 		return err

@@ -12,19 +12,22 @@ import (
 	"dicelab/internal/telemetry"
 )
 
+// rollTimeout defines the flag for the time that the roller gets, which up passes
+// on.
+func rollTimeout(f *flags, name string) *time.Duration {
+	return f.duration(name, 5*time.Second, time.Millisecond, time.Minute, "how `long` a roll may take before it is given up")
+}
+
 func frontendCommand(ctx context.Context, env environment, f *flags) error {
 	s := serviceFlags(f, contract.ServiceFrontend, contract.PortFrontend)
 	explorer := "http://localhost:" + contract.PortExplorer
-	backend := f.String("roller-url", "http://localhost:"+contract.PortRoller, "`URL` of the dice roller")
-	timeout := f.Duration("timeout", 5*time.Second, "how long a roll may take before it is given up")
+	backend := f.url("roller-url", "http://localhost:"+contract.PortRoller, "`URL` of the dice roller")
+	timeout := rollTimeout(f, "timeout")
 	traceURL := f.String("trace-url", explorer+"/traces/{trace_id}", "`link` to a trace; {trace_id} stands for its ID")
 	logsURL := f.String("logs-url", explorer+"/logs?trace_id={trace_id}", "`link` to the log lines of a trace")
-	explorerURL := f.String("explorer-url", explorer, "`URL` of the explorer; empty for no links to it")
+	explorerURL := f.url("explorer-url", explorer, "`URL` of the explorer; "+orNone)
 	if err := f.parse(); err != nil {
 		return err
-	}
-	if *timeout <= 0 || *timeout > time.Minute {
-		return usagef("frontend: --timeout %v: want a duration above 0s, up to 1m", *timeout)
 	}
 	return s.serve(ctx, env, contract.MsgFrontendStarted, func(tel *telemetry.Telemetry, faults *fault.Set) (http.Handler, error) {
 		base := http.DefaultTransport.(*http.Transport).Clone()
@@ -35,7 +38,7 @@ func frontendCommand(ctx context.Context, env environment, f *flags) error {
 		}
 		options := frontend.Options{
 			Telemetry: tel, Roller: client, BackendURL: *backend, TraceURL: *traceURL, LogsURL: *logsURL,
-			ExplorerURL: *explorerURL, Faults: faults, Hosts: s.hosts,
+			ExplorerURL: *explorerURL, Faults: faults, Hosts: *s.hosts,
 		}
 		if *s.switches {
 			options.Switches = &fault.Remote{URL: *backend, Client: &http.Client{Transport: base}}

@@ -16,12 +16,9 @@ func rollerCommand(ctx context.Context, env environment, f *flags) error {
 	if err := f.parse(); err != nil {
 		return err
 	}
-	if err := dice.check(); err != nil {
-		return err
-	}
 	return s.serve(ctx, env, contract.MsgRollerStarted, func(tel *telemetry.Telemetry, faults *fault.Set) (http.Handler, error) {
 		return roller.NewHandler(roller.Options{
-			Telemetry: tel, Dice: dice.dice(), Version: version(), Faults: faults, Switches: *s.switches, Hosts: s.hosts,
+			Telemetry: tel, Dice: dice.dice(), Version: version(), Faults: faults, Switches: *s.switches, Hosts: *s.hosts,
 		})
 	})
 }

@@ -24,18 +24,24 @@ const drainTimeout = 10 * time.Second
 type service struct {
 	name     string
 	addr     *string
-	hosts    list
-	faults   list
+	hosts    *[]string
+	faults   *[]string
 	switches *bool
 }
 
 func serviceFlags(f *flags, name, port string) *service {
 	s := &service{name: name}
-	s.addr = f.String("addr", "127.0.0.1:"+port, "`address` to listen on; port 0 takes a free one")
-	f.Var(&s.hosts, "allow-host", "`name` besides localhost under which loopback requests may come (repeatable)")
-	f.Var(&s.faults, "fault", "`fault` to switch on, such as no-export or slow=2s; see docs/faults.md (repeatable)")
-	s.switches = f.Bool("fault-switches", false, "let faults be switched while it runs: a panel on the page, /faults on both services")
+	s.addr = f.address("addr", "127.0.0.1:"+port, "`address` to listen on; port 0 takes a free one")
+	s.hosts = f.list("allow-host", "`name` besides localhost under which loopback requests may come (repeatable)", func(string) error { return nil })
+	s.faults = f.list("fault", "`fault` to switch on, such as no-export or slow=2s; see docs/faults.md (repeatable)", checkFault)
+	s.switches = f.flip("fault-switches", "let faults be switched while it runs: a panel on the page, /faults on both services")
 	return s
+}
+
+// checkFault tells whether a fault can be switched on.
+func checkFault(spec string) error {
+	_, err := fault.NewSet(spec)
+	return err
 }
 
 // serve runs a service until it is told to stop, and then loses nothing: it
@@ -46,9 +52,9 @@ func (s *service) serve(ctx context.Context, env environment, started string,
 	defer stop()
 	ctx, gate := child.Watch(ctx, env.getenv, env.stdin)
 
-	faults, err := fault.NewSet(s.faults...)
+	faults, err := fault.NewSet(*s.faults...)
 	if err != nil {
-		return hint(&lab.UsageError{Err: err}, "docs/faults.md describes each fault")
+		return err // each was checked as a flag
 	}
 	tel, err := telemetry.New(ctx, telemetry.Config{Service: s.name, Version: version(), Output: env.stdout, Faults: faults})
 	if err != nil {

@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 
 	"dicelab/internal/lab"
+	"dicelab/internal/telemetry"
 )
 
 // up runs everything on this machine. What can be refused is refused before
@@ -14,16 +16,20 @@ func up(ctx context.Context, env environment, f *flags) (err error) {
 	if err := f.parse(); err != nil {
 		return err
 	}
-	if err := u.check(); err != nil {
+	if err := u.settle(f); err != nil {
+		return err
+	}
+	if err := checkTelemetry(ctx); err != nil {
 		return err
 	}
 	at, err := u.listen(ctx)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, at.close()) }()
 	dir, err := lab.OpenDir(*u.data, "--data")
 	if err != nil {
-		return errors.Join(err, at.close())
+		return err
 	}
 	defer func() { err = errors.Join(err, dir.Close()) }()
 
@@ -32,14 +38,24 @@ func up(ctx context.Context, env environment, f *flags) (err error) {
 	join := joiner{upFlags: u, env: env, at: at, dir: dir, report: report}
 	parts, err := join.parts()
 	if err != nil {
-		return errors.Join(err, at.close())
+		return err
 	}
 	signals, stop := lab.Signals()
 	defer stop()
 	return (&lab.Lab{Parts: parts, Report: report, Opened: func() {
-		for _, f := range u.faults {
+		for _, f := range *u.faults {
 			report.Note("Broken on purpose: " + f)
 		}
 		report.Links(lab.Link{Label: "Roll a die", URL: at.url(frontendAt)}, lab.Link{Label: "Explore", URL: at.url(explorerAt)})
 	}}).Run(ctx, signals)
+}
+
+// checkTelemetry refuses OTEL_* settings that the services would refuse, so that
+// it is told once and before anything has started.
+func checkTelemetry(ctx context.Context) error {
+	tel, err := telemetry.New(ctx, telemetry.Config{Output: io.Discard})
+	if err != nil {
+		return &lab.UsageError{Err: err}
+	}
+	return tel.Shutdown(ctx)
 }

@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
+	"fmt"
 	"net"
 	"slices"
 	"strings"
+	"time"
 
 	"dicelab/internal/contract"
-	"dicelab/internal/fault"
 	"dicelab/internal/lab"
 	"dicelab/internal/web"
 )
@@ -36,7 +38,8 @@ type upFlags struct {
 	stack, data *string
 	addresses   []address
 	dice        *diceFlags
-	faults      list
+	rollTimeout *time.Duration
+	faults      *[]string
 	switches    *bool
 	backends    *backends
 }
@@ -48,9 +51,11 @@ type address struct {
 	value       *string
 }
 
+func (a address) flag() string { return a.name + "-addr" }
+
 func defineUp(f *flags) *upFlags {
 	u := &upFlags{
-		stack: f.String("stack", stackEmbedded, "`NAME` of the telemetry stack: embedded, or none for your own"),
+		stack: f.oneOf("stack", "`name` of the telemetry stack: embedded, or none for your own", stackEmbedded, stackNone),
 		data:  f.String("data", ".dicelab", "`directory` for what is recorded"),
 	}
 	for _, a := range []struct {
@@ -66,39 +71,50 @@ func defineUp(f *flags) *upFlags {
 		{otlpGRPCAt, contract.PortOTLPGRPC, "OTLP over gRPC", true},
 		{otlpHTTPAt, contract.PortOTLPHTTP, "OTLP over HTTP", true},
 	} {
-		u.addresses = append(u.addresses, address{a.name, a.owner, a.embedded,
-			f.String(a.name+"-addr", "127.0.0.1:"+a.port, "`address` of "+a.owner+"; port 0 takes a free one")})
+		at := address{name: a.name, owner: a.owner, embedded: a.embedded}
+		at.value = f.address(at.flag(), "127.0.0.1:"+a.port, "`address` of "+a.owner+"; port 0 takes a free one")
+		u.addresses = append(u.addresses, at)
 	}
 	u.dice = defineDice(f)
-	f.Var(&u.faults, "fault", "`SERVICE:FAULT` to switch on, such as dice-roller:slow=2s; see docs/faults.md (repeatable)")
-	u.switches = f.Bool("fault-switches", false, "let faults be switched on the page while the lab runs")
+	u.rollTimeout = rollTimeout(f, "roll-timeout")
+	u.faults = f.list("fault", "`SERVICE:FAULT` to switch on, such as dice-roller:slow=2s; see docs/faults.md (repeatable)", checkServiceFault)
+	u.switches = f.flip("fault-switches", "let faults be switched on the page while the lab runs")
 	u.backends = backendFlags(f)
 	return u
 }
 
-// check refuses what cannot work.
-func (u *upFlags) check() error {
-	if !slices.Contains([]string{stackEmbedded, stackNone}, *u.stack) {
-		return usagef("up: --stack %q: choose %s or %s", *u.stack, stackEmbedded, stackNone)
+func checkServiceFault(text string) error {
+	service, spec, ok := strings.Cut(text, ":")
+	if !ok || !slices.Contains(contract.Services(), service) {
+		return fmt.Errorf("write it as SERVICE:FAULT, where SERVICE is %s", strings.Join(contract.Services(), " or "))
 	}
+	return checkFault(spec)
+}
+
+// settle refuses flags that would have no effect with the chosen stack, and
+// forgets the addresses that it does not need.
+func (u *upFlags) settle(f *flags) (err error) {
+	idle := []string{"prometheus-url", "loki-url", "tempo-url", "header"}
 	if *u.stack == stackNone {
+		idle = nil
+		for _, a := range u.addresses {
+			if a.embedded {
+				idle = append(idle, a.flag())
+			}
+		}
 		u.addresses = slices.DeleteFunc(u.addresses, func(a address) bool { return a.embedded })
 	}
-	for _, f := range u.faults {
-		service, spec, _ := strings.Cut(f, ":")
-		if !slices.Contains(contract.Services(), service) {
-			return usagef("up: --fault %q: write it as SERVICE:FAULT, where SERVICE is one of %s", f, strings.Join(contract.Services(), ", "))
+	f.Visit(func(given *flag.Flag) {
+		if slices.Contains(idle, given.Name) {
+			err = errors.Join(err, f.usage(fmt.Errorf("--%s has no effect with --stack=%s: leave one of them out", given.Name, *u.stack)))
 		}
-		if _, err := fault.NewSet(spec); err != nil {
-			return hint(&lab.UsageError{Err: err}, "docs/faults.md describes each fault")
-		}
-	}
-	return u.dice.check()
+	})
+	return err
 }
 
 // faultArgs are the flags that switch on the faults of one service.
 func (u *upFlags) faultArgs(service string) (args []string) {
-	for _, f := range u.faults {
+	for _, f := range *u.faults {
 		if spec, ok := strings.CutPrefix(f, service+":"); ok {
 			args = append(args, "--fault", spec)
 		}
@@ -115,7 +131,7 @@ type places map[string]*net.TCPListener
 func (u *upFlags) listen(ctx context.Context) (places, error) {
 	var addresses []lab.Address
 	for _, a := range u.addresses {
-		addresses = append(addresses, lab.Address{Addr: *a.value, Owner: a.owner, Flag: "--" + a.name + "-addr"})
+		addresses = append(addresses, lab.Address{Addr: *a.value, Owner: a.owner, Flag: "--" + a.flag()})
 	}
 	listeners, err := lab.Listen(ctx, addresses...)
 	if err != nil {
@@ -130,9 +146,12 @@ func (u *upFlags) listen(ctx context.Context) (places, error) {
 
 func (p places) url(name string) string { return web.URL(p[name].Addr()) }
 
+// close gives up the listeners that no part has taken over and closed.
 func (p places) close() (err error) {
 	for _, l := range p {
-		err = errors.Join(err, l.Close())
+		if e := l.Close(); !errors.Is(e, net.ErrClosed) {
+			err = errors.Join(err, e)
+		}
 	}
 	return err
 }

@@ -52,7 +52,7 @@ func (j joiner) parts() ([]lab.Part, error) {
 	}
 	explorerURL := j.at.url(explorerAt)
 	frontend, err := j.service(contract.ServiceFrontend, "frontend", frontendAt, otlp, readLog, []string{
-		"--roller-url", j.at.url(rollerAt), "--explorer-url", explorerURL,
+		"--roller-url", j.at.url(rollerAt), "--timeout", j.rollTimeout.String(), "--explorer-url", explorerURL,
 		"--trace-url", explorerURL + "/traces/{trace_id}", "--logs-url", explorerURL + "/logs?trace_id={trace_id}",
 	})
 	if err != nil {
@@ -71,7 +71,7 @@ func (j joiner) embedded(stack *pocket.Stack) []lab.Part {
 	prometheus := j.server("prometheus", prometheusAt, stack.Prometheus)
 	serve, stop := prometheus.Start, prometheus.Stop
 	prometheus.Start = func(ctx context.Context) error {
-		if err := stack.OpenMetrics(ctx); err != nil {
+		if err := opening(stack.OpenMetrics)(ctx); err != nil {
 			return err
 		}
 		return serve(ctx)
@@ -79,12 +79,23 @@ func (j joiner) embedded(stack *pocket.Stack) []lab.Part {
 	prometheus.Collect = stack.LastScrape
 	prometheus.Stop = func(ctx context.Context) error { return errors.Join(stop(ctx), stack.CloseMetrics(ctx)) }
 	return []lab.Part{
-		{Name: "store", Start: stack.OpenStore, Stop: stack.CloseStore},
+		{Name: "store", Start: opening(stack.OpenStore), Stop: stack.CloseStore},
 		j.server("otlp http", otlpHTTPAt, stack.Receiver),
 		lab.GRPCPart("otlp grpc", j.at[otlpGRPCAt], stack.GRPC),
 		j.server("tempo", tempoAt, stack.Tempo),
 		j.server("loki", lokiAt, stack.Loki),
 		prometheus,
+	}
+}
+
+// opening makes a failure to open what the data directory holds one that the
+// person who typed the command can mend: data of a newer version, say.
+func opening(open func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if err := open(ctx); err != nil {
+			return hint(&lab.UsageError{Err: err}, "another data directory can be given with --data")
+		}
+		return nil
 	}
 }
 

@@ -7,6 +7,7 @@ package fault
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"sync"
@@ -31,7 +32,7 @@ type State struct {
 	NoExemplars     bool          // metrics carry no exemplars
 	ClockSkew       time.Duration // added to the times of spans and log lines, -1 h to 1 h
 	Slow            time.Duration // added to each roll, 0 to 1 min
-	Fail            float64       // share of rolls that fail, 0 to 1
+	Fail            float64       // share of rolls that fail, 0 to 1, in steps of 0.001%
 }
 
 // Fault describes one entry of the catalogue.
@@ -93,7 +94,9 @@ func (s *Set) State() State {
 	return State{}
 }
 
-// Enable switches a fault on: its name, with "=value" where it takes one.
+// Enable switches a fault on: its name, with "=value" where it takes one. Its
+// error says what to type instead; a name that is not in the catalogue is
+// ErrUnknown. After an error nothing has changed.
 func (s *Set) Enable(spec string) error {
 	name, value, hasValue := strings.Cut(spec, "=")
 	f, err := find(name)
@@ -171,6 +174,9 @@ func duration(name, example, summary string, low, high time.Duration, field func
 			if err != nil || d < low || d > high {
 				return fmt.Errorf("fault %s=%s: want a duration from %v to %v, such as %s", name, text, low, high, example)
 			}
+			if d == 0 {
+				return errNoFault(name, text)
+			}
 			*field(s) = d
 			return nil
 		},
@@ -186,12 +192,24 @@ func share(name, example, summary string, field func(*State) *float64) Fault {
 			if err != nil || !strings.HasSuffix(text, "%") || !(percent >= 0 && percent <= 100) {
 				return fmt.Errorf("fault %s=%s: want a share from 0%% to 100%%, such as %s", name, text, example)
 			}
+			if percent = thousandths(percent); percent == 0 {
+				return errNoFault(name, text)
+			}
 			*field(s) = percent / 100
 			return nil
 		},
 		clear: func(s *State) { *field(s) = 0 },
 		get: func(s State) (string, bool) {
-			return strconv.FormatFloat(*field(&s)*100, 'f', -1, 64) + "%", *field(&s) != 0
+			return strconv.FormatFloat(thousandths(*field(&s)*100), 'f', -1, 64) + "%", *field(&s) != 0
 		},
 	}
+}
+
+// thousandths rounds a percentage, so that 7% is not listed as
+// 7.000000000000001%.
+func thousandths(percent float64) float64 { return math.Round(percent*1000) / 1000 }
+
+// errNoFault refuses a value with which a fault would be on and change nothing.
+func errNoFault(name, text string) error {
+	return fmt.Errorf("fault %s=%s: that is no fault; switch it off instead", name, text)
 }

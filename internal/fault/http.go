@@ -61,11 +61,11 @@ func List(s *Set) http.Handler {
 // Switch answers POST /faults; see Set.Apply for its fields.
 func Switch(s *Set) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		err := r.ParseForm()
-		if err == nil {
-			err = s.Apply(r.PostForm)
+		if err := r.ParseForm(); err != nil {
+			web.Fail(w, web.BadForm(err))
+			return
 		}
-		if err != nil {
+		if err := s.Apply(r.PostForm); err != nil {
 			web.Fail(w, &web.Problem{Status: http.StatusUnprocessableEntity, Detail: err.Error()})
 			return
 		}

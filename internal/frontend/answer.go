@@ -2,11 +2,14 @@ package frontend
 
 import (
 	"bytes"
-	"errors"
-	"fmt"
+	"context"
+	"mime"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
+
+	"go.opentelemetry.io/otel/trace"
 
 	"dicelab/internal/contract"
 	"dicelab/internal/web"
@@ -39,41 +42,43 @@ type failure struct {
 func (s *service) postRoll(w http.ResponseWriter, r *http.Request) {
 	var out outcome
 	if err := r.ParseForm(); err != nil {
-		out = outcome{problem: unreadable(err)}
+		out = outcome{problem: web.BadForm(err), span: trace.SpanContextFromContext(r.Context())}
 	} else {
 		out = s.roll(r.Context(), r.PostForm.Get("die"))
 	}
-	if wantsJSON(r.Header.Get("Accept")) {
+	w.Header().Set("Vary", "Accept")
+	if wantsJSON(r.Header) {
 		s.answerJSON(w, out)
 		return
 	}
 	s.answerPage(w, r, out)
 }
 
-// unreadable is the problem of a form that cannot be parsed.
-func unreadable(err error) *web.Problem {
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
-		return &web.Problem{Status: http.StatusRequestEntityTooLarge, Cause: err,
-			Detail: fmt.Sprintf("The form is larger than %d bytes. Send the field die alone.", tooLarge.Limit)}
-	}
-	return &web.Problem{Status: http.StatusBadRequest, Cause: err,
-		Detail: "The form cannot be read. Send the field die as application/x-www-form-urlencoded."}
-}
-
-// wantsJSON tells whether the caller names JSON before it names HTML. A browser
-// names HTML; a caller that takes anything gets the page.
-func wantsJSON(accept string) bool {
-	for part := range strings.SplitSeq(accept, ",") {
-		name, _, _ := strings.Cut(strings.TrimSpace(part), ";")
-		switch strings.ToLower(name) {
-		case "application/json", web.ProblemType:
-			return true
-		case "text/html", "application/xhtml+xml":
-			return false
+// wantsJSON tells whether the caller prefers JSON to HTML: what has the greater
+// weight in Accept, and of equal ones what is named first (RFC 9110, section
+// 12.5.1). A caller that names neither gets the page, and so does a browser.
+func wantsJSON(h http.Header) bool {
+	var best float64
+	var json bool
+	for part := range strings.SplitSeq(strings.Join(h.Values("Accept"), ","), ",") {
+		name, params, err := mime.ParseMediaType(part)
+		if err != nil {
+			continue // RFC 9110 lets a server disregard what it cannot read
+		}
+		weight := 1.0
+		if q, ok := params["q"]; ok {
+			if weight, err = strconv.ParseFloat(q, 64); err != nil {
+				continue
+			}
+		}
+		switch name {
+		case "application/json", web.ProblemType, "text/html", "application/xhtml+xml":
+			if weight > best {
+				best, json = weight, strings.HasSuffix(name, "json")
+			}
 		}
 	}
-	return false
+	return json
 }
 
 func (s *service) answerJSON(w http.ResponseWriter, out outcome) {
@@ -112,6 +117,7 @@ type view struct {
 	Recording   bool
 	Result      *resultView
 	Faults      []faultsView
+	Refused     string // why a switch was not flipped
 }
 
 // resultView is a roll on the page.
@@ -135,7 +141,7 @@ func parts(traceparent string) []part {
 		return nil
 	}
 	sampled := "sampled: record this trace"
-	if f[3] != "01" {
+	if flags, err := strconv.ParseUint(f[3], 16, 8); err != nil || trace.TraceFlags(flags)&trace.FlagsSampled == 0 {
 		sampled = "not sampled: do not record this trace"
 	}
 	return []part{
@@ -147,7 +153,7 @@ func parts(traceparent string) []part {
 }
 
 func (s *service) showPage(w http.ResponseWriter, r *http.Request) {
-	s.render(w, http.StatusOK, s.view(r, contract.DieFair))
+	s.render(r.Context(), w, http.StatusOK, s.view(r, contract.DieFair))
 }
 
 func (s *service) answerPage(w http.ResponseWriter, r *http.Request, out outcome) {
@@ -159,7 +165,7 @@ func (s *service) answerPage(w http.ResponseWriter, r *http.Request, out outcome
 		v.Result.Problem = out.problem.Titled()
 		status = out.problem.Status
 	}
-	s.render(w, status, v)
+	s.render(r.Context(), w, status, v)
 }
 
 func (s *service) view(r *http.Request, die string) view {
@@ -169,17 +175,16 @@ func (s *service) view(r *http.Request, die string) view {
 
 // render writes the page once it is whole, so that a mistake in it is a 500 and
 // not half a page.
-func (s *service) render(w http.ResponseWriter, status int, v view) {
+func (s *service) render(ctx context.Context, w http.ResponseWriter, status int, v view) {
 	var page bytes.Buffer
 	if err := s.page.Execute(&page, v); err != nil {
-		s.Telemetry.Logger.Error("Rendering the page failed", contract.FieldError, err)
+		s.Telemetry.Logger.ErrorContext(ctx, "Rendering the page failed", contract.FieldError, err)
 		web.Fail(w, web.AsProblem(err))
 		return
 	}
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Cache-Control", "no-store")
-	h.Set("Vary", "Accept")
 	w.WriteHeader(status)
 	_, _ = w.Write(page.Bytes()) // the reader is gone: nobody is left to tell
 }

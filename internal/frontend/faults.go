@@ -23,7 +23,8 @@ func (s *service) strike(ctx context.Context, span trace.Span, die string) *web.
 	if faults.Slow > 0 {
 		select {
 		case <-time.After(faults.Slow):
-		case <-ctx.Done(): // the call to the roller, next, reports it
+		case <-ctx.Done():
+			return nil // the call to the roller, next, reports it
 		}
 	}
 	if faults.Fail == 0 || rand.Float64() >= faults.Fail {
@@ -41,19 +42,23 @@ func (s *service) strike(ctx context.Context, span trace.Span, die string) *web.
 
 // switchFault does what a switch on the page asks, and shows the page again.
 func (s *service) switchFault(w http.ResponseWriter, r *http.Request) {
-	err := r.ParseForm()
-	if err == nil {
-		switch name := r.PostForm.Get("service"); name {
-		case contract.ServiceFrontend:
-			err = s.Faults.Apply(r.PostForm)
-		case contract.ServiceRoller:
-			err = s.Switches.Apply(r.Context(), r.PostForm)
-		default:
-			err = fmt.Errorf("service %q has no switches: choose %s or %s", name, contract.ServiceFrontend, contract.ServiceRoller)
-		}
+	if err := r.ParseForm(); err != nil {
+		web.Fail(w, web.BadForm(err))
+		return
+	}
+	var err error
+	switch name := r.PostForm.Get("service"); name {
+	case contract.ServiceFrontend:
+		err = s.Faults.Apply(r.PostForm)
+	case contract.ServiceRoller:
+		err = s.Switches.Apply(r.Context(), r.PostForm)
+	default:
+		err = fmt.Errorf("service %q has no switches: choose %s or %s", name, contract.ServiceFrontend, contract.ServiceRoller)
 	}
 	if err != nil {
-		web.Fail(w, &web.Problem{Status: http.StatusUnprocessableEntity, Detail: err.Error(), Cause: err})
+		v := s.view(r, contract.DieFair)
+		v.Refused = sentence(err)
+		s.render(r.Context(), w, http.StatusUnprocessableEntity, v)
 		return
 	}
 	http.Redirect(w, r, "/#faults", http.StatusSeeOther)

@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"strings"
 
+	"dicelab/internal/contract"
 	"dicelab/internal/fault"
 	"dicelab/internal/roller"
 	"dicelab/internal/telemetry"
@@ -49,11 +50,10 @@ type service struct {
 
 // NewHandler serves the front end.
 func NewHandler(o Options) (http.Handler, error) {
-	for _, link := range []string{o.TraceURL, o.LogsURL} {
-		if u, err := url.Parse(strings.ReplaceAll(link, placeholder, "0")); err != nil || !u.IsAbs() || !strings.Contains(link, placeholder) {
-			return nil, fmt.Errorf("link %q: want an address with %s in it, such as http://localhost:8100/traces/%s", link, placeholder, placeholder)
-		}
+	if err := o.checkLinks(); err != nil {
+		return nil, err
 	}
+	o.ExplorerURL = strings.TrimRight(o.ExplorerURL, "/")
 	page, err := template.ParseFS(files, "page.html")
 	if err != nil {
 		return nil, fmt.Errorf("parsing the page: %w", err)
@@ -64,6 +64,26 @@ func NewHandler(o Options) (http.Handler, error) {
 		return nil, err
 	}
 	return o.Telemetry.Handler(list, func(next http.Handler) http.Handler { return web.GuardForms(next, o.Hosts...) }), nil
+}
+
+// checkLinks finds a link that would lead nowhere before anybody clicks it.
+func (o Options) checkLinks() error {
+	for _, link := range []struct{ name, address string }{{"trace link", o.TraceURL}, {"logs link", o.LogsURL}} {
+		if !strings.Contains(link.address, placeholder) || !isWeb(strings.ReplaceAll(link.address, placeholder, "0")) {
+			return fmt.Errorf("%s %q: want an address with %s in it, such as http://localhost:%s/traces/%s",
+				link.name, link.address, placeholder, contract.PortExplorer, placeholder)
+		}
+	}
+	if o.ExplorerURL != "" && !isWeb(o.ExplorerURL) {
+		return fmt.Errorf("explorer URL %q: want an address such as http://localhost:%s", o.ExplorerURL, contract.PortExplorer)
+	}
+	return nil
+}
+
+// isWeb tells whether a browser can open address from any page.
+func isWeb(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != ""
 }
 
 // routes is every path that the front end answers.

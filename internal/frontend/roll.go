@@ -159,6 +159,9 @@ func (s *service) invalid(ctx context.Context, die string) *web.Problem {
 		die = strings.ToValidUTF8(die[:maxEcho], "") + "…"
 	}
 	detail := fmt.Sprintf("Form field \"die\" is %q; it must be one of %s.", die, strings.Join(contract.Dice(), ", "))
+	if die == "" {
+		detail = fmt.Sprintf("Form field \"die\" is missing; send one of %s as application/x-www-form-urlencoded.", strings.Join(contract.Dice(), ", "))
+	}
 	s.Telemetry.Logger.WarnContext(ctx, contract.MsgInvalidDie, contract.FieldDieType, die,
 		contract.FieldStatus, http.StatusUnprocessableEntity, contract.FieldError, detail)
 	return &web.Problem{Status: http.StatusUnprocessableEntity, Detail: detail, Parameter: "die", Value: die, Allowed: contract.Dice()}

@@ -76,30 +76,35 @@ type rollOutput struct{ Body Outcome }
 // api is the part of the service that its OpenAPI document describes.
 func (s *service) api(version string) (http.Handler, *huma.OpenAPI) {
 	config := huma.DefaultConfig("Dice Roller API", version)
-	config.Info.Description = "Rolls a fair or a risky die. Every answer carries a `traceresponse` header with the ID of its trace."
+	config.Info.Description = "Rolls a fair or a risky die. The header traceresponse of an answer has the ID of its trace."
 	config.CreateHooks = nil // it would add $schema to every body; {"roll":n} is the contract
 	config.DocsPath = ""     // its page loads scripts from another host
 	mux := http.NewServeMux()
 	api := humago.New(mux, config)
 
-	problem := map[string]*huma.Response{}
-	for status, text := range map[string]string{
-		"422": "The die is missing, or is neither fair nor risky.",
-		"500": "The risky die failed.",
-	} {
-		problem[status] = &huma.Response{Description: text, Content: map[string]*huma.MediaType{
-			web.ProblemType: {Schema: api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[web.Problem](), true, "Problem")},
-		}}
+	problem := api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[web.Problem](), true, "Problem")
+	answers := func(good string, bad map[string]string) map[string]*huma.Response {
+		list := map[string]*huma.Response{"200": {Description: good}} // huma adds its type
+		for status, text := range bad {
+			list[status] = &huma.Response{Description: text, Content: map[string]*huma.MediaType{web.ProblemType: {Schema: problem}}}
+		}
+		return list
 	}
 	huma.Register(api, huma.Operation{
 		OperationID: "root", Method: http.MethodGet, Path: "/", Summary: "What this service is",
+		Responses: answers("Its name, version and endpoints.", map[string]string{"default": "Any other failure."}),
 	}, func(context.Context, *struct{}) (*root, error) {
 		out := new(root)
 		out.Body.Service, out.Body.Version, out.Body.Endpoints = "Dice Roller API", version, []string{"/roll"}
 		return out, nil
 	})
 	huma.Register(api, huma.Operation{
-		OperationID: "roll", Method: http.MethodGet, Path: "/roll", Summary: "Roll a die", Responses: problem, SkipValidateParams: true,
+		OperationID: "roll", Method: http.MethodGet, Path: "/roll", Summary: "Roll a die", SkipValidateParams: true,
+		Responses: answers("The die has settled.", map[string]string{
+			"422":     "The die is missing, or is neither fair nor risky.",
+			"500":     "The risky die failed.",
+			"default": "Any other failure.",
+		}),
 	}, func(ctx context.Context, in *rollInput) (*rollOutput, error) {
 		value, err := s.roll(ctx, in.Die, in.Traceparent)
 		if err != nil {
@@ -111,7 +116,18 @@ func (s *service) api(version string) (http.Handler, *huma.OpenAPI) {
 		}
 		return &rollOutput{Outcome{Roll: value}}, nil
 	})
-	return mux, api.OpenAPI()
+	schemas := api.OpenAPI().Components.Schemas.Map()
+	delete(schemas, "ErrorModel") // huma's own errors: this service answers problems
+	delete(schemas, "ErrorDetail")
+	return noStore(mux), api.OpenAPI()
+}
+
+// noStore keeps caches from answering for the die.
+func noStore(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		next.ServeHTTP(w, r)
+	})
 }
 
 // humaProblem lets huma answer with a problem document of ours.

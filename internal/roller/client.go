@@ -36,8 +36,13 @@ func NewClient(base string, transport http.RoundTripper, timeout time.Duration) 
 	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "", u.RawQuery != "", u.ForceQuery, u.Fragment != "":
 		return nil, fmt.Errorf("roller URL %q: want an address such as http://localhost:%s", base, contract.PortRoller)
 	}
-	return &Client{base: strings.TrimRight(base, "/"), http: &http.Client{Transport: transport}, timeout: timeout}, nil
+	client := &http.Client{Transport: transport, CheckRedirect: answerItself}
+	return &Client{base: strings.TrimRight(base, "/"), http: client, timeout: timeout}, nil
 }
+
+// answerItself takes a redirect for an answer: no dice roller sends one, and one
+// roll is one request.
+func answerItself(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // URL is the endpoint that Roll calls, without the die.
 func (c *Client) URL() string { return c.base + "/roll" }
@@ -91,6 +96,10 @@ func (c *Client) Roll(ctx context.Context, die string) (result Result, err error
 	if err != nil {
 		return result, fmt.Errorf("making the request: %w", err)
 	}
+	// net/http sends a GET again where a used connection breaks: one click would
+	// roll twice, and no span would show it. A body that cannot be read twice
+	// forbids that; this one is empty, and nothing of it goes over the wire.
+	req.Body = io.NopCloser(strings.NewReader(""))
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return result, c.classify(ctx, err)

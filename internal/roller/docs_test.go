@@ -17,9 +17,10 @@ import (
 
 // openAPI is what the tests read of the document (OpenAPI 3.1, section 4.8).
 type openAPI struct {
-	OpenAPI string
-	Info    struct{ Title, Version string }
-	Paths   map[string]map[string]struct {
+	OpenAPI    string
+	Info       struct{ Title, Version string }
+	Components struct{ Schemas map[string]any }
+	Paths      map[string]map[string]struct {
 		OperationID string
 		Parameters  []struct {
 			Name, In string
@@ -54,9 +55,12 @@ func TestOpenAPI(t *testing.T) {
 			t.Errorf("response %s has no description, which section 4.8.17 requires", status)
 		}
 	}
-	want := map[string]string{"200": "application/json", "422": "application/problem+json", "500": "application/problem+json"}
+	want := map[string]string{"200": "application/json", "422": "application/problem+json", "500": "application/problem+json", "default": "application/problem+json"}
 	if diff := cmp.Diff(want, types); diff != "" {
 		t.Errorf("responses of /roll (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"Outcome", "Problem", "RootBody"}, slices.Sorted(maps.Keys(doc.Components.Schemas))); diff != "" {
+		t.Errorf("schemas (-want +got):\n%s", diff)
 	}
 	if die := roll.Parameters[0]; die.Name != "die" || die.In != "query" || !die.Required || !slices.Equal(die.Schema.Enum, contract.Dice()) {
 		t.Errorf("first parameter of /roll is %+v", die)

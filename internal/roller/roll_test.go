@@ -180,9 +180,10 @@ func TestAnswers(t *testing.T) {
 	for _, tt := range []struct {
 		path, contentType string
 		traced            bool
+		cached            string // Cache-Control
 	}{
-		{path: "/", contentType: "application/json", traced: true},
-		{path: "/roll?die=fair", contentType: "application/json", traced: true},
+		{path: "/", contentType: "application/json", traced: true, cached: "no-store"},
+		{path: "/roll?die=fair", contentType: "application/json", traced: true, cached: "no-store"},
 		{path: "/openapi.json", contentType: "application/openapi+json"},
 		{path: "/docs", contentType: "text/html; charset=utf-8"},
 		{path: "/assets/docs.css", contentType: "text/css; charset=utf-8"},
@@ -195,6 +196,9 @@ func TestAnswers(t *testing.T) {
 			a := s.get(t, tt.path)
 			if got := a.header.Get("Content-Type"); a.status != http.StatusOK || got != tt.contentType {
 				t.Errorf("answered %d, %q, want 200, %q", a.status, got, tt.contentType)
+			}
+			if got := a.header.Get("Cache-Control"); tt.cached != "" && got != tt.cached {
+				t.Errorf("Cache-Control is %q, want %q", got, tt.cached)
 			}
 			if got := a.header.Get(contract.HeaderTraceresponse); (got != "") != tt.traced {
 				t.Errorf("traceresponse is %q, want one: %v", got, tt.traced)

@@ -3,8 +3,10 @@ package telemetry
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -68,7 +70,7 @@ type spanQueue struct {
 
 func newSpanQueue(exporter sdktrace.SpanExporter, set settings, drops *dropCounter, log *slog.Logger, faults *fault.Set) *spanQueue {
 	waiting := new(atomic.Int64)
-	aborted, abort := context.WithCancel(context.Background()) // outlives every request; ended by Shutdown
+	aborted, abort := context.WithCancel(context.Background()) // outlives every request; ended by stop
 	out := &countingExporter{next: exporter, aborted: aborted, waiting: waiting, drops: drops, log: log, faults: faults}
 	return &spanQueue{
 		SpanProcessor: sdktrace.NewBatchSpanProcessor(out, sdktrace.WithBatchTimeout(set.delay),
@@ -80,19 +82,18 @@ func newSpanQueue(exporter sdktrace.SpanExporter, set settings, drops *dropCount
 	}
 }
 
-// Shutdown sends what is queued until ctx ends; what is not sent then is counted
-// as failed. The SDK would leave its goroutine behind, busy with a backend that
-// does not answer.
-func (q *spanQueue) Shutdown(ctx context.Context) error {
+// stop sends what is queued, through the provider's Shutdown, until ctx ends;
+// what is not sent then is counted as failed. The SDK, given ctx itself, would
+// leave its goroutine behind, busy with a backend that does not answer.
+func (q *spanQueue) stop(ctx context.Context, shutdown func(context.Context) error) error {
 	defer q.abort()
 	defer context.AfterFunc(ctx, q.abort)()
-	return errors.Join(q.SpanProcessor.Shutdown(context.WithoutCancel(ctx)), ctx.Err())
+	return errors.Join(shutdown(context.WithoutCancel(ctx)), ctx.Err())
 }
 
+// OnEnd is called for sampled spans only: no sampler of OTEL_TRACES_SAMPLER
+// records a span without sampling it.
 func (q *spanQueue) OnEnd(span sdktrace.ReadOnlySpan) {
-	if !span.SpanContext().IsSampled() {
-		return // the batch processor would pass it over; it must not be counted as waiting
-	}
 	if q.waiting.Add(1) > q.limit {
 		q.waiting.Add(-1)
 		q.drops.queueFull.Inc()
@@ -101,7 +102,7 @@ func (q *spanQueue) OnEnd(span sdktrace.ReadOnlySpan) {
 	q.SpanProcessor.OnEnd(span)
 }
 
-// errAborted is why an export ended that Shutdown could not wait for.
+// errAborted is why an export ended that stop could not wait for.
 var errAborted = errors.New("the service stopped before the spans were sent")
 
 // countingExporter tells of failures once when they begin and once when they
@@ -130,7 +131,7 @@ func (e *countingExporter) ExportSpans(ctx context.Context, spans []sdktrace.Rea
 	defer context.AfterFunc(e.aborted, func() { cancel(errAborted) })()
 	err := e.next.ExportSpans(ctx, spans)
 	if err != nil {
-		e.drops.exportFailed.Add(float64(len(spans)))
+		e.drops.exportFailed.Add(float64(lost(err, len(spans))))
 		if !e.failing.Swap(true) {
 			e.log.Warn("Span export failing", contract.FieldError, err)
 		}
@@ -140,6 +141,21 @@ func (e *countingExporter) ExportSpans(ctx context.Context, spans []sdktrace.Rea
 		e.log.Info("Span export works again")
 	}
 	return nil
+}
+
+// lost is how many of the spans sent did not arrive. A backend may take a part
+// of them (OTLP specification, "Partial Success"); the exporter's error then has
+// the number in its text only, since its type is internal.
+func lost(err error, sent int) int {
+	_, partial, ok := strings.Cut(err.Error(), "OTLP partial success: ")
+	if !ok {
+		return sent
+	}
+	var rejected int
+	if _, err := fmt.Sscanf(partial[strings.LastIndex(partial, "(")+1:], "%d spans rejected", &rejected); err != nil {
+		return sent
+	}
+	return min(rejected, sent)
 }
 
 func (e *countingExporter) Shutdown(ctx context.Context) error { return e.next.Shutdown(ctx) }

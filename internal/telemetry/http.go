@@ -53,6 +53,9 @@ func (t *Telemetry) Handler(routes []Route, guard func(http.Handler) http.Handle
 	for _, r := range routes {
 		mux.Handle(r.Pattern, r.Handler)
 		watches[r.Pattern] = newWatched(r)
+		if r.Watch == Traced {
+			t.http.prepare(watches[r.Pattern].name, r.Pattern)
+		}
 	}
 	next := guard(web.Unmatched(mux))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

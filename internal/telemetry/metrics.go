@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -82,15 +83,37 @@ func newHTTPMetrics(reg prometheus.Registerer) *httpMetrics {
 	return m
 }
 
-func (t *Telemetry) observeRequest(ctx context.Context, handler, method string, status int, took time.Duration, in, out int64) {
-	if known, _ := knownMethod(method); known != method { // a method's name is case-sensitive
-		method = contract.MethodOther
+// prepare makes the series of a route exist before its first request: a rate
+// over a counter that begins at 1 would not show the first failure.
+func (m *httpMetrics) prepare(handler, pattern string) {
+	method, _, ok := strings.Cut(pattern, " ")
+	if !ok {
+		return // it takes every method
 	}
+	method = methodLabel(method)
+	for _, class := range []string{"2xx", "4xx", "5xx"} {
+		m.requests.WithLabelValues(handler, method, class)
+	}
+	m.duration.WithLabelValues(handler, method)
+	m.requestSize.WithLabelValues(handler)
+	m.responseSize.WithLabelValues(handler)
+}
+
+func (t *Telemetry) observeRequest(ctx context.Context, handler, method string, status int, took time.Duration, in, out int64) {
+	method = methodLabel(method)
 	exemplar := t.exemplar(ctx)
 	inc(t.http.requests.WithLabelValues(handler, method, statusClass(status)), exemplar)
 	observe(t.http.duration.WithLabelValues(handler, method), took.Seconds(), exemplar)
 	observe(t.http.requestSize.WithLabelValues(handler), float64(in), exemplar)
 	observe(t.http.responseSize.WithLabelValues(handler), float64(out), exemplar)
+}
+
+// methodLabel keeps the label bounded. A method's name is case-sensitive.
+func methodLabel(method string) string {
+	if known, _ := knownMethod(method); known != method {
+		return contract.MethodOther
+	}
+	return method
 }
 
 // statusClass is "2xx" for 200 to 299, and so on.

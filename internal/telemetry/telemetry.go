@@ -105,11 +105,14 @@ func (t *Telemetry) startSpans(ctx context.Context, cfg Config, set settings, dr
 	if err != nil {
 		return fmt.Errorf("setting up the span exporter: %w", err)
 	}
-	if exporter != nil {
-		options = append(options, sdktrace.WithSpanProcessor(newSpanQueue(exporter, set, drops, t.Logger, cfg.Faults)))
+	if exporter == nil {
+		t.provider = sdktrace.NewTracerProvider(options...) // spans have IDs, and go nowhere
+		return nil
 	}
-	provider := sdktrace.NewTracerProvider(options...)
-	t.provider, t.stop = provider, provider.Shutdown
+	queue := newSpanQueue(exporter, set, drops, t.Logger, cfg.Faults)
+	provider := sdktrace.NewTracerProvider(append(options, sdktrace.WithSpanProcessor(queue))...)
+	t.provider = provider
+	t.stop = func(ctx context.Context) error { return queue.stop(ctx, provider.Shutdown) }
 	return nil
 }
 

@@ -64,17 +64,18 @@ func refuseHost(r *http.Request, hosts []string) *Problem {
 		return nil
 	}
 	name := hostname(r.Host)
-	if ip := net.ParseIP(name); name == "localhost" || (ip != nil && ip.IsLoopback()) || slices.Contains(hosts, name) {
+	allowed := func(host string) bool { return strings.EqualFold(host, name) }
+	if ip := net.ParseIP(name); allowed("localhost") || (ip != nil && ip.IsLoopback()) || slices.ContainsFunc(hosts, allowed) {
 		return nil
 	}
 	return &Problem{Status: http.StatusMisdirectedRequest, Parameter: "Host", Value: r.Host,
 		Detail: fmt.Sprintf("This machine does not serve the host %q. Use http://localhost:%d, or allow the name with --allow-host.", r.Host, local.Port)}
 }
 
-// hostname is a Host header without its port and brackets, in lower case.
+// hostname is a Host header without its port and brackets.
 func hostname(host string) string {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}
-	return strings.ToLower(strings.Trim(host, "[]"))
+	return strings.Trim(host, "[]")
 }

@@ -3,6 +3,7 @@ package web
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 )
 
@@ -44,6 +45,18 @@ func AsProblem(err error) *Problem {
 		p = &Problem{Status: http.StatusInternalServerError, Detail: "The request failed; the log has the cause.", Cause: err}
 	}
 	return p
+}
+
+// BadForm is the problem of a form that cannot be parsed: 413 where it was larger
+// than GuardForms lets through, else 400.
+func BadForm(err error) *Problem {
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return &Problem{Status: http.StatusRequestEntityTooLarge, Cause: err,
+			Detail: fmt.Sprintf("The form is larger than %d bytes. Send only the fields that the form of the page has.", tooLarge.Limit)}
+	}
+	return &Problem{Status: http.StatusBadRequest, Cause: err,
+		Detail: "The form cannot be read. Send it as application/x-www-form-urlencoded."}
 }
 
 // Fail answers with a problem document.

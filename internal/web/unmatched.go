@@ -16,6 +16,9 @@ func Unmatched(mux *http.ServeMux) http.Handler {
 		}
 		answer := &statusOnly{header: http.Header{}}
 		refuse.ServeHTTP(answer, r)
+		if answer.status < http.StatusBadRequest { // a redirect to the same path in its clean form, where there is nothing either
+			answer.status = http.StatusNotFound
+		}
 		detail := fmt.Sprintf("There is nothing at %s.", r.URL.Path)
 		if allow := answer.header.Get("Allow"); allow != "" {
 			w.Header().Set("Allow", allow)

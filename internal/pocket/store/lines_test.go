@@ -8,13 +8,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	"go.uber.org/goleak"
 
 	"dicelab/internal/contract"
 	"dicelab/internal/pocket/store"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // epoch is when the tests' telemetry begins.
 var epoch = time.Date(2026, 3, 1, 12, 0, 0, 123456789, time.UTC)

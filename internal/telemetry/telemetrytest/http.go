@@ -20,12 +20,17 @@ func (s *Sink) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	if refusal := s.export(r.Context(), req); refusal != 0 {
+	answer, refusal := s.export(r.Context(), req)
+	if refusal != 0 {
 		http.Error(w, "refused as asked", refusal)
 		return
 	}
+	text, err := proto.Marshal(answer)
+	if err != nil {
+		s.t.Errorf("sink: encoding an answer: %v", err)
+	}
 	w.Header().Set("Content-Type", "application/x-protobuf")
-	w.WriteHeader(http.StatusOK) // an empty message is the answer to a full success
+	_, _ = w.Write(text) // the exporter went away: it will say so
 }
 
 func decode(r *http.Request) (*coltracepb.ExportTraceServiceRequest, error) {

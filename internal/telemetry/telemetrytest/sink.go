@@ -43,6 +43,7 @@ type Sink struct {
 	spans    []Span
 	requests int
 	refusal  int           // HTTP status; 0: accept
+	reject   int           // how many spans of each request to reject
 	hang     chan struct{} // nil: answer at once
 }
 
@@ -121,6 +122,10 @@ func (s *Sink) Reset() { s.change(func() { s.spans = nil }) }
 // again for a while; 400 they give up at once.
 func (s *Sink) Refuse(status int) { s.change(func() { s.refusal = status }) }
 
+// Reject takes every export from now on, but says that n of its spans, the last
+// ones, were rejected (OTLP specification, "Partial Success").
+func (s *Sink) Reject(n int) { s.change(func() { s.reject = n }) }
+
 // Hang leaves every export from now on without an answer, until Answer is called
 // or the exporter goes away.
 func (s *Sink) Hang() {
@@ -131,10 +136,10 @@ func (s *Sink) Hang() {
 	})
 }
 
-// Answer ends Refuse and Hang; exports that hang are accepted.
+// Answer ends Refuse, Reject and Hang; exports that hang are accepted.
 func (s *Sink) Answer() {
 	s.change(func() {
-		s.refusal = 0
+		s.refusal, s.reject = 0, 0
 		if s.hang != nil {
 			close(s.hang)
 			s.hang = nil
@@ -185,24 +190,31 @@ func (s *Sink) change(do func()) {
 	s.changed = make(chan struct{})
 }
 
-// export takes one request in. It returns the status to refuse it with, or 0.
-func (s *Sink) export(ctx context.Context, req *coltracepb.ExportTraceServiceRequest) int {
+// export takes one request in. It returns the answer, or the status to refuse
+// it with.
+func (s *Sink) export(ctx context.Context, req *coltracepb.ExportTraceServiceRequest) (answer *coltracepb.ExportTraceServiceResponse, refusal int) {
 	var hang chan struct{}
 	s.change(func() { s.requests++; hang = s.hang })
 	if hang != nil {
 		select {
 		case <-hang:
 		case <-ctx.Done():
-			return http.StatusRequestTimeout
+			return nil, http.StatusRequestTimeout
 		}
 	}
-	var refusal int
+	answer = new(coltracepb.ExportTraceServiceResponse)
 	s.change(func() {
-		if refusal = s.refusal; refusal == 0 {
-			s.spans = append(s.spans, flatten(req.GetResourceSpans())...)
+		if refusal = s.refusal; refusal != 0 {
+			return
 		}
+		spans := flatten(req.GetResourceSpans())
+		if n := min(s.reject, len(spans)); n > 0 {
+			spans = spans[:len(spans)-n]
+			answer.PartialSuccess = &coltracepb.ExportTracePartialSuccess{RejectedSpans: int64(n), ErrorMessage: "rejected as asked"}
+		}
+		s.spans = append(s.spans, spans...)
 	})
-	return refusal
+	return answer, refusal
 }
 
 // grpcService is the gRPC face of a sink.
@@ -212,8 +224,9 @@ type grpcService struct {
 }
 
 func (g grpcService) Export(ctx context.Context, req *coltracepb.ExportTraceServiceRequest) (*coltracepb.ExportTraceServiceResponse, error) {
-	if refusal := g.sink.export(ctx, req); refusal != 0 {
+	answer, refusal := g.sink.export(ctx, req)
+	if refusal != 0 {
 		return nil, status.Errorf(codes.InvalidArgument, "refused as asked (%d)", refusal)
 	}
-	return &coltracepb.ExportTraceServiceResponse{}, nil
+	return answer, nil
 }

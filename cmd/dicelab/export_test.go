@@ -1,0 +1,4 @@
+package main
+
+// Main is the program, for TestMain to be it.
+func Main() { main() }

@@ -1,0 +1,98 @@
+package main_test
+
+import (
+	"database/sql"
+	"errors"
+	"flag"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"dicelab/internal/pocket/store" // also the driver "sqlite"
+)
+
+var update = flag.Bool("update", false, "rewrite what the scripts in testdata expect")
+
+// Each script in testdata is one behaviour of the command line. Beside
+// testscript's own commands there are:
+//
+//	exits N dicelab ARG...   run it, and hold that it exits with N
+//	nothing-runs             hold that no process of the program is left
+//	listen VAR...            listen on a free port each, and set VAR to it
+//	serve STATUS VAR         answer every request with STATUS, at the URL VAR
+//	newer-store DIR          make the store of a newer version in DIR
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		UpdateScripts:       *update,
+		Setup: func(e *testscript.Env) error {
+			dir := filepath.Join(e.WorkDir, ".book")
+			e.Setenv(envBook, dir)
+			e.Defer(func() {
+				if err := errors.Join(book(dir).kill(), within(patience, book(dir).empty)); err != nil {
+					t.Error(err)
+				}
+			})
+			return os.Mkdir(dir, 0o700)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": exits, "nothing-runs": nothingRuns, "listen": listen, "serve": serve, "newer-store": newerStore,
+		},
+	})
+}
+
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	err = ts.Exec(args[1], args[2:]...)
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		got, err = exit.ExitCode(), nil
+	}
+	ts.Check(err)
+	if (got == want) == neg {
+		ts.Fatalf("exit status %d", got)
+	}
+}
+
+func nothingRuns(ts *testscript.TestScript, _ bool, _ []string) {
+	ts.Check(within(patience, book(ts.Getenv(envBook)).empty))
+}
+
+func listen(ts *testscript.TestScript, _ bool, names []string) {
+	for _, name := range names {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		ts.Check(err)
+		ts.Defer(func() { ts.Check(l.Close()) })
+		_, port, err := net.SplitHostPort(l.Addr().String())
+		ts.Check(err)
+		ts.Setenv(name, port)
+	}
+}
+
+func serve(ts *testscript.TestScript, _ bool, args []string) {
+	status, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+	ts.Defer(server.Close)
+	ts.Setenv(args[1], strings.TrimSuffix(server.URL, "/"))
+}
+
+func newerStore(ts *testscript.TestScript, _ bool, args []string) {
+	dir := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(dir, 0o700))
+	db, err := sql.Open("sqlite", filepath.Join(dir, store.FileName))
+	ts.Check(err)
+	_, err = db.Exec("PRAGMA user_version = 99")
+	ts.Check(errors.Join(err, db.Close()))
+}

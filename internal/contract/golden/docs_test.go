@@ -1,0 +1,152 @@
+package golden_test
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	dto "github.com/prometheus/client_model/go"
+
+	"dicelab/internal/contract"
+	"dicelab/internal/contract/golden"
+)
+
+var update = flag.Bool("update", false, "write docs/telemetry.md anew")
+
+const catalogue = "../../../docs/telemetry.md"
+
+// The catalogue in docs is made from what the services emit and from the golden
+// telemetry, so that it cannot tell anything else.
+func TestCatalogueIsCurrent(t *testing.T) {
+	want := writeCatalogue(t)
+	if *update {
+		if err := os.WriteFile(catalogue, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(catalogue)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := gocmp.Diff(want, string(got)); diff != "" {
+		t.Errorf("docs/telemetry.md is not what the services emit (-want +got); write it anew with: go test ./internal/contract/golden -update\n%s", diff)
+	}
+}
+
+func writeCatalogue(t *testing.T) string {
+	var b strings.Builder
+	p := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	p("# What the services emit\n")
+	p("Made from the code by `go test ./internal/contract/golden -update`; a test holds it. Names stand once, in")
+	p("[internal/contract](../internal/contract/contract.go), and what one roll leaves behind stands as data in")
+	p("[internal/contract/golden](../internal/contract/golden). Values that differ from roll to roll are in angle brackets.\n")
+
+	p("## Spans\n")
+	p("One trace a roll. A span's status is Unset unless it failed; of two values the second is a failed roll's.\n")
+	success, failure := load(t, golden.Success), load(t, golden.Failure)
+	for i, span := range success.Spans {
+		p("### %s `%s` (%s)\n", span.Service, span.Name, span.Kind)
+		if span.Parent != "" {
+			p("Parent: `%s`\n", span.Parent)
+		}
+		p("| attribute | rolled | failed |\n|---|---|---|")
+		failed := failure.Spans[i]
+		keys := map[string]bool{}
+		for k := range span.Attributes {
+			keys[k] = true
+		}
+		for k := range failed.Attributes {
+			keys[k] = true
+		}
+		for _, k := range slices.Sorted(maps.Keys(keys)) {
+			p("| `%s` | %s | %s |", k, cell(span.Attributes, k), cell(failed.Attributes, k))
+		}
+		p("| status | %s | %s |\n", span.Status, strings.TrimSpace(failed.Status+" "+failed.Message))
+	}
+
+	p("## Log lines\n")
+	p("One JSON object a line on stdout. Each begins with `%s`, `%s`, `%s`, `%s`, `%s`, `%s`.\n", contract.FieldTimestamp,
+		contract.FieldLevel, contract.FieldMessage, contract.FieldLogger, contract.FieldTraceID, contract.FieldSpanID)
+	p("| service | level | message | span | fields |\n|---|---|---|---|---|")
+	p("| %s | INFO | %s | – | `url` `version` |", contract.ServiceFrontend, contract.MsgFrontendStarted)
+	p("| %s | INFO | %s | – | `url` `version` |", contract.ServiceRoller, contract.MsgRollerStarted)
+	seen := map[string]bool{}
+	for _, scenario := range golden.Scenarios() {
+		for _, line := range load(t, scenario).Lines {
+			if seen[line.Service+line.Message] {
+				continue
+			}
+			seen[line.Service+line.Message] = true
+			p("| %s | %s | %s | `%s` | `%s` |", line.Service, line.Level, line.Message, line.Span,
+				strings.Join(slices.Sorted(maps.Keys(line.Fields)), "` `"))
+		}
+	}
+
+	p("\n## Metrics\n")
+	p("`/metrics` of each service, as Prometheus text or OpenMetrics. In OpenMetrics, counters and histograms carry exemplars")
+	p("with `%s`. The Go runtime's and the process's metrics come on top.\n", contract.FieldTraceID)
+	p("| service | metric | type | labels | meaning |\n|---|---|---|---|---|")
+	s := newStage(t, 0, 0)
+	for _, service := range contract.Services() {
+		families, err := s.telemetry[service].Registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			if strings.HasPrefix(f.GetName(), "go_") || strings.HasPrefix(f.GetName(), "process_") {
+				continue
+			}
+			p("| %s | `%s` | %s | %s | %s |", service, f.GetName(), strings.ToLower(f.GetType().String()), labelNames(f), f.GetHelp())
+		}
+	}
+
+	p("\n## Labels of the stored signals\n")
+	p("The same in every mode.\n")
+	p("| service | Prometheus `job` | `%s` | `%s` | `%s` | `%s` |\n|---|---|---|---|---|---|",
+		contract.StreamContainer, contract.StreamService, contract.StreamJob, contract.StreamLevel)
+	for _, service := range contract.Services() {
+		p("| %s | `%s` | `%s` | `%s` | `%s` | as in the line |", service, service, contract.ContainerName(service), service, service)
+	}
+	p("\n`%s` and `%s` are structured metadata of the line, not labels: `{%s=\"%s\"} | %s=\"…\"`.", contract.FieldTraceID,
+		contract.FieldSpanID, contract.StreamService, contract.ServiceRoller, contract.FieldTraceID)
+	return b.String()
+}
+
+func load(t *testing.T, scenario string) golden.Telemetry {
+	g, err := golden.Load(scenario)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// cell is an attribute's value in a table, or a dash.
+func cell(attributes map[string]any, key string) string {
+	v, ok := attributes[key]
+	switch v := v.(type) {
+	case float64:
+		return "`" + strconv.FormatFloat(v, 'f', -1, 64) + "`"
+	default:
+		if !ok {
+			return "–"
+		}
+		return fmt.Sprintf("`%v`", v)
+	}
+}
+
+func labelNames(f *dto.MetricFamily) string {
+	if len(f.GetMetric()) == 0 {
+		return ""
+	}
+	var names []string
+	for _, l := range f.GetMetric()[0].GetLabel() {
+		names = append(names, "`"+l.GetName()+"`")
+	}
+	return strings.Join(names, " ")
+}
