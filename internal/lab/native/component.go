@@ -3,19 +3,26 @@ package native
 import (
 	"context"
 	"path/filepath"
+
+	"dicelab/stack"
 )
 
-// component is what the lab knows of one server.
+// component is what the lab knows of one server besides the stack's table.
 type component struct {
-	name   string
-	places []string // that it listens on
-	ready  string   // path of its readiness endpoint, at places[0]
+	stack.Component
+	launch
+	places []string // that it listens on; the first is that of its readiness
+}
+
+// launch is how a server is run.
+type launch struct {
+	name string
 	// args are its flags; config and data are its directories, addr is that of
-	// places[0].
+	// its first place.
 	args func(config, data, addr string) []string
-	// gogc and memory set the Go runtime's GOGC and GOMEMLIMIT ("" leaves the
-	// default): the lab has little data, and memory comes before speed.
-	gogc, memory string
+	// gogc sets the Go runtime's GOGC ("" leaves the default): the lab has little
+	// data, and memory comes before speed.
+	gogc string
 	// collect is called when the services are drained and still answer.
 	collect func(*Stack, context.Context) error
 	// settle is called before the server is told to end: it returns when what
@@ -23,11 +30,30 @@ type component struct {
 	settle func(*Stack, context.Context) error
 }
 
-// components lists the servers in the order in which they start.
-func components() []component {
-	return []component{
+// components lists the servers in the order in which they start: what takes
+// telemetry before what sends it.
+func components() (all []component) {
+	for _, l := range launches() {
+		for _, c := range stack.Components() {
+			if c.Name != l.name {
+				continue
+			}
+			out := component{Component: c, launch: l}
+			for _, p := range Places() {
+				if p.Component == c.Name {
+					out.places = append(out.places, p.Name)
+				}
+			}
+			all = append(all, out)
+		}
+	}
+	return all
+}
+
+func launches() []launch {
+	return []launch{
 		{
-			name: Prometheus, places: []string{Prometheus}, ready: "/-/ready", collect: (*Stack).lastScrape,
+			name: stack.Prometheus, collect: (*Stack).lastScrape, gogc: "50",
 			args: func(config, data, addr string) []string {
 				return []string{
 					"--config.file=" + filepath.Join(config, "prometheus.yml"),
@@ -39,37 +65,33 @@ func components() []component {
 					"--log.level=warn",
 				}
 			},
-			gogc: "50",
 		},
 		{
-			name: Tempo, places: []string{Tempo, TempoGRPC, TempoOTLP}, ready: "/ready",
+			name: stack.Tempo, gogc: "50",
 			args: func(config, _, _ string) []string {
 				return []string{"-config.file=" + filepath.Join(config, "tempo.yml"), "-config.expand-env=true"}
 			},
-			gogc: "50",
 		},
 		{
-			name: Collector, places: []string{CollectorHealth, OTLPGRPC, OTLPHTTP, CollectorMetrics}, ready: "/", settle: (*Stack).spansSent,
+			name: stack.Collector, settle: (*Stack).spansSent,
 			args: func(config, _, _ string) []string {
 				return []string{"--config=" + filepath.Join(config, "config.yml")}
 			},
 		},
 		{
-			name: Loki, places: []string{Loki, LokiGRPC}, ready: "/ready",
+			name: stack.Loki, gogc: "50",
 			args: func(config, _, _ string) []string {
 				return []string{"-config.file=" + filepath.Join(config, "loki.yml"), "-config.expand-env=true"}
 			},
-			gogc: "50",
 		},
 		{
-			name: Alloy, places: []string{Alloy}, ready: "/-/ready", settle: (*Stack).linesSent,
+			name: stack.Alloy, settle: (*Stack).linesSent, gogc: "50",
 			args: func(config, data, addr string) []string {
 				return []string{
 					"run", "--server.http.listen-addr=" + addr, "--storage.path=" + data,
 					"--disable-reporting", "--disable-support-bundle", "--server.http.enable-pprof=false", config,
 				}
 			},
-			gogc: "50",
 		},
 	}
 }

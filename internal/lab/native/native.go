@@ -74,11 +74,11 @@ func New(o Options) (*Stack, error) {
 	s := &Stack{o: o, binaries: map[string]string{}, addrs: map[string]string{}}
 	var errs []error
 	for _, c := range components() {
-		path, err := o.Binary(c.name)
+		path, err := o.Binary(c.Name)
 		if err != nil {
 			errs = append(errs, err)
 		}
-		s.binaries[c.name] = path
+		s.binaries[c.Name] = path
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, &lab.UsageError{Err: err}
@@ -97,7 +97,7 @@ func New(o Options) (*Stack, error) {
 	s.env = append(append([]string(nil), o.Env...), Env(s.addrs, services)...)
 	for _, c := range components() {
 		if err := s.prepare(c); err != nil {
-			return nil, fmt.Errorf("preparing %s: %w", c.name, err)
+			return nil, fmt.Errorf("preparing %s: %w", c.Name, err)
 		}
 	}
 	s.spool = NewSpool(services)
@@ -112,7 +112,7 @@ func (s *Stack) Spool() *Spool { return s.spool }
 func (s *Stack) Parts() ([]lab.Part, error) {
 	var parts []lab.Part
 	for _, c := range components() {
-		p, err := s.Part(c.name)
+		p, err := s.Part(c.Name)
 		if err != nil {
 			return nil, err
 		}
@@ -125,7 +125,7 @@ func (s *Stack) Parts() ([]lab.Part, error) {
 // server that has ended, to run it once more.
 func (s *Stack) Part(name string) (lab.Part, error) {
 	for _, c := range components() {
-		if c.name == name {
+		if c.Name == name {
 			return s.part(c)
 		}
 	}
@@ -137,15 +137,15 @@ func (s *Stack) prepare(c component) error {
 	if err := os.MkdirAll(s.data(c), 0o700); err != nil {
 		return err
 	}
-	if err := copyConfigs(s.o.Configs, c.name, s.config(c)); err != nil {
+	if err := copyConfigs(s.o.Configs, c.Name, s.config(c)); err != nil {
 		return err
 	}
-	if c.name == Prometheus {
+	if c.Name == Prometheus {
 		return writeTargets(filepath.Join(s.config(c), "targets"), s.o.Targets)
 	}
 	return nil
 }
 
-func (s *Stack) dir(c component) string    { return filepath.Join(s.o.Dir, c.name) }
+func (s *Stack) dir(c component) string    { return filepath.Join(s.o.Dir, c.Name) }
 func (s *Stack) data(c component) string   { return filepath.Join(s.dir(c), "data") }
 func (s *Stack) config(c component) string { return filepath.Join(s.dir(c), "config") }

@@ -21,6 +21,7 @@ import (
 	"dicelab/internal/lab"
 	"dicelab/internal/lab/child"
 	"dicelab/internal/lab/native"
+	"dicelab/stack"
 )
 
 // The test binary is also the guard, and the server that it guards.
@@ -66,7 +67,7 @@ func server() int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	at := map[string]string{
-		native.Prometheus: "PROMETHEUS", native.Tempo: "TEMPO", native.Collector: "COLLECTOR_HEALTH",
+		native.Prometheus: "PROMETHEUS", native.Tempo: "TEMPO", stack.Collector: "COLLECTOR_HEALTH",
 		native.Loki: "LOKI", native.Alloy: "ALLOY",
 	}[name]
 	l, err := net.Listen("tcp", os.Getenv("DICELAB_"+at+"_ADDR"))
@@ -104,7 +105,7 @@ func options(t *testing.T) native.Options {
 		t.Fatal(err)
 	}
 	configs := fstest.MapFS{}
-	for _, name := range []string{native.Prometheus, native.Tempo, native.Collector, native.Loki, native.Alloy} {
+	for _, name := range []string{native.Prometheus, native.Tempo, stack.Collector, native.Loki, native.Alloy} {
 		configs[name+"/config.yml"] = &fstest.MapFile{Data: []byte("of " + name)}
 	}
 	return native.Options{
@@ -177,12 +178,53 @@ func TestEnv(t *testing.T) {
 	}, "/data/services")
 	want := []string{
 		"DICELAB_LOGS=/data/services",
-		"DICELAB_LOKI_HOST=[::1]", "DICELAB_LOKI_PORT=3100", "DICELAB_LOKI_ADDR=[::1]:3100",
 		"DICELAB_TEMPO_HOST=127.0.0.1", "DICELAB_TEMPO_PORT=3200", "DICELAB_TEMPO_ADDR=127.0.0.1:3200",
+		"DICELAB_LOKI_HOST=[::1]", "DICELAB_LOKI_PORT=3100", "DICELAB_LOKI_ADDR=[::1]:3100",
 		"DICELAB_LOKI_GRPC_HOST=0.0.0.0", "DICELAB_LOKI_GRPC_PORT=9097", "DICELAB_LOKI_GRPC_ADDR=127.0.0.1:9097",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("environment (-want +got):\n%s", diff)
+	}
+}
+
+// Every port of the stack's table has a place of its own, and every server a way
+// to be started.
+func TestPlaces(t *testing.T) {
+	var want, got []string
+	for _, c := range stack.Components() {
+		for _, p := range c.Ports {
+			want = append(want, p.Number)
+		}
+	}
+	names := map[string]bool{}
+	for _, p := range native.Places() {
+		got = append(got, p.Port)
+		if p.Name == "" || names[p.Name] || p.Owner == "" {
+			t.Errorf("place %+v has no name of its own", p)
+		}
+		names[p.Name] = true
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("ports (-table +places):\n%s", diff)
+	}
+	s, err := native.New(options(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts, err := s.Parts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var started []string
+	for _, p := range parts {
+		started = append(started, p.Name)
+	}
+	order := []string{stack.Prometheus, stack.Tempo, stack.Collector, stack.Loki, stack.Alloy}
+	if diff := cmp.Diff(order, started); diff != "" {
+		t.Errorf("parts (-want +got):\n%s", diff)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

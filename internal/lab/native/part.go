@@ -23,19 +23,16 @@ func (s *Stack) part(c component) (lab.Part, error) {
 	addr := s.addrs[c.places[0]]
 	log, err := openSegments(filepath.Join(s.dir(c), "log"), serverLog())
 	if err != nil {
-		return lab.Part{}, fmt.Errorf("opening the log of %s: %w", c.name, err)
+		return lab.Part{}, fmt.Errorf("opening the log of %s: %w", c.Name, err)
 	}
 	env := append(slices.Clone(s.env), "DICELAB_DIR="+s.data(c))
 	if c.gogc != "" {
 		env = append(env, "GOGC="+c.gogc)
 	}
-	if c.memory != "" {
-		env = append(env, "GOMEMLIMIT="+c.memory)
-	}
-	args := slices.Concat(s.o.Guard[1:], []string{s.binaries[c.name]}, c.args(s.config(c), s.data(c), addr))
+	args := slices.Concat(s.o.Guard[1:], []string{s.binaries[c.Name]}, c.args(s.config(c), s.data(c), addr))
 	server, err := child.New(child.Config{
-		Name: c.name, Path: s.o.Guard[0], Args: args, Env: env,
-		ReadyURL: "http://" + reach(addr) + c.ready, ReadyTimeout: readyTimeout,
+		Name: c.Name, Path: s.o.Guard[0], Args: args, Env: env,
+		ReadyURL: "http://" + reach(addr) + c.ReadyPath, ReadyTimeout: readyTimeout,
 		Stdout: func(r io.Reader) error { _, err := io.Copy(log, r); return err },
 		Stderr: log, Notify: s.o.Notify, Policy: child.Once(),
 	})
@@ -43,7 +40,7 @@ func (s *Stack) part(c component) (lab.Part, error) {
 		return lab.Part{}, errors.Join(err, log.Close())
 	}
 	return lab.Part{
-		Name: c.name, URL: "http://" + reachName(addr),
+		Name: c.Name, URL: "http://" + reachName(addr),
 		Start: func(ctx context.Context) error {
 			if err := s.giveUp(c); err != nil {
 				return errors.Join(err, log.Close())

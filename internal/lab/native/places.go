@@ -5,20 +5,16 @@ import (
 	"strings"
 
 	"dicelab/internal/contract"
-)
-
-// The components, by the name of their folder in stack.
-const (
-	Prometheus = "prometheus"
-	Tempo      = "tempo"
-	Collector  = "otel-collector"
-	Loki       = "loki"
-	Alloy      = "alloy"
+	"dicelab/stack"
 )
 
 // Where the servers listen. Prometheus, Tempo, Loki and Alloy have a place of
 // their component's name for their HTTP API.
 const (
+	Prometheus       = stack.Prometheus
+	Tempo            = stack.Tempo
+	Loki             = stack.Loki
+	Alloy            = stack.Alloy
 	OTLPGRPC         = "otlp-grpc"
 	OTLPHTTP         = "otlp-http"
 	TempoOTLP        = "tempo-otlp"
@@ -28,28 +24,34 @@ const (
 	CollectorMetrics = "collector-metrics"
 )
 
-// Place is an address that a server listens on.
-type Place struct {
-	Name  string
-	Port  string // by default
-	Owner string // in a sentence
+// placeOf names the ports of the stack's table.
+func placeOf() map[string]string {
+	return map[string]string{
+		contract.PortPrometheus: Prometheus, contract.PortTempo: Tempo, contract.PortLoki: Loki, stack.PortAlloy: Alloy,
+		contract.PortOTLPGRPC: OTLPGRPC, contract.PortOTLPHTTP: OTLPHTTP,
+		stack.PortTempoOTLP: TempoOTLP, stack.PortTempoGRPC: TempoGRPC, stack.PortLokiGRPC: LokiGRPC,
+		stack.PortCollectorHealth: CollectorHealth, stack.PortCollectorMetrics: CollectorMetrics,
+	}
 }
 
-// Places lists every address that the stack listens on; there is no other.
-func Places() []Place {
-	return []Place{
-		{Prometheus, contract.PortPrometheus, "Prometheus"},
-		{Loki, contract.PortLoki, "Loki"},
-		{Tempo, contract.PortTempo, "Tempo"},
-		{OTLPGRPC, contract.PortOTLPGRPC, "OTLP over gRPC"},
-		{OTLPHTTP, contract.PortOTLPHTTP, "OTLP over HTTP"},
-		{Alloy, "12345", "Alloy"},
-		{TempoOTLP, "14317", "Tempo's OTLP receiver"},
-		{TempoGRPC, "9096", "Tempo's gRPC"},
-		{LokiGRPC, "9097", "Loki's gRPC"},
-		{CollectorHealth, "13133", "the Collector's health check"},
-		{CollectorMetrics, "8888", "the Collector's own metrics"},
+// Place is an address that a server listens on.
+type Place struct {
+	Name      string
+	Component string
+	Port      string // by default
+	Owner     string // in a sentence
+}
+
+// Places lists every address that the stack listens on; there is no other. Each
+// port of the stack's table has a place.
+func Places() (places []Place) {
+	names := placeOf()
+	for _, c := range stack.Components() {
+		for _, p := range c.Ports {
+			places = append(places, Place{Name: names[p.Number], Component: c.Name, Port: p.Number, Owner: p.What})
+		}
 	}
+	return places
 }
 
 // Env is what the configurations read from the environment. Of a place such as
