@@ -1,3 +1,4 @@
+// Pins what Alloy is built from. Made with "go get -tool".
 module dicelab/stack/build/alloy
 
 go 1.26.7

@@ -1,3 +1,4 @@
+// Pins what Loki is built from. Made with "go get -tool".
 module dicelab/stack/build/loki
 
 go 1.26.7

@@ -1,3 +1,6 @@
+// Pins the builder of the Collector and what manifest.yaml puts together. Made
+// from the go.mod that the builder writes; "go mod tidy" would empty it, since no
+// Go file is here.
 module dicelab/stack/build/otel-collector
 
 go 1.26.7

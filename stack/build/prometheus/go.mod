@@ -1,3 +1,5 @@
+// Pins what Prometheus is built from. Made with "go get -tool" and the build tag
+// remove_all_sd; "go mod tidy" would add the clouds that the tag leaves out.
 module dicelab/stack/build/prometheus
 
 go 1.26.7

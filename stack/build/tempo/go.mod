@@ -1,3 +1,4 @@
+// Pins what Tempo is built from. Made with "go get -tool".
 module dicelab/stack/build/tempo
 
 go 1.26.7
