@@ -67,6 +67,9 @@ func command(ctx context.Context, args []string, stdout io.Writer) error {
 	if flags.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q: servers are given with -only", flags.Arg(0))
 	}
+	if *clean && *only != "" {
+		return errors.New("-clean removes every server: it takes no -only")
+	}
 	servers, err := choose(*only)
 	if err != nil {
 		return err

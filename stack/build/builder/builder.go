@@ -14,12 +14,12 @@
 package builder
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"dicelab/stack"
@@ -107,24 +107,23 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // Hint is what to do about it.
 func (e *Error) Hint() string {
-	return cmp.Or(e.known(), "mend what the log tells") + ", then run this again: what is built stays built"
-}
-
-// known is what to do about the failures that have nothing to do with a server.
-func (e *Error) known() string {
+	const again = "run this again: what is built stays built"
 	if errors.Is(e.Err, context.Canceled) {
-		return "it was interrupted"
+		return again
 	}
+	log := strings.Join(e.Tail, "\n")
 	for _, k := range []struct{ sign, advice string }{
 		{"no space left on device", "make room on the disk: module cache, build cache and servers take 15 GB"},
 		{"signal: killed", "memory may have run out: close something, or set GOFLAGS=-p=1"},
-		{"dial tcp", "the modules could not be fetched: check the network and GOPROXY"},
-		{"TLS handshake", "the modules could not be fetched: check the network and GOPROXY"},
-		{"i/o timeout", "the modules could not be fetched: check the network and GOPROXY"},
+		{"dial tcp", offline},
+		{"TLS handshake", offline},
+		{"i/o timeout", offline},
 	} {
-		if containsLine(e.Tail, k.sign) {
-			return k.advice
+		if strings.Contains(log, k.sign) {
+			return k.advice + ", then " + again
 		}
 	}
-	return ""
+	return "mend what the log tells, then " + again
 }
+
+const offline = "the modules could not be fetched: check the network and GOPROXY"

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -67,9 +66,11 @@ func (b *Builder) build(ctx context.Context, c stack.Component, p *progress) (er
 	}
 	if err != nil {
 		failed.Err = err
-		var tailErr error
-		failed.Tail, tailErr = tail(failed.Log)
-		return errors.Join(failed, tailErr)
+		if ctx.Err() != nil {
+			return failed
+		}
+		failed.Tail, err = tail(failed.Log)
+		return errors.Join(failed, err)
 	}
 	info, err := os.Stat(path)
 	if err != nil {
@@ -158,7 +159,7 @@ func (j *job) run(ctx context.Context, dir, name string, args ...string) error {
 		select {
 		case err := <-done:
 			if ctx.Err() != nil {
-				err = ctx.Err()
+				err = fmt.Errorf("interrupted: %w", ctx.Err())
 			}
 			return errors.Join(err, said)
 		case <-j.Ticks:
@@ -206,12 +207,8 @@ func (b *Builder) checkCompiler(ctx context.Context, missing map[string]stack.Co
 
 // tail is the end of a log.
 func tail(path string) ([]string, error) {
-	f, err := os.Open(path)
+	content, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("reading the log of a build: %w", err)
-	}
-	content, err := io.ReadAll(f)
-	if err = errors.Join(err, f.Close()); err != nil {
 		return nil, fmt.Errorf("reading the log of a build: %w", err)
 	}
 	lines := strings.Split(strings.TrimSpace(string(content)), "\n")

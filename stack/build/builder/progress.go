@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -53,9 +52,4 @@ func (t *tally) Write(p []byte) (int, error) {
 		t.line = rest
 	}
 	return t.to.Write(p)
-}
-
-// containsLine tells whether a line holds the text.
-func containsLine(lines []string, text string) bool {
-	return strings.Contains(strings.Join(lines, "\n"), text)
 }
