@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -212,22 +214,61 @@ func main() {
 	compare(t, "files", []string{"build.log", "generated"}, b.left(t, c))
 }
 
+// A tick tells the time, and what the go command told until then: here a command
+// that tells of two modules and three packages, and ends once that was said.
 func TestBuildTellsHowItGoes(t *testing.T) {
+	bin := t.TempDir()
+	told := filepath.Join(bin, "told")
+	if err := syscall.Mkfifo(told, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	script := `#!/bin/sh
+printf 'go: downloading example.com/x v1.0.0\ngo: downloading example.com/y v1.0.0\ninternal/cpu\n'
+printf '# example.com/x\nx.go:1:2: a warning\nexample.com/x\n'
+printf 'example.com/' && printf 'y\nexample.com/no'
+read -r _ <"$TOLD"
+while [ "$1" != -o ]; do shift; done
+printf '#!/bin/sh\n' >"$2" && chmod +x "$2"
+`
+	if err := os.WriteFile(filepath.Join(bin, "go"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	b := newBench(t)
-	ticks := make(chan time.Time, 1)
-	ticks <- time.Time{}
+	c := b.tiny(t, "tiny")
+	t.Setenv("TOLD", told)
+	t.Setenv("PATH", bin+string(filepath.ListSeparator)+os.Getenv("PATH"))
+
+	ticks, done := make(chan time.Time), make(chan struct{})
+	var ticking sync.WaitGroup
+	ticking.Go(func() {
+		for {
+			select {
+			case ticks <- time.Time{}:
+			case <-done:
+				return
+			}
+		}
+	})
+	var line string
 	b.Ticks = ticks
-	start, asked := time.Unix(1_700_000_000, 0), 0
-	b.Now = func() time.Time { asked++; return start.Add(time.Duration(asked) * time.Minute) }
-	said, err := b.build(t.Context(), b.tiny(t, "tiny"))
+	b.Out = writer(func(p []byte) (int, error) {
+		if line == "" && strings.Contains(string(p), "2 modules fetched, 3 packages compiled") {
+			line = string(p)
+			return len(p), os.WriteFile(told, []byte("\n"), 0)
+		}
+		return len(p), nil
+	})
+	start, asked := b.Now(), 0
+	b.Now = func() time.Time { asked = min(asked+1, 4); return start.Add(time.Duration(asked) * 20 * time.Second) }
+	_, err := b.build(t.Context(), c)
+	close(done)
+	ticking.Wait()
 	if err != nil {
 		t.Fatal(err)
 	}
-	compare(t, "said", `[1/1] tiny 1.2.3: building; log in DIR/tiny/build.log
-[1/1] tiny 1.2.3: 1m0s, 0 modules fetched, 0 packages compiled
-[1/1] tiny 1.2.3: built in 2m0s, N MB
-built in 4m0s; the servers are in DIR
-`, said)
+	if want := regexp.MustCompile(`^\[1/1\] tiny 1\.2\.3: (20|40)s, 2 modules fetched, 3 packages compiled\n$`); !want.MatchString(line) {
+		t.Errorf("said %q, want %s", line, want)
+	}
 }
 
 // A failure stops the rest, leaves no server, and tells the server, the log and
