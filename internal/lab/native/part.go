@@ -57,6 +57,9 @@ func (s *Stack) part(c component) (lab.Part, error) {
 			if c.settle != nil && server.Pid() != 0 {
 				err = s.bound(c.settle)(ctx)
 			}
+			if c.linger > 0 {
+				defer time.AfterFunc(c.linger, server.Kill).Stop()
+			}
 			return errors.Join(err, server.Stop(ctx), log.Close())
 		},
 		Kill: server.Kill,
