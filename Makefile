@@ -6,7 +6,7 @@ CHROMIUM    := $(shell command -v chromium || command -v chromium-browser || com
 BIN         := bin/dicelab
 
 .DEFAULT_GOAL := help
-.PHONY: help run build stack stack-build stack-clean test test-deps check fmt vet lint tidy clean go-version
+.PHONY: help run build stack stack-build stack-clean test test-stack test-deps check fmt vet lint tidy clean go-version
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,10 @@ stack-clean: go-version ## remove the real servers that were built
 
 test: test-deps ## run every test with the race detector
 	$(GO) test -race -timeout 30m ./...
+
+test-stack: build stack-build ## run the tests of the real servers (Linux); needs what stack-build builds
+	$(GO) vet -tags stack ./internal/stacktest
+	$(GO) test -tags stack -count 1 -timeout 20m -v ./internal/stacktest -dicelab $(CURDIR)/$(BIN)
 
 check: fmt vet lint tidy ## formatting, vet, linters, tidy modules
 
