@@ -3,6 +3,7 @@ package browsertest_test
 import (
 	"context"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -177,6 +178,9 @@ func (p *tab) texts(t *testing.T, selector string) []string {
 	t.Helper()
 	return eval[[]string](t, p, `[...document.querySelectorAll(`+quote(selector)+`)].map(e => e.textContent.replace(/\s+/g, " ").trim())`)
 }
+
+// jsNumber writes a number as JavaScript does.
+func jsNumber(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
 
 // quote writes s as a JavaScript string.
 func quote(s string) string {
