@@ -56,7 +56,7 @@ func TestRollByKeyboard(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if c.chosen == contract.DieRisky {
-				tab.watch.allow("the server responded with a status of 502")
+				tab.watch.allowStatus(l.frontend + "/roll")
 				tab.do(t, chromedp.KeyEvent(kb.Tab, chromedp.KeyModifiers(chromedp.ModifierShift)), chromedp.KeyEvent(kb.ArrowDown))
 			}
 			if got := eval[string](t, tab, `document.getElementById("die").value`); got != c.chosen || focused() != "die" {
@@ -102,7 +102,7 @@ func TestRollWithoutJavaScript(t *testing.T) {
 	} {
 		t.Run(c.die, func(t *testing.T) {
 			if c.status != http.StatusOK {
-				tab.watch.allow("the server responded with a status of 502")
+				tab.watch.allowStatus(l.frontend + "/roll")
 			}
 			tab.do(t, chromedp.SetValue(chromedp.ID("die"), c.die))
 			ctx, cancel := context.WithTimeout(tab.ctx, patience)
@@ -137,7 +137,7 @@ func TestRollsOfAVisit(t *testing.T) {
 	l := startLab(t, sure...)
 	chrome := startBrowser(t)
 	tab := chrome.tab(t, l.hosts()...)
-	tab.watch.allow("the server responded with a status of 502")
+	tab.watch.allowStatus(l.frontend + "/roll")
 	tab.open(t, l.frontend)
 	rolled := map[string]string{}
 	for _, die := range contract.Dice() {
@@ -183,8 +183,7 @@ func TestRollsOfAVisit(t *testing.T) {
 	}
 	t.Run("rolls stay listed", func(t *testing.T) {
 		list(t)
-		tab.click(t, "#history li:last-child a")
-		tab.until(t, `location.pathname === "/traces/`+rolled[contract.DieFair]+`" && !!document.querySelector("h1")`)
+		tab.follow(t, "#history li:last-child a", "/traces/"+rolled[contract.DieFair])
 		tab.do(t, chromedp.NavigateBack())
 		tab.until(t, `document.querySelectorAll("#history li").length > 0`)
 		list(t)
@@ -223,8 +222,8 @@ func TestFaultSwitch(t *testing.T) {
 	if got := strings.Join(tab.texts(t, "#result .notice"), ""); !strings.Contains(got, "No traceparent went to the dice roller") {
 		t.Errorf("the roll says %q, want that no traceparent went out", got)
 	}
-	tab.click(t, "#trace-link")
-	tab.until(t, `document.querySelectorAll(".span").length === 3`, reload(t, tab)) // the roller's two are a trace of their own
+	tab.follow(t, "#trace-link", "/traces/"+eval[string](t, tab, traceID))
+	tab.until(t, `document.querySelectorAll(".span").length === 3`, chromedp.Reload()) // the roller's two are a trace of their own
 	if got := tab.texts(t, ".hop .notice, #h-hops ~ p"); len(got) != 1 || !strings.Contains(got[0], "no traceparent was passed on") {
 		t.Errorf("the trace says %q about its hops", got)
 	}
@@ -232,6 +231,6 @@ func TestFaultSwitch(t *testing.T) {
 	tab.click(t, button("off"))
 	tab.until(t, `!!document.querySelector(`+quote(button("on"))+`)`)
 	roll(t)
-	tab.click(t, "#trace-link")
-	tab.until(t, `document.querySelectorAll(".span").length === 5`, reload(t, tab))
+	tab.follow(t, "#trace-link", "/traces/"+eval[string](t, tab, traceID))
+	tab.until(t, `document.querySelectorAll(".span").length === 5`, chromedp.Reload())
 }

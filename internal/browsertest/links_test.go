@@ -11,12 +11,6 @@ import (
 	"dicelab/internal/contract"
 )
 
-// reload loads the page again: some pages change only then. It is for until,
-// which waits between its tries.
-func reload(t *testing.T, p *tab) func() {
-	return func() { t.Helper(); p.do(t, chromedp.Reload()) }
-}
-
 // logLine is a line as the logs page lists it.
 type logLine struct {
 	Service string `json:"service"`
@@ -46,8 +40,8 @@ func TestLinks(t *testing.T) {
 	id := eval[string](t, tab, traceID)
 
 	t.Run("roll to trace", func(t *testing.T) {
-		tab.click(t, "#trace-link")
-		tab.until(t, `document.querySelectorAll(".span").length === 5`, reload(t, tab))
+		tab.follow(t, "#trace-link", "/traces/"+id)
+		tab.until(t, `document.querySelectorAll(".span").length === 5`, chromedp.Reload())
 		if got := eval[string](t, tab, `location.href`); got != l.explorer+"/traces/"+id {
 			t.Errorf("the link leads to %s", got)
 		}
@@ -69,8 +63,8 @@ func TestLinks(t *testing.T) {
 	t.Run("span to its logs", func(t *testing.T) {
 		span := eval[string](t, tab, `document.querySelector(`+quote(roll)+`).dataset.span`)
 		tab.click(t, roll+" > summary")
-		tab.click(t, roll+" .span-detail .actions a")
-		tab.until(t, `document.querySelectorAll(".log").length === 2`, reload(t, tab))
+		tab.follow(t, roll+" .span-detail .actions a", "/logs")
+		tab.until(t, `document.querySelectorAll(".log").length === 2`, chromedp.Reload())
 		if got := lines(t, tab); !slices.Equal(got, rollerLines) {
 			t.Errorf("lines %+v, want %+v", got, rollerLines)
 		}
@@ -88,8 +82,8 @@ func TestLinks(t *testing.T) {
 	})
 
 	t.Run("trace to its logs", func(t *testing.T) {
-		tab.click(t, ".head .actions a")
-		tab.until(t, `document.querySelectorAll(".log").length === 4`, reload(t, tab))
+		tab.follow(t, ".head .actions a", "/logs")
+		tab.until(t, `document.querySelectorAll(".log").length === 4`, chromedp.Reload())
 		want := []logLine{
 			{contract.ServiceFrontend, contract.MsgButtonClicked, contract.LevelInfo, false},
 			{contract.ServiceRoller, contract.MsgRollReceived, contract.LevelInfo, false},
@@ -99,8 +93,7 @@ func TestLinks(t *testing.T) {
 		if got := lines(t, tab); !slices.Equal(got, want) {
 			t.Errorf("lines %+v, want %+v", got, want)
 		}
-		tab.click(t, ".head h2 + a")
-		tab.until(t, `location.pathname === "/traces/`+id+`" && document.querySelectorAll(".span").length === 5`)
+		tab.follow(t, ".head h2 + a", "/traces/"+id)
 	})
 
 	t.Run("exemplar to trace", func(t *testing.T) {
@@ -108,7 +101,8 @@ func TestLinks(t *testing.T) {
 		tab.open(t, l.explorer+"/metrics?since=5m")
 		tab.click(t, "[data-auto]") // dots come with the next scrape, and the page shows them by itself
 		tab.until(t, `!!document.querySelector('a[href="/traces/`+failed+`"] .c-exemplar')`)
-		tab.click(t, "[data-auto]") // what is clicked next should stay where it is
+		tab.click(t, "[data-auto]")  // what is clicked next should stay where it is,
+		tab.do(t, chromedp.Reload()) // and a refresh may still be under way
 		at := eval[struct{ X, Y float64 }](t, tab, `(() => {
 			const dot = document.querySelector('a[href="/traces/`+failed+`"] .c-exemplar .mark');
 			dot.scrollIntoView({ block: "center" });
@@ -118,7 +112,7 @@ func TestLinks(t *testing.T) {
 		// Dots may lie on each other: the uppermost one is clicked.
 		hit := eval[string](t, tab, `document.elementFromPoint(`+jsNumber(at.X)+`, `+jsNumber(at.Y)+`).closest("a").getAttribute("href")`)
 		tab.do(t, chromedp.MouseClickXY(at.X, at.Y))
-		tab.until(t, `location.pathname === `+quote(hit)+` && document.querySelectorAll(".span").length === 5`, func() {})
+		tab.until(t, `location.pathname === `+quote(hit)+` && document.querySelectorAll(".span").length === 5`)
 		if got := strings.TrimPrefix(hit, "/traces/"); got != failed && got != id {
 			t.Errorf("the dot opens the trace %s, which nobody made; want %s or %s", got, failed, id)
 		}
@@ -126,7 +120,16 @@ func TestLinks(t *testing.T) {
 
 	t.Run("trace to metrics", func(t *testing.T) {
 		tab.open(t, l.explorer+"/traces/"+id)
-		tab.click(t, ".head .actions a:nth-of-type(2)")
-		tab.until(t, `location.pathname === "/metrics" && !!document.querySelector('a[href="/traces/`+id+`"] .c-exemplar')`)
+		tab.follow(t, ".head .actions a:nth-of-type(2)", "/metrics")
+		tab.until(t, `!!document.querySelector('a[href="/traces/`+id+`"] .c-exemplar')`)
+	})
+
+	t.Run("a trace that is not there yet", func(t *testing.T) {
+		missing := l.explorer + "/traces/" + strings.Repeat("ab", 16)
+		for _, try := range []string{"", "?try=1", "?try=2"} {
+			tab.watch.allowStatus(missing + try)
+		}
+		tab.open(t, missing)
+		tab.until(t, `location.search === "?try=1" && document.querySelector("h1").textContent === "Trace not found"`)
 	})
 }

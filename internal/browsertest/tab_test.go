@@ -133,9 +133,16 @@ func eval[T any](t *testing.T, p *tab, js string, options ...chromedp.EvaluateOp
 	return v
 }
 
-// until waits until a JavaScript condition holds, across navigations. A page
-// that only changes when it is loaded again is loaded by again.
-func (p *tab) until(t *testing.T, js string, again ...func()) {
+// follow clicks a link and waits until the page at its path has loaded.
+func (p *tab) follow(t *testing.T, selector, path string) {
+	t.Helper()
+	p.click(t, selector)
+	p.until(t, `location.pathname === `+quote(path)+` && document.readyState === "complete"`)
+}
+
+// until waits until a JavaScript condition holds, across navigations. Between
+// the tries it does again, such as loading a page that else stays as it is.
+func (p *tab) until(t *testing.T, js string, again ...chromedp.Action[chromedp.Void]) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
 	defer cancel()
@@ -150,9 +157,8 @@ func (p *tab) until(t *testing.T, js string, again ...func()) {
 		case <-ctx.Done():
 			t.Fatalf("waited %v in vain for %s at %s (%v); the page says:\n%s", patience, js, p.where(), err, p.text())
 		case <-tick.C:
-			for _, f := range again {
-				f()
-			}
+			// A failure shows in the next try, or the one after: pages come and go.
+			_ = chromedp.Do(ctx, again...)
 		}
 	}
 }
