@@ -21,12 +21,14 @@ type backends struct {
 	headers                 *[]string
 }
 
-func backendFlags(f *flags) *backends {
+// backendFlags defines the flags for the backends; when says, in their help, with
+// what they have an effect.
+func backendFlags(f *flags, when string) *backends {
 	return &backends{
-		prometheus: f.url("prometheus-url", "http://localhost:"+contract.PortPrometheus, "`URL` of Prometheus"),
-		loki:       f.url("loki-url", "http://localhost:"+contract.PortLoki, "`URL` of Loki"),
-		tempo:      f.url("tempo-url", "http://localhost:"+contract.PortTempo, "`URL` of Tempo"),
-		headers:    f.list("header", "`NAME=VALUE` to send with every query, for tenants and tokens (repeatable)", checkHeader),
+		prometheus: f.url("prometheus-url", "http://localhost:"+contract.PortPrometheus, "`URL` of Prometheus"+when),
+		loki:       f.url("loki-url", "http://localhost:"+contract.PortLoki, "`URL` of Loki"+when),
+		tempo:      f.url("tempo-url", "http://localhost:"+contract.PortTempo, "`URL` of Tempo"+when),
+		headers:    f.list("header", "`NAME=VALUE` to send with every query, for tenants and tokens (repeatable)"+when, checkHeader),
 	}
 }
 
@@ -60,7 +62,7 @@ func (b *backends) handler(frontendURL string) (http.Handler, error) {
 func exploreCommand(ctx context.Context, env environment, f *flags) error {
 	addr := f.address("addr", "127.0.0.1:"+contract.PortExplorer, "`address` to listen on; port 0 takes a free one")
 	frontendURL := f.url("frontend-url", "http://localhost:"+contract.PortFrontend, "`URL` of the front end, where rolls are made")
-	b := backendFlags(f)
+	b := backendFlags(f, "")
 	if err := f.parse(); err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ import (
 // rollTimeout defines the flag for the time that the roller gets, which up passes
 // on.
 func rollTimeout(f *flags, name string) *time.Duration {
-	return f.duration(name, 5*time.Second, time.Millisecond, time.Minute, "how `long` a roll may take before it is given up")
+	return f.duration(name, 5*time.Second, time.Millisecond, time.Minute, "`time` that a roll may take before it is given up")
 }
 
 func frontendCommand(ctx context.Context, env environment, f *flags) error {

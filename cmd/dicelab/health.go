@@ -12,7 +12,7 @@ import (
 // health asks one URL, for container health checks and troubleshooting. It exits
 // 0 if the answer is 200, 1 if it is not, 2 if URL is no address.
 func health(ctx context.Context, env environment, f *flags) error {
-	timeout := f.duration("timeout", 3*time.Second, time.Millisecond, time.Minute, "how `long` to wait for the answer")
+	timeout := f.duration("timeout", 3*time.Second, time.Millisecond, time.Minute, "`time` to wait for the answer")
 	if err := f.parse("URL"); err != nil {
 		return err
 	}

@@ -105,11 +105,17 @@ var partLine = regexp.MustCompile(`(?m)^  (\S+(?: \S+)*) +ready .* (http://\S+)$
 // own environment. The lab ends with the test.
 func startLab(t *testing.T, dir string, env []string, args ...string) *running {
 	t.Helper()
+	return startLabArgs(t, env, labArgs(dir, args...)...)
+}
+
+// startLabArgs is startLab with all arguments spelled out.
+func startLabArgs(t *testing.T, env []string, args ...string) *running {
+	t.Helper()
 	l := &running{
 		book: book(t.TempDir()), out: &screen{}, err: &screen{}, urls: map[string]string{},
 		client: &http.Client{Transport: &http.Transport{}, Timeout: patience}, ended: make(chan struct{}),
 	}
-	l.cmd = exec.Command("dicelab", labArgs(dir, args...)...)
+	l.cmd = exec.Command("dicelab", args...)
 	l.cmd.Env = append(append(os.Environ(), envBook+"="+string(l.book)), env...)
 	l.cmd.Stdout, l.cmd.Stderr = l.out, l.err
 	l.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a Ctrl-C of whoever runs the tests is not the lab's

@@ -29,6 +29,7 @@ func TestARollIsFollowed(t *testing.T) {
 		{"one that fails", golden.Failure, "1", http.StatusBadGateway, 5},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			want, err := golden.Load(tt.scenario)
 			if err != nil {
 				t.Fatal(err)

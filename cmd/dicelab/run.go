@@ -48,7 +48,10 @@ func run(ctx context.Context, env environment) int {
 		return int(status)
 	}
 	for line := range strings.SplitSeq(strings.TrimSpace(err.Error()), "\n") {
-		fmt.Fprintf(env.stderr, "dicelab: error: %s\n", line)
+		if !strings.HasPrefix(line, " ") { // what is indented belongs to the line above
+			line = "dicelab: error: " + line
+		}
+		fmt.Fprintln(env.stderr, line)
 	}
 	var h *hinted
 	if errors.As(err, &h) {

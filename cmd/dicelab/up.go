@@ -10,7 +10,9 @@ import (
 )
 
 // up runs everything on this machine. What can be refused is refused before
-// anything starts: flags, then ports, then the data directory.
+// anything starts: flags, then the data directory, then ports. The directory
+// comes first since a second lab, which finds both taken, is best told of the
+// first.
 func up(ctx context.Context, env environment, f *flags) (err error) {
 	u := defineUp(f)
 	if err := f.parse(); err != nil {
@@ -22,16 +24,16 @@ func up(ctx context.Context, env environment, f *flags) (err error) {
 	if err := checkTelemetry(ctx); err != nil {
 		return err
 	}
-	at, err := u.listen(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, at.close()) }()
 	dir, err := lab.OpenDir(*u.data, "--data")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, dir.Close()) }()
+	at, err := u.listen(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, at.close()) }()
 
 	report := lab.NewReport(env.stdout, lab.Colour(env.stdout, env.getenv))
 	report.Title(version(), *u.data)

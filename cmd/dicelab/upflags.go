@@ -85,7 +85,7 @@ func defineUp(f *flags) *upFlags {
 	u.rollTimeout = rollTimeout(f, "roll-timeout")
 	u.faults = f.list("fault", "`SERVICE:FAULT` to switch on, such as dice-roller:slow=2s; see docs/faults.md (repeatable)", checkServiceFault)
 	u.switches = f.flip("fault-switches", "let faults be switched on the page while the lab runs")
-	u.backends = backendFlags(f)
+	u.backends = backendFlags(f, ", with --stack=none")
 	return u
 }
 

@@ -1,6 +1,7 @@
 package browsertest_test
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"encoding/json"
@@ -38,6 +39,7 @@ func TestPages(t *testing.T) {
 	}
 	good, failed := l.roll(t, contract.DieFair, http.StatusOK), l.roll(t, contract.DieRisky, http.StatusBadGateway)
 	tab := startBrowser(t).tab(t, append(l.hosts(), switches.hosts()...)...)
+	tab.watch.allowStatus(l.frontend + "/roll")
 
 	rollOn := func(die string) func(*testing.T) {
 		return func(t *testing.T) {
@@ -47,8 +49,9 @@ func TestPages(t *testing.T) {
 		}
 	}
 	show := func(selector string) func(*testing.T) {
-		return func(t *testing.T) { tab.until(t, `!!document.querySelector(`+quote(selector)+`)`) }
+		return func(t *testing.T) { tab.until(t, `!!document.querySelector(`+quote(selector)+`)`, chromedp.Reload()) }
 	}
+	const missing = "abababababababababababababababab" // its page looks again by itself; after the last try it stays as it is
 	explorer := func(path string) string { return l.explorer + path }
 	for _, page := range []struct {
 		name, url string
@@ -64,10 +67,10 @@ func TestPages(t *testing.T) {
 		{name: "overview-empty", url: switches.explorer},
 		{name: "traces", url: explorer("/traces"), ready: show("table.traces .badge.bad")},
 		{name: "traces-none", url: explorer("/traces?min=59s")},
-		{name: "traces-refused", url: explorer("/traces?q={"), status: http.StatusBadRequest},
+		{name: "traces-refused", url: explorer("/traces?q=%7B"), status: http.StatusBadRequest},
 		{name: "trace", url: explorer("/traces/" + good), ready: show(".span:nth-of-type(5)")},
 		{name: "trace-failed", url: explorer("/traces/" + failed), ready: show(".span.failed:nth-of-type(5)")},
-		{name: "trace-missing", url: explorer("/traces/" + strings.Repeat("ab", 16)), status: http.StatusNotFound},
+		{name: "trace-missing", url: explorer("/traces/" + missing + "?try=5"), status: http.StatusNotFound},
 		{name: "logs", url: explorer("/logs"), ready: show(".log .badge.bad")},
 		{name: "logs-of-trace", url: explorer("/logs?trace_id=" + failed), ready: show(".log .badge.bad")},
 		{name: "logs-none", url: explorer("/logs?text=nowhere")},
@@ -80,16 +83,10 @@ func TestPages(t *testing.T) {
 	} {
 		t.Run(page.name, func(t *testing.T) {
 			tab.look(t, wide, light)
-			status := page.status
-			if status == 0 {
-				status = http.StatusOK
-			} else {
-				tab.watch.allow(fmt.Sprintf("the server responded with a status of %d", status))
+			if page.status != 0 {
+				tab.watch.allowStatus(page.url)
 			}
-			if page.name == "frontend-failed" {
-				tab.watch.allow("the server responded with a status of 502")
-			}
-			load(t, tab, page.url, status)
+			load(t, tab, page.url, cmp.Or(page.status, http.StatusOK))
 			if page.ready != nil {
 				page.ready(t)
 			}
@@ -120,8 +117,7 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// load opens a page, again until it has what ready waits for is not its job:
-// it only holds the status of the answer.
+// load opens a page and holds the status of the answer.
 func load(t *testing.T, p *tab, url string, want int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, patience)

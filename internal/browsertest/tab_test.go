@@ -3,6 +3,7 @@ package browsertest_test
 import (
 	"context"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -132,9 +133,16 @@ func eval[T any](t *testing.T, p *tab, js string, options ...chromedp.EvaluateOp
 	return v
 }
 
-// until waits until a JavaScript condition holds, across navigations. A page
-// that only changes when it is loaded again is loaded by again.
-func (p *tab) until(t *testing.T, js string, again ...func()) {
+// follow clicks a link and waits until the page at its path has loaded.
+func (p *tab) follow(t *testing.T, selector, path string) {
+	t.Helper()
+	p.click(t, selector)
+	p.until(t, `location.pathname === `+quote(path)+` && document.readyState === "complete"`)
+}
+
+// until waits until a JavaScript condition holds, across navigations. Between
+// the tries it does again, such as loading a page that else stays as it is.
+func (p *tab) until(t *testing.T, js string, again ...chromedp.Action[chromedp.Void]) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
 	defer cancel()
@@ -149,9 +157,8 @@ func (p *tab) until(t *testing.T, js string, again ...func()) {
 		case <-ctx.Done():
 			t.Fatalf("waited %v in vain for %s at %s (%v); the page says:\n%s", patience, js, p.where(), err, p.text())
 		case <-tick.C:
-			for _, f := range again {
-				f()
-			}
+			// A failure shows in the next try, or the one after: pages come and go.
+			_ = chromedp.Do(ctx, again...)
 		}
 	}
 }
@@ -177,6 +184,9 @@ func (p *tab) texts(t *testing.T, selector string) []string {
 	t.Helper()
 	return eval[[]string](t, p, `[...document.querySelectorAll(`+quote(selector)+`)].map(e => e.textContent.replace(/\s+/g, " ").trim())`)
 }
+
+// jsNumber writes a number as JavaScript does.
+func jsNumber(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
 
 // quote writes s as a JavaScript string.
 func quote(s string) string {

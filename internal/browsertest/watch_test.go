@@ -24,7 +24,7 @@ type watch struct {
 	mu         sync.Mutex
 	asked      int // requests seen
 	complaints []string
-	allowed    []string
+	allowed    []string // URLs whose answer may be an error
 }
 
 // event is called by the tab for each event, in order.
@@ -59,23 +59,24 @@ func (w *watch) event(ev any) {
 		w.complain("uncaught exception at %s:%d: %s", ev.ExceptionDetails.URL, ev.ExceptionDetails.LineNumber+1, text)
 	case *log.EventEntryAdded:
 		if ev.Entry.Level == log.EntryLevelError || ev.Entry.Level == log.EntryLevelWarning {
+			if strings.Contains(ev.Entry.Text, "the server responded with a status of") && slices.Contains(w.allowed, ev.Entry.URL) {
+				return
+			}
 			w.complain("%s %s: %s (%s)", ev.Entry.Source, ev.Entry.Level, ev.Entry.Text, ev.Entry.URL)
 		}
 	}
 }
 
 func (w *watch) complain(format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
-	if !slices.ContainsFunc(w.allowed, func(part string) bool { return strings.Contains(text, part) }) {
-		w.complaints = append(w.complaints, text)
-	}
+	w.complaints = append(w.complaints, fmt.Sprintf(format, args...))
 }
 
-// allow lets complaints that contain part pass from now on.
-func (w *watch) allow(part string) {
+// allowStatus lets the answer of url be an error from now on: Chromium tells
+// of each on the console, whether or not the page handles it.
+func (w *watch) allowStatus(url string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.allowed = append(w.allowed, part)
+	w.allowed = append(w.allowed, url)
 }
 
 // take returns the complaints so far and how many requests were seen, and

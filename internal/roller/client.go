@@ -104,7 +104,11 @@ func (c *Client) Roll(ctx context.Context, die string) (result Result, err error
 	if err != nil {
 		return result, c.classify(ctx, err)
 	}
-	defer func() { err = errors.Join(err, resp.Body.Close()) }()
+	defer func() {
+		if e := resp.Body.Close(); e != nil { // a plain err keeps its type, which spans record
+			err = errors.Join(err, e)
+		}
+	}()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil { // half an answer is none
 		return result, c.classify(ctx, err)
