@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/fstest"
@@ -55,8 +57,8 @@ func guard(args []string) int {
 	return status
 }
 
-// server plays any of the five: it answers every path with 200 and nothing at
-// the first address of its component; "broken" says why it does not start.
+// server plays any of the five: at the first address of its component it answers
+// every path with 200 and what answer says; "broken" says why it does not start.
 func server() int {
 	name := os.Getenv("FAKE")
 	fmt.Fprintln(os.Stderr, "level=info msg=starting")
@@ -67,7 +69,7 @@ func server() int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	at := map[string]string{
-		native.Prometheus: "PROMETHEUS", native.Tempo: "TEMPO", stack.Collector: "COLLECTOR_HEALTH",
+		native.Prometheus: "PROMETHEUS", native.Tempo: "TEMPO", stack.Collector: "COLLECTOR_METRICS",
 		native.Loki: "LOKI", native.Alloy: "ALLOY",
 	}[name]
 	l, err := net.Listen("tcp", os.Getenv("DICELAB_"+at+"_ADDR"))
@@ -75,7 +77,20 @@ func server() int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	s := &http.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), ReadHeaderTimeout: time.Minute}
+	var asked atomic.Int64
+	s := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == os.Getenv("FAKE_PATH") {
+			io.WriteString(w, os.Getenv(fmt.Sprintf("FAKE_ANSWER_%d", min(asked.Add(1), 2))))
+		}
+	})}
+	if name == stack.Collector { // its readiness has an address of its own
+		ready, err := net.Listen("tcp", os.Getenv("DICELAB_COLLECTOR_HEALTH_ADDR"))
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		go func() { _ = http.Serve(ready, s.Handler) }()
+	}
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()
 	<-ctx.Done()
@@ -269,6 +284,80 @@ func TestPart(t *testing.T) {
 	log := read(t, filepath.Join(o.Dir, "tempo", "log"))["000001.log"]
 	if want := "tempo: level=info msg=starting\n"; log != want {
 		t.Errorf("log %q, want %q", log, want)
+	}
+}
+
+// A server is told to end, or the services are, when what it holds for others is
+// delivered: at the first look it is not, at the second it is.
+func TestSettling(t *testing.T) {
+	const file = "dice-roller/000001.log"
+	target := func(scraped string) string {
+		return `{"status":"success","data":{"activeTargets":[{"labels":{"job":"dice-roller"},"health":"up","lastScrape":"` + scraped + `"}]}}`
+	}
+	for _, tt := range []struct {
+		name, component, path string
+		first, second         string
+		late                  string // the error where the second look never comes
+	}{
+		{name: "spans", component: stack.Collector, path: "/metrics",
+			first: "otelcol_exporter_queue_size 3\n", second: "otelcol_exporter_queue_size 0\n",
+			late: "3 batches of spans wait in the Collector for Tempo; they are sent at the next start"},
+		{name: "unread lines", component: stack.Alloy, path: "/metrics",
+			first:  "loki_source_file_read_bytes_total{path=\"FILE\"} 1\nloki_source_file_read_lines_total 1\nloki_write_sent_entries_total 1\n",
+			second: "loki_source_file_read_bytes_total{path=\"FILE\"} 4\nloki_source_file_read_lines_total 2\nloki_write_sent_entries_total 2\n",
+			late:   "3 bytes of log lines are unread by Alloy and 0 lines unsent; they are sent at the next start"},
+		{name: "unsent lines", component: stack.Alloy, path: "/metrics",
+			first:  "loki_source_file_read_bytes_total{path=\"FILE\"} 4\nloki_source_file_read_lines_total 2\n",
+			second: "loki_source_file_read_bytes_total{path=\"FILE\"} 4\nloki_source_file_read_lines_total 2\nloki_write_sent_entries_total 1\nloki_write_dropped_entries_total 1\n",
+			late:   "0 bytes of log lines are unread by Alloy and 2 lines unsent; they are sent at the next start"},
+		{name: "the last scrape", component: stack.Prometheus, path: "/api/v1/targets",
+			first: target("2000-01-01T00:00:00Z"), second: target("2100-01-01T00:00:00Z"),
+			late: "dice-roller was not scraped once more"},
+	} {
+		for _, never := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, never %v", tt.name, never), func(t *testing.T) {
+				t.Parallel() // what never comes is waited for
+				o := options(t)
+				path := filepath.Join(o.Dir, "services", file)
+				second := tt.second
+				if never {
+					second = tt.first
+				}
+				fill := func(text string) string { return strings.ReplaceAll(text, "FILE", path) }
+				o.Env = append(o.Env, "FAKE_PATH="+tt.path, "FAKE_ANSWER_1="+fill(tt.first), "FAKE_ANSWER_2="+fill(second))
+				s, err := native.New(o)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer s.Close()
+				if err := s.Spool().Read("dice-roller", strings.NewReader("a\nb\n")); err != nil {
+					t.Fatal(err)
+				}
+				p, err := s.Part(tt.component)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := p.Start(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				step := p.Stop
+				if p.Collect != nil {
+					defer func() {
+						if err := p.Stop(context.Background()); err != nil {
+							t.Error(err)
+						}
+					}()
+					step = p.Collect
+				}
+				err = step(context.Background())
+				if !never && err != nil {
+					t.Errorf("it was delivered, but: %v", err)
+				}
+				if want := tt.late + " after 5s"; never && fmt.Sprint(err) != want {
+					t.Errorf("%v\nwant %s", err, want)
+				}
+			})
+		}
 	}
 }
 
