@@ -162,6 +162,34 @@ func arrives(t *testing.T, at addresses, id string, since time.Time) {
 			return gocmp.Diff(labels, found.Lines[0].Labels), nil
 		})
 	}
+	until(t, "a line of no trace has no metadata", since, func(ctx context.Context) (string, error) {
+		found, err := r.loki.QueryRange(ctx, query.LogQuery{
+			LogQL: fmt.Sprintf(`{%s=%q} |= %q`, contract.StreamService, contract.ServiceRoller, contract.MsgRollerStarted), Start: time.Now().Add(-time.Hour), End: time.Now(),
+		})
+		if err != nil || len(found.Lines) == 0 {
+			return "no such line", err
+		}
+		if n := len(found.Lines[0].Metadata); n > 0 {
+			return fmt.Sprintf("it has %v", found.Lines[0].Metadata), nil
+		}
+		return "", nil
+	})
+	until(t, "lines of a trace have its metadata and no more", since, func(ctx context.Context) (string, error) {
+		found, err := r.loki.QueryRange(ctx, query.LogQuery{LogQL: byID, Start: time.Now().Add(-time.Hour), End: time.Now()})
+		if err != nil {
+			return "", err
+		}
+		for _, l := range found.Lines {
+			want := map[string]string{contract.FieldTraceID: l.Field(contract.FieldTraceID), contract.FieldSpanID: l.Field(contract.FieldSpanID)}
+			if diff := gocmp.Diff(want, l.Metadata); diff != "" {
+				return diff, nil
+			}
+			if at, err := time.Parse(time.RFC3339Nano, l.Field(contract.FieldTimestamp)); err != nil || !at.Equal(l.Time) {
+				return fmt.Sprintf("the line of %s is stored at %s (%v)", l.Field(contract.FieldTimestamp), l.Time, err), nil
+			}
+		}
+		return "", nil
+	})
 	until(t, "both targets up", since, func(ctx context.Context) (string, error) {
 		targets, err := r.prometheus.Targets(ctx)
 		health := map[string]string{}

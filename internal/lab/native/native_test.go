@@ -124,7 +124,9 @@ func options(t *testing.T) native.Options {
 		configs[name+"/config.yml"] = &fstest.MapFile{Data: []byte("of " + name)}
 	}
 	return native.Options{
-		Dir: t.TempDir(), Configs: configs, Listeners: listeners(t), Guard: []string{self, "guard"}, Env: os.Environ(),
+		Dir: t.TempDir(), Configs: configs, Listeners: listeners(t), Guard: []string{self, "guard"},
+		// The race detector's runtime sleeps a second before each exit unless told not to.
+		Env:     append(os.Environ(), "GORACE=atexit_sleep_ms=0"),
 		Targets: []native.Target{{Job: "dice-roller", Address: "127.0.0.1:8101"}},
 		Binary:  func(name string) (string, error) { return name, nil },
 	}
