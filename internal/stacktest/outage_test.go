@@ -28,7 +28,7 @@ import (
 const (
 	outage   = 30 * time.Second // how long Tempo and Loki are away
 	before   = 3 * time.Second  // of traffic, and after
-	interval = 100 * time.Millisecond
+	interval = 20 * time.Millisecond
 )
 
 // servers is the stack without the lab that ends when a server does.
@@ -164,22 +164,24 @@ func TestNothingIsLostWhileTempoAndLokiAreAway(t *testing.T) {
 	t.Logf("%d rolls, %d spans, %d log lines sent", len(*ids), spans, s.written(t))
 	stored := map[string]int{} // spans by trace
 	until(t, fmt.Sprintf("%d spans stored", spans), since, func(ctx context.Context) (string, error) {
-		total := 0
-		for _, id := range *ids {
+		total, lacking := 0, []string{}
+		for i, id := range *ids {
 			if stored[id] < len(want.Spans) {
 				trace, err := r.tempo.Trace(ctx, id)
-				if errors.Is(err, query.ErrNotFound) {
-					continue
-				}
-				if err != nil {
+				if err != nil && !errors.Is(err, query.ErrNotFound) {
 					return "", err
 				}
-				stored[id] = len(trace.Spans)
+				if err == nil {
+					stored[id] = len(trace.Spans)
+				}
+			}
+			if stored[id] != len(want.Spans) {
+				lacking = append(lacking, fmt.Sprintf("roll %d has %d in %s", i, stored[id], id))
 			}
 			total += stored[id]
 		}
 		if total != spans {
-			return fmt.Sprintf("%d of %d spans", total, spans), nil
+			return fmt.Sprintf("%d of %d spans: %v", total, spans, lacking[:min(10, len(lacking))]), nil
 		}
 		return "", nil
 	})
