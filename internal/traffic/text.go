@@ -20,9 +20,9 @@ func (r Report) Text(out io.Writer) error {
 	}
 	p("target", "%s %s", r.Target, r.URL)
 	p("seed", "%d", r.Seed)
-	rate := fmt.Sprintf("%.1f/s", r.Achieved)
+	rate := perSecond(r.Achieved)
 	if r.Offered > 0 {
-		rate = fmt.Sprintf("offered %.1f/s, achieved %.1f/s, sent late by %s at most", r.Offered, r.Achieved, show(r.Late))
+		rate = fmt.Sprintf("offered %s, achieved %s, sent late by %s at most", perSecond(r.Offered), perSecond(r.Achieved), show(r.Late))
 	}
 	p("rolls", "%d in %s: %s", r.Rolls, show(r.Sending), rate)
 	if r.Rolls == 0 {
@@ -55,6 +55,14 @@ func spell(outcome string) string {
 		return strings.TrimSpace(outcome + " " + http.StatusText(status))
 	}
 	return outcome
+}
+
+// perSecond is a rate; a low one keeps its digits.
+func perSecond(rate float64) string {
+	if rate > 0 && rate < 1 {
+		return fmt.Sprintf("%.2g/s", rate)
+	}
+	return fmt.Sprintf("%.1f/s", rate)
 }
 
 // show is a duration as a person reads it.
