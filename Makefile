@@ -6,10 +6,10 @@ CHROMIUM    := $(shell command -v chromium || command -v chromium-browser || com
 BIN         := bin/dicelab
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-deps check fmt vet lint tidy clean go-version
+.PHONY: help run build stack stack-build stack-clean test test-stack test-deps check fmt vet lint tidy clean go-version
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: build ## build and start the lab; then open http://localhost:8102
 	@exec $(BIN) up
@@ -20,13 +20,28 @@ build: go-version ## build bin/dicelab; about 4 minutes the first time, seconds 
 	echo "[2/2] compiling up to $$((total)) packages (only what has changed)"; \
 	$(GO) build -v -o $(BIN) ./cmd/dicelab 2>&1 | awk '/^[a-z]+[.a-z]*\// || /^[a-z]+$$/ { if (++n % 100 == 0) { print "      " n " compiled"; fflush() } next } { print; fflush() }'
 
+stack: build stack-build ## build the real servers where missing and start the lab on them
+	@exec $(BIN) up --stack=native
+
+stack-build: go-version ## build the five real servers (some: ONLY=tempo,loki); about 25 minutes the first time
+	@$(GO) build -o bin/stack-build ./stack/build
+	@exec bin/stack-build $(if $(ONLY),-only $(ONLY))
+
+stack-clean: go-version ## remove the real servers that were built
+	@$(GO) build -o bin/stack-build ./stack/build
+	@exec bin/stack-build -clean
+
 test: test-deps ## run every test with the race detector
 	$(GO) test -race -timeout 30m ./...
+
+test-stack: build stack-build ## run the tests of the real servers (Linux); needs what stack-build builds
+	$(GO) vet -tags stack ./internal/stacktest
+	$(GO) test -tags stack -count 1 -timeout 20m -v ./internal/stacktest -dicelab $(CURDIR)/$(BIN)
 
 check: fmt vet lint tidy ## formatting, vet, linters, tidy modules
 
 fmt:
-	@bad=$$(gofmt -l cmd internal); [ -z "$$bad" ] || { echo "not formatted; run gofmt -w on:"; echo "$$bad"; exit 1; }
+	@bad=$$(gofmt -l cmd internal stack); [ -z "$$bad" ] || { echo "not formatted; run gofmt -w on:"; echo "$$bad"; exit 1; }
 
 vet: go-version
 	$(GO) vet ./...

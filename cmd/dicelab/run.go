@@ -45,6 +45,9 @@ func run(ctx context.Context, env environment) int {
 	if err == nil || errors.Is(err, errHelp) {
 		return lab.ExitOK
 	}
+	if status, ok := errors.AsType[statusError](err); ok {
+		return int(status)
+	}
 	for line := range strings.SplitSeq(strings.TrimSpace(err.Error()), "\n") {
 		if !strings.HasPrefix(line, " ") { // what is indented belongs to the line above
 			line = "dicelab: error: " + line
@@ -63,6 +66,10 @@ func dispatch(ctx context.Context, env environment) error {
 		return overview(env)
 	}
 	name := env.args[0]
+	if name == guardCommand { // its arguments are another program's, so it has no flags
+		env.args = env.args[1:]
+		return guard(ctx, env)
+	}
 	for _, c := range commands() {
 		if c.name == name {
 			env.args = env.args[1:]

@@ -12,31 +12,38 @@ import (
 
 	"dicelab/internal/contract"
 	"dicelab/internal/lab"
+	"dicelab/internal/lab/native"
 	"dicelab/internal/web"
 )
 
 // The stacks that up can run.
 const (
 	stackEmbedded = "embedded"
+	stackNative   = "native"
 	stackNone     = "none"
 )
+
+func stacks() []string { return []string{stackEmbedded, stackNative, stackNone} }
+
+const configsFlag = "stack-config"
 
 // What up listens for. The flag that moves an address is --NAME-addr.
 const (
 	frontendAt   = "frontend"
 	rollerAt     = "roller"
 	explorerAt   = "explorer"
-	prometheusAt = "prometheus"
-	lokiAt       = "loki"
-	tempoAt      = "tempo"
-	otlpGRPCAt   = "otlp-grpc"
-	otlpHTTPAt   = "otlp-http"
+	prometheusAt = native.Prometheus
+	lokiAt       = native.Loki
+	tempoAt      = native.Tempo
+	otlpGRPCAt   = native.OTLPGRPC
+	otlpHTTPAt   = native.OTLPHTTP
 	trafficAt    = "traffic"
 )
 
 // upFlags is what up can be told.
 type upFlags struct {
 	stack, data *string
+	configs     *string
 	addresses   []address
 	dice        *diceFlags
 	rollTimeout *time.Duration
@@ -49,7 +56,7 @@ type upFlags struct {
 // address is one place to listen on.
 type address struct {
 	name, owner string
-	embedded    bool // only the embedded stack listens there
+	stacks      []string // with which somebody listens there
 	value       *string
 }
 
@@ -57,25 +64,24 @@ func (a address) flag() string { return a.name + "-addr" }
 
 func defineUp(f *flags) *upFlags {
 	u := &upFlags{
-		stack: f.oneOf("stack", "`name` of the telemetry stack: embedded, or none for your own", stackEmbedded, stackNone),
-		data:  f.String("data", ".dicelab", "`directory` for what is recorded"),
+		stack:   f.oneOf("stack", "`name` of the telemetry stack: embedded, native for the real servers, or none for your own", stacks()...),
+		data:    f.String("data", ".dicelab", "`directory` for what is recorded"),
+		configs: f.String(configsFlag, "", "`directory` of the real servers' configurations, laid out as the folder stack (default: the program's own)"),
 	}
-	for _, a := range []struct {
-		name, port, owner string
-		embedded          bool
-	}{
-		{frontendAt, contract.PortFrontend, "the front end", false},
-		{rollerAt, contract.PortRoller, "the dice roller", false},
-		{explorerAt, contract.PortExplorer, "the explorer", false},
-		{prometheusAt, contract.PortPrometheus, "the embedded Prometheus", true},
-		{lokiAt, contract.PortLoki, "the embedded Loki", true},
-		{tempoAt, contract.PortTempo, "the embedded Tempo", true},
-		{otlpGRPCAt, contract.PortOTLPGRPC, "OTLP over gRPC", true},
-		{otlpHTTPAt, contract.PortOTLPHTTP, "OTLP over HTTP", true},
-	} {
-		at := address{name: a.name, owner: a.owner, embedded: a.embedded}
-		at.value = f.address(at.flag(), "127.0.0.1:"+a.port, "`address` of "+a.owner+"; port 0 takes a free one")
+	define := func(name, port, owner string, stacks ...string) {
+		at := address{name: name, owner: owner, stacks: stacks}
+		at.value = f.address(at.flag(), "127.0.0.1:"+port, "`address` of "+owner+"; port 0 takes a free one")
 		u.addresses = append(u.addresses, at)
+	}
+	define(frontendAt, contract.PortFrontend, "the front end", stacks()...)
+	define(rollerAt, contract.PortRoller, "the dice roller", stacks()...)
+	define(explorerAt, contract.PortExplorer, "the explorer", stacks()...)
+	for _, p := range native.Places() {
+		with := []string{stackNative}
+		if slices.Contains([]string{prometheusAt, lokiAt, tempoAt, otlpGRPCAt, otlpHTTPAt}, p.Name) {
+			with = append(with, stackEmbedded)
+		}
+		define(p.Name, p.Port, p.Owner, with...)
 	}
 	u.dice = defineDice(f)
 	u.rollTimeout = rollTimeout(f, "roll-timeout")
@@ -97,16 +103,20 @@ func checkServiceFault(text string) error {
 // settle refuses flags that would have no effect with the chosen stack, and
 // forgets the addresses that it does not need.
 func (u *upFlags) settle(f *flags) (err error) {
-	idle := []string{"prometheus-url", "loki-url", "tempo-url", "header"}
-	if *u.stack == stackNone {
-		idle = nil
-		for _, a := range u.addresses {
-			if a.embedded {
-				idle = append(idle, a.flag())
-			}
-		}
-		u.addresses = slices.DeleteFunc(u.addresses, func(a address) bool { return a.embedded })
+	var idle []string
+	if *u.stack != stackNone {
+		idle = []string{"prometheus-url", "loki-url", "tempo-url", "header"}
 	}
+	if *u.stack != stackNative {
+		idle = append(idle, configsFlag)
+	}
+	unused := func(a address) bool { return !slices.Contains(a.stacks, *u.stack) }
+	for _, a := range u.addresses {
+		if unused(a) {
+			idle = append(idle, a.flag())
+		}
+	}
+	u.addresses = slices.DeleteFunc(u.addresses, unused)
 	if *u.traffic { // where it says that it is ready; nobody else looks there, so any free port will do
 		u.addresses = append(u.addresses, address{name: trafficAt, owner: "the traffic generator", value: new("127.0.0.1:0")})
 	}

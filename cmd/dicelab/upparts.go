@@ -1,19 +1,14 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"os"
 
 	"dicelab/internal/contract"
 	"dicelab/internal/lab"
 	"dicelab/internal/lab/child"
-	"dicelab/internal/pocket"
-	"dicelab/internal/pocket/metrics"
 	"dicelab/internal/web"
 )
 
@@ -29,23 +24,11 @@ type joiner struct {
 // parts lists what runs, in the order in which it starts: what takes telemetry
 // before what emits it.
 func (j joiner) parts() ([]lab.Part, error) {
-	var parts []lab.Part
-	var otlp lab.OTLP
-	readLog := func(string, io.Reader) error { return nil }
-	if *j.stack == stackEmbedded {
-		stack := pocket.New(pocket.Options{
-			Dir: j.dir.Path(), Explorer: j.at.url(explorerAt), Version: version(),
-			Logger: slog.New(slog.NewTextHandler(j.env.stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
-			Targets: []metrics.Target{
-				{Job: contract.ServiceFrontend, Address: j.at[frontendAt].Addr().String()},
-				{Job: contract.ServiceRoller, Address: j.at[rollerAt].Addr().String()},
-			},
-		})
-		otlp = lab.OTLP{HTTP: j.at.url(otlpHTTPAt), GRPC: j.at.url(otlpGRPCAt)}
-		readLog = stack.ReadLog
-		parts = j.embedded(stack)
-		*j.backends.prometheus, *j.backends.loki, *j.backends.tempo = j.at.url(prometheusAt), j.at.url(lokiAt), j.at.url(tempoAt)
+	t, err := j.telemetry()
+	if err != nil {
+		return nil, err
 	}
+	parts, otlp, readLog := t.parts, t.otlp, t.readLog
 	roller, err := j.service(contract.ServiceRoller, "roller", rollerAt, otlp, readLog, j.dice.args())
 	if err != nil {
 		return nil, err
@@ -82,40 +65,6 @@ func (j joiner) users(otlp lab.OTLP, readLog func(string, io.Reader) error) (lab
 	})
 	part.URL, part.Drain, part.Stop = "", part.Stop, nil
 	return part, err
-}
-
-// embedded lists the parts of the embedded stack. Each API is a part of its own,
-// so that the report names it with its address.
-func (j joiner) embedded(stack *pocket.Stack) []lab.Part {
-	prometheus := j.server("prometheus", prometheusAt, stack.Prometheus)
-	serve, stop := prometheus.Start, prometheus.Stop
-	prometheus.Start = func(ctx context.Context) error {
-		if err := opening(stack.OpenMetrics)(ctx); err != nil {
-			return err
-		}
-		return serve(ctx)
-	}
-	prometheus.Collect = stack.LastScrape
-	prometheus.Stop = func(ctx context.Context) error { return errors.Join(stop(ctx), stack.CloseMetrics(ctx)) }
-	return []lab.Part{
-		{Name: "store", Start: opening(stack.OpenStore), Stop: stack.CloseStore},
-		j.server("otlp http", otlpHTTPAt, stack.Receiver),
-		lab.GRPCPart("otlp grpc", j.at[otlpGRPCAt], stack.GRPC),
-		j.server("tempo", tempoAt, stack.Tempo),
-		j.server("loki", lokiAt, stack.Loki),
-		prometheus,
-	}
-}
-
-// opening makes a failure to open what the data directory holds one that the
-// person who typed the command can mend: data of a newer version, say.
-func opening(open func(context.Context) error) func(context.Context) error {
-	return func(ctx context.Context) error {
-		if err := open(ctx); err != nil {
-			return hint(&lab.UsageError{Err: err}, "another data directory can be given with --data")
-		}
-		return nil
-	}
 }
 
 func (j joiner) server(name, at string, handler func() http.Handler) lab.Part {

@@ -32,6 +32,7 @@ import (
 type Options struct {
 	Dir      string           // data directory; the stack has it to itself
 	Targets  []metrics.Target // what is scraped
+	Rules    []byte           // a Prometheus rules file; empty for none
 	Explorer string           // base URL to which Prometheus's own pages lead
 	Version  string           // what the APIs say of themselves
 	Logger   *slog.Logger     // warnings of the parts
@@ -88,7 +89,7 @@ func (s *Stack) CloseStore(ctx context.Context) error {
 // OpenMetrics opens the TSDB.
 func (s *Stack) OpenMetrics(context.Context) (err error) {
 	s.metrics, err = metrics.New(metrics.Options{
-		Dir: s.o.Dir, Targets: s.o.Targets, Explorer: s.o.Explorer, Registry: s.registry, Logger: s.o.Logger,
+		Dir: s.o.Dir, Targets: s.o.Targets, Rules: s.o.Rules, Explorer: s.o.Explorer, Registry: s.registry, Logger: s.o.Logger,
 	})
 	if err != nil {
 		return err

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+
+	"dicelab/internal/contract"
+	"dicelab/internal/lab"
+	"dicelab/internal/lab/native"
+	"dicelab/internal/pocket"
+	"dicelab/internal/pocket/metrics"
+	"dicelab/stack"
+)
+
+// telemetryStack is what takes, keeps and serves the services' telemetry.
+type telemetryStack struct {
+	parts   []lab.Part
+	otlp    lab.OTLP // where it takes spans
+	readLog func(service string, r io.Reader) error
+}
+
+// telemetry makes the stack that was asked for, and points the explorer at it.
+func (j joiner) telemetry() (telemetryStack, error) {
+	if *j.stack == stackNone {
+		return telemetryStack{readLog: func(string, io.Reader) error { return nil }}, nil
+	}
+	otlp := lab.OTLP{HTTP: j.at.url(otlpHTTPAt), GRPC: j.at.url(otlpGRPCAt)}
+	*j.backends.prometheus, *j.backends.loki, *j.backends.tempo = j.at.url(prometheusAt), j.at.url(lokiAt), j.at.url(tempoAt)
+	if *j.stack == stackNative {
+		parts, spool, err := j.native()
+		return telemetryStack{parts, otlp, spool.Read}, err
+	}
+	rules, err := stack.Configs.ReadFile("prometheus/rules.yml")
+	if err != nil {
+		return telemetryStack{}, err
+	}
+	s := pocket.New(pocket.Options{
+		Dir: j.dir.Path(), Rules: rules, Explorer: j.at.url(explorerAt), Version: version(),
+		Logger: slog.New(slog.NewTextHandler(j.env.stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Targets: []metrics.Target{
+			{Job: contract.ServiceFrontend, Address: j.at[frontendAt].Addr().String()},
+			{Job: contract.ServiceRoller, Address: j.at[rollerAt].Addr().String()},
+		},
+	})
+	return telemetryStack{j.embedded(s), otlp, s.ReadLog}, nil
+}
+
+// native makes the real servers.
+func (j joiner) native() ([]lab.Part, *native.Spool, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, nil, err
+	}
+	var configs fs.FS = stack.Configs
+	if *j.configs != "" {
+		configs = os.DirFS(*j.configs)
+	}
+	s, err := native.New(native.Options{
+		Dir: j.dir.Join("native"), Configs: configs, Listeners: j.at, Binary: stack.Binary,
+		Targets: []native.Target{
+			{Job: contract.ServiceFrontend, Address: j.at[frontendAt].Addr().String()},
+			{Job: contract.ServiceRoller, Address: j.at[rollerAt].Addr().String()},
+		},
+		Guard: []string{self, guardCommand}, Env: os.Environ(), Notify: j.report.Children(),
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	parts, err := s.Parts()
+	return parts, s.Spool(), err
+}
+
+// embedded lists the parts of the embedded stack. Each API is a part of its own,
+// so that the report names it with its address.
+func (j joiner) embedded(stack *pocket.Stack) []lab.Part {
+	prometheus := j.server("prometheus", prometheusAt, stack.Prometheus)
+	serve, stop := prometheus.Start, prometheus.Stop
+	prometheus.Start = func(ctx context.Context) error {
+		if err := opening(stack.OpenMetrics)(ctx); err != nil {
+			return err
+		}
+		return serve(ctx)
+	}
+	prometheus.Collect = stack.LastScrape
+	prometheus.Stop = func(ctx context.Context) error { return errors.Join(stop(ctx), stack.CloseMetrics(ctx)) }
+	return []lab.Part{
+		{Name: "store", Start: opening(stack.OpenStore), Stop: stack.CloseStore},
+		j.server("otlp http", otlpHTTPAt, stack.Receiver),
+		lab.GRPCPart("otlp grpc", j.at[otlpGRPCAt], stack.GRPC),
+		j.server("tempo", tempoAt, stack.Tempo),
+		j.server("loki", lokiAt, stack.Loki),
+		prometheus,
+	}
+}
+
+// opening makes a failure to open what the data directory holds one that the
+// person who typed the command can mend: data of a newer version, say.
+func opening(open func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if err := open(ctx); err != nil {
+			return hint(&lab.UsageError{Err: err}, "another data directory can be given with --data")
+		}
+		return nil
+	}
+}

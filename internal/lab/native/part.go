@@ -1,0 +1,102 @@
+package native
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"dicelab/internal/lab"
+	"dicelab/internal/lab/child"
+)
+
+// readyTimeout bounds the start of one server: on a busy machine the largest
+// takes a while to be read from disk.
+const readyTimeout = 2 * time.Minute
+
+// part makes a part of a component's server.
+func (s *Stack) part(c component) (lab.Part, error) {
+	addr := s.addrs[c.places[0]]
+	log, err := openSegments(filepath.Join(s.dir(c), "log"), serverLog())
+	if err != nil {
+		return lab.Part{}, fmt.Errorf("opening the log of %s: %w", c.Name, err)
+	}
+	env := append(slices.Clone(s.env), "DICELAB_DIR="+s.data(c))
+	if c.gogc != "" {
+		env = append(env, "GOGC="+c.gogc)
+	}
+	args := slices.Concat(s.o.Guard[1:], []string{s.binaries[c.Name]}, c.args(s.config(c), s.data(c), addr))
+	server, err := child.New(child.Config{
+		Name: c.Name, Path: s.o.Guard[0], Args: args, Env: env,
+		ReadyURL: "http://" + reach(addr) + c.ReadyPath, ReadyTimeout: readyTimeout,
+		Stdout: func(r io.Reader) error { _, err := io.Copy(log, r); return err },
+		Stderr: log, Notify: s.o.Notify, Policy: child.Once(),
+	})
+	if err != nil {
+		return lab.Part{}, errors.Join(err, log.Close())
+	}
+	return lab.Part{
+		Name: c.Name, URL: "http://" + reachName(addr),
+		Start: func(ctx context.Context) error {
+			if err := s.giveUp(c); err != nil {
+				return errors.Join(err, log.Close())
+			}
+			if err := server.Start(ctx); err != nil {
+				return errors.Join(explain(err), log.Close())
+			}
+			return nil
+		},
+		Run:     func() error { return explain(server.Wait()) },
+		Collect: s.bound(c.collect),
+		Stop: func(ctx context.Context) error {
+			var err error
+			if c.settle != nil && server.Pid() != 0 {
+				err = s.bound(c.settle)(ctx)
+			}
+			if c.linger > 0 {
+				defer time.AfterFunc(c.linger, server.Kill).Stop()
+			}
+			return errors.Join(err, server.Stop(ctx), log.Close())
+		},
+		Kill: server.Kill,
+	}, nil
+}
+
+// bound gives a step of a component its stack.
+func (s *Stack) bound(step func(*Stack, context.Context) error) func(context.Context) error {
+	if step == nil {
+		return nil
+	}
+	return func(ctx context.Context) error { return step(s, ctx) }
+}
+
+// giveUp closes the listeners that held the addresses for the server.
+func (s *Stack) giveUp(c component) error {
+	for _, place := range c.places {
+		if err := s.o.Listeners[place].Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			return fmt.Errorf("giving up the address of %s: %w", place, err)
+		}
+	}
+	return nil
+}
+
+// Close gives up what the stack holds if it is never started.
+func (s *Stack) Close() (err error) {
+	for _, c := range components() {
+		err = errors.Join(err, s.giveUp(c))
+	}
+	return err
+}
+
+// reachName is reach with the name that people know.
+func reachName(addr string) string {
+	host, port, err := net.SplitHostPort(reach(addr))
+	if err == nil && net.ParseIP(host).IsLoopback() {
+		host = "localhost"
+	}
+	return net.JoinHostPort(host, port)
+}

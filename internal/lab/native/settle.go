@@ -1,0 +1,165 @@
+package native
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
+	"dicelab/internal/query"
+)
+
+// settleEvery is the pause between two looks at a server that is settling.
+const settleEvery = 50 * time.Millisecond
+
+// settleTimeout bounds the wait, below the grace period of the lab: what is not
+// delivered by then is on disk, and is delivered at the next start.
+const settleTimeout = 5 * time.Second
+
+// until looks again and again, until done says yes. The error is done's last
+// word.
+func until(ctx context.Context, done func(context.Context) (why string, err error)) error {
+	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	defer cancel()
+	tick := time.NewTicker(settleEvery)
+	defer tick.Stop()
+	last := "nothing was heard"
+	for {
+		why, err := done(ctx)
+		switch {
+		case err == nil && why == "":
+			return nil
+		case err == nil:
+			last = why
+		case ctx.Err() == nil:
+			last = err.Error()
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("%s after %v", last, settleTimeout)
+		}
+	}
+}
+
+// lastScrape returns when Prometheus has scraped each target once more.
+func (s *Stack) lastScrape(ctx context.Context) error {
+	client, err := query.NewPrometheus(query.Config{URL: "http://" + reach(s.addrs[Prometheus])})
+	if err != nil {
+		return err
+	}
+	since := time.Now()
+	return until(ctx, func(ctx context.Context) (string, error) {
+		targets, err := client.Targets(ctx)
+		for _, t := range targets {
+			if !t.LastScrape.After(since) {
+				return t.Job + " was not scraped once more", err
+			}
+		}
+		return "", err
+	})
+}
+
+// spansSent returns when the Collector's queue is empty.
+func (s *Stack) spansSent(ctx context.Context) error {
+	return until(ctx, func(ctx context.Context) (string, error) {
+		m, err := scrape(ctx, reach(s.addrs[CollectorMetrics]))
+		if err != nil {
+			return "", err
+		}
+		if n := m.sum("otelcol_exporter_queue_size", nil); n > 0 {
+			return fmt.Sprintf("%.0f batches of spans wait in the Collector for Tempo; they are sent at the next start", n), nil
+		}
+		return "", nil
+	})
+}
+
+// linesSent returns when Alloy has read every file to its end and sent what it
+// read. A line that Loki refused is sent, too: it is counted as dropped.
+func (s *Stack) linesSent(ctx context.Context) error {
+	return until(ctx, func(ctx context.Context) (string, error) {
+		m, err := scrape(ctx, reach(s.addrs[Alloy]))
+		if err != nil {
+			return "", err
+		}
+		unread, err := s.unread(m)
+		if err != nil {
+			return "", err
+		}
+		read := m.sum("loki_source_file_read_lines_total", nil)
+		sent := m.sum("loki_write_sent_entries_total", nil) + m.sum("loki_write_dropped_entries_total", nil)
+		if unread > 0 || sent < read {
+			return fmt.Sprintf("%d bytes of log lines are unread by Alloy and %.0f lines unsent; they are sent at the next start", unread, max(0, read-sent)), nil
+		}
+		return "", nil
+	})
+}
+
+// unread is how many bytes of the services' files Alloy has not read.
+func (s *Stack) unread(m metrics) (bytes int64, err error) {
+	err = filepath.WalkDir(s.spool.dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() || !strings.HasSuffix(path, suffix) {
+			return err
+		}
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		read := m.sum("loki_source_file_read_bytes_total", func(l map[string]string) bool { return l["path"] == path })
+		bytes += max(0, info.Size()-int64(read))
+		return nil
+	})
+	if os.IsNotExist(err) {
+		err = nil // no service has written anything
+	}
+	return bytes, err
+}
+
+// metrics is what a server says of itself.
+type metrics map[string]*dto.MetricFamily
+
+// scrape reads the metrics of a server in the Prometheus text format.
+func scrape(ctx context.Context, addr string) (metrics, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/metrics", nil)
+	if err != nil {
+		return nil, err
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close() // nothing can be lost of what was read
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s answered %s", req.URL, resp.Status)
+	}
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(resp.Body)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", req.URL, err)
+	}
+	return families, nil
+}
+
+// sum adds up the samples of a counter or gauge whose labels match; nil matches
+// all. What is not there is 0.
+func (m metrics) sum(name string, match func(map[string]string) bool) (total float64) {
+	for _, sample := range m[name].GetMetric() {
+		labels := map[string]string{}
+		for _, l := range sample.GetLabel() {
+			labels[l.GetName()] = l.GetValue()
+		}
+		if match == nil || match(labels) {
+			total += sample.GetCounter().GetValue() + sample.GetGauge().GetValue() + sample.GetUntyped().GetValue()
+		}
+	}
+	return total
+}

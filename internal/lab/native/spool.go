@@ -1,0 +1,42 @@
+package native
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+)
+
+// Spool writes what the services print to files that Alloy follows:
+// DIR/SERVICE/NUMBER.log. The lines stand there as they were printed. Files and
+// their sizes are bounded: a Loki that is away for long costs the oldest lines,
+// not the disk.
+type Spool struct {
+	dir    string
+	bounds bounds
+}
+
+// NewSpool makes a spool in dir, which is created when the first line comes.
+// Of each service 8 files of 32 MiB are kept, about a million lines.
+func NewSpool(dir string) *Spool { return &Spool{dir: dir, bounds: bounds{bytes: 32 << 20, files: 8}} }
+
+// Limit bounds what is kept of a service: files of about size bytes. It is
+// called before Read.
+func (s *Spool) Limit(size int64, files int) { s.bounds = bounds{bytes: size, files: files} }
+
+// Read writes the output of one run of a service. It returns when r ends. One
+// run at a time of a service is read, as child does.
+func (s *Spool) Read(service string, r io.Reader) error {
+	files, err := openSegments(filepath.Join(s.dir, service), s.bounds)
+	if err != nil {
+		return fmt.Errorf("opening the log files of %s: %w", service, err)
+	}
+	_, err = io.Copy(files, r)
+	if err = errors.Join(err, files.Close()); err != nil {
+		return fmt.Errorf("writing the log files of %s: %w", service, err)
+	}
+	return nil
+}
+
+// Dir is the directory of the files.
+func (s *Spool) Dir() string { return s.dir }
