@@ -113,7 +113,7 @@ func (e *Error) Hint() string {
 	}
 	log := strings.Join(e.Tail, "\n")
 	for _, k := range []struct{ sign, advice string }{
-		{"no space left on device", "make room on the disk: module cache, build cache and servers take 15 GB"},
+		{"no space left on device", "make room on the disk: module cache, build cache and servers take up to 20 GB"},
 		{"signal: killed", "memory may have run out: close something, or set GOFLAGS=-p=1"},
 		{"dial tcp", offline},
 		{"TLS handshake", offline},

@@ -368,7 +368,7 @@ func TestBuildRefuses(t *testing.T) {
 
 func TestHint(t *testing.T) {
 	for _, tt := range []struct{ name, line, want string }{
-		{name: "disk", line: "write /tmp/x: no space left on device", want: "make room on the disk: module cache, build cache and servers take 15 GB"},
+		{name: "disk", line: "write /tmp/x: no space left on device", want: "make room on the disk: module cache, build cache and servers take up to 20 GB"},
 		{name: "memory", line: "compile: signal: killed", want: "memory may have run out: close something, or set GOFLAGS=-p=1"},
 		{name: "network", line: "go: x@v1: Get y: dial tcp: lookup z: no such host", want: "the modules could not be fetched: check the network and GOPROXY"},
 		{name: "anything else", line: "x.go:1:1: expected package", want: "mend what the log tells"},
