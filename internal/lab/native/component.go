@@ -99,7 +99,7 @@ func launches() []launch {
 			args: func(config, data, addr string) []string {
 				return []string{
 					"run", "--server.http.listen-addr=" + addr, "--storage.path=" + data,
-					"--disable-reporting", "--disable-support-bundle", "--server.http.enable-pprof=false", config,
+					"--disable-reporting", "--server.http.disable-support-bundle", "--server.http.enable-pprof=false", config,
 				}
 			},
 		},
