@@ -53,7 +53,7 @@ func TestLab(t *testing.T) {
 	}
 	t.Run("arrives", func(t *testing.T) { arrives(t, at, id, since) })
 	t.Run("memory", func(t *testing.T) {
-		total, guards := 0, 0
+		total, guards, private := 0, 0, 0
 		for _, c := range stack.Components() {
 			all, anonymous := resident(t, server(t, lab.cmd.Process.Pid, c.Name).pid)
 			t.Logf("%-15s %4d MiB resident, %4d MiB of it anonymous", c.Name, all, anonymous)
@@ -61,11 +61,12 @@ func TestLab(t *testing.T) {
 		}
 		for _, p := range processes(t, lab.cmd.Process.Pid) {
 			if len(p.args) > 1 && p.args[1] == "guard" {
-				all, _ := resident(t, p.pid)
+				all, anonymous := resident(t, p.pid)
 				guards += all
+				private += anonymous
 			}
 		}
-		t.Logf("%-15s %4d MiB resident; their guards %d MiB", "all five", total, guards)
+		t.Logf("%-15s %4d MiB resident; their guards %d MiB, %d MiB of it anonymous", "all five", total, guards, private)
 	})
 	if t.Failed() {
 		return
@@ -85,14 +86,24 @@ func TestLab(t *testing.T) {
 	lab = start(t, at, args...)
 	lab.open(t)
 	t.Run("yesterday's data is found again", func(t *testing.T) { arrives(t, at, id, time.Now()) })
+	t.Run("the log goes on", func(t *testing.T) {
+		r := at.readers(t)
+		until(t, "the line of the second start", time.Now(), func(ctx context.Context) (string, error) {
+			found, err := lines(ctx, r, fmt.Sprintf(`{%s=%q} |= %q`, contract.StreamService, contract.ServiceRoller, contract.MsgRollerStarted))
+			if err != nil || len(found) != 2 {
+				return fmt.Sprintf("%d lines", len(found)), err
+			}
+			return "", nil
+		})
+	})
 	t.Run("a server that is killed ends the lab", func(t *testing.T) {
 		kill(t, server(t, lab.cmd.Process.Pid, stack.Tempo).pid)
 		if status := lab.wait(t); status != 1 {
 			t.Errorf("exit status %d, want 1", status)
 		}
 		first := "dicelab: error: tempo ended (signal: killed)"
-		lines := lab.stderr.lines()
-		if len(lines) == 0 || !strings.HasPrefix(lines[0], first) {
+		told := lab.stderr.lines()
+		if len(told) == 0 || !strings.HasPrefix(told[0], first) || strings.Count(lab.stderr.String(), "dicelab: error: ") > 4 {
 			t.Errorf("stderr:\n%s\nwant first: %s", lab.stderr, first)
 		}
 		t.Logf("stderr:\n%s", lab.stderr)

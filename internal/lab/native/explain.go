@@ -22,8 +22,9 @@ func explain(err error) error {
 		return err
 	}
 	lines := slices.DeleteFunc(slices.Clone(ended.Lines), func(l string) bool { return strings.TrimSpace(l) == "" })
+	routine := regexp.MustCompile(`level=(debug|info|warn)`)
 	alarming := regexp.MustCompile(`(?i)level=(error|fatal)|\berror\b|\bpanic:|failed|fatal|invalid`)
-	if bad := slices.DeleteFunc(slices.Clone(lines), func(l string) bool { return !alarming.MatchString(l) }); len(bad) > 0 {
+	if bad := slices.DeleteFunc(slices.Clone(lines), func(l string) bool { return !alarming.MatchString(l) || routine.MatchString(l) }); len(bad) > 0 {
 		lines = bad
 	}
 	short := *ended

@@ -65,6 +65,7 @@ type Stack struct {
 	addrs    map[string]string // host:port by place
 	env      []string
 	spool    *Spool
+	followed int64 // lines of the spool that were written before Alloy was started
 }
 
 // New checks that everything is there, and prepares the directories. Nothing is

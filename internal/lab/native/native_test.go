@@ -292,7 +292,6 @@ func TestPart(t *testing.T) {
 // A server is told to end, or the services are, when what it holds for others is
 // delivered: at the first look it is not, at the second it is.
 func TestSettling(t *testing.T) {
-	const file = "dice-roller/000001.log"
 	target := func(scraped string) string {
 		return `{"status":"success","data":{"activeTargets":[{"labels":{"job":"dice-roller"},"health":"up","lastScrape":"` + scraped + `"}]}}`
 	}
@@ -305,13 +304,13 @@ func TestSettling(t *testing.T) {
 			first: "otelcol_exporter_queue_size 3\n", second: "otelcol_exporter_queue_size 0\n",
 			late: "3 batches of spans wait in the Collector for Tempo; they are sent at the next start"},
 		{name: "unread lines", component: stack.Alloy, path: "/metrics",
-			first:  "loki_source_file_read_bytes_total{path=\"FILE\"} 1\nloki_source_file_read_lines_total 1\nloki_write_sent_entries_total 1\n",
-			second: "loki_source_file_read_bytes_total{path=\"FILE\"} 4\nloki_source_file_read_lines_total 2\nloki_write_sent_entries_total 2\n",
-			late:   "3 bytes of log lines are unread by Alloy and 0 lines unsent; they are sent at the next start"},
+			first:  "loki_source_file_read_lines_total 1\nloki_write_sent_entries_total 1\n",
+			second: "loki_source_file_read_lines_total 2\nloki_write_sent_entries_total 2\n",
+			late:   "of the services' lines 1 are unread by Alloy and 0 unsent; they are sent at the next start"},
 		{name: "unsent lines", component: stack.Alloy, path: "/metrics",
-			first:  "loki_source_file_read_bytes_total{path=\"FILE\"} 4\nloki_source_file_read_lines_total 2\n",
-			second: "loki_source_file_read_bytes_total{path=\"FILE\"} 4\nloki_source_file_read_lines_total 2\nloki_write_sent_entries_total 1\nloki_write_dropped_entries_total 1\n",
-			late:   "0 bytes of log lines are unread by Alloy and 2 lines unsent; they are sent at the next start"},
+			first:  "loki_source_file_read_lines_total 2\n",
+			second: "loki_source_file_read_lines_total 2\nloki_write_sent_entries_total 1\nloki_write_dropped_entries_total 1\n",
+			late:   "of the services' lines 0 are unread by Alloy and 2 unsent; they are sent at the next start"},
 		{name: "the last scrape", component: stack.Prometheus, path: "/api/v1/targets",
 			first: target("2000-01-01T00:00:00Z"), second: target("2100-01-01T00:00:00Z"),
 			late: "dice-roller was not scraped once more"},
@@ -320,26 +319,24 @@ func TestSettling(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, never %v", tt.name, never), func(t *testing.T) {
 				t.Parallel() // what never comes is waited for
 				o := options(t)
-				path := filepath.Join(o.Dir, "services", file)
 				second := tt.second
 				if never {
 					second = tt.first
 				}
-				fill := func(text string) string { return strings.ReplaceAll(text, "FILE", path) }
-				o.Env = append(o.Env, "FAKE_PATH="+tt.path, "FAKE_ANSWER_1="+fill(tt.first), "FAKE_ANSWER_2="+fill(second))
+				o.Env = append(o.Env, "FAKE_PATH="+tt.path, "FAKE_ANSWER_1="+tt.first, "FAKE_ANSWER_2="+second)
 				s, err := native.New(o)
 				if err != nil {
 					t.Fatal(err)
 				}
 				defer s.Close()
-				if err := s.Spool().Read("dice-roller", strings.NewReader("a\nb\n")); err != nil {
-					t.Fatal(err)
-				}
 				p, err := s.Part(tt.component)
 				if err != nil {
 					t.Fatal(err)
 				}
 				if err := p.Start(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if err := s.Spool().Read("dice-roller", strings.NewReader("a\nb\n")); err != nil {
 					t.Fatal(err)
 				}
 				step := p.Stop
@@ -355,7 +352,7 @@ func TestSettling(t *testing.T) {
 				if !never && err != nil {
 					t.Errorf("it was delivered, but: %v", err)
 				}
-				if want := tt.late + " after 5s"; never && fmt.Sprint(err) != want {
+				if want := "waited 5s, but " + tt.late; never && fmt.Sprint(err) != want {
 					t.Errorf("%v\nwant %s", err, want)
 				}
 			})
@@ -381,6 +378,7 @@ func TestExplain(t *testing.T) {
 		{name: "nothing said"},
 		{name: "no alarm", lines: []string{"a", "b", "", "c", "d"}, want: []string{"b", "c", "d"}},
 		{name: "the alarms alone", lines: []string{"level=info a", "Error: bad", "  usage"}, want: []string{"Error: bad"}},
+		{name: "warnings are no alarm", lines: []string{"level=warn a failed", "fatal: b", "level=info error"}, want: []string{"fatal: b"}},
 		{name: "the last alarms", lines: []string{"error 1", "error 2", "error 3", "error 4"}, want: []string{"error 2", "error 3", "error 4"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

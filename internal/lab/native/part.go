@@ -42,6 +42,9 @@ func (s *Stack) part(c component) (lab.Part, error) {
 	return lab.Part{
 		Name: c.Name, URL: "http://" + reachName(addr),
 		Start: func(ctx context.Context) error {
+			if c.Name == Alloy {
+				s.followed = s.spool.Lines()
+			}
 			if err := s.giveUp(c); err != nil {
 				return errors.Join(err, log.Close())
 			}

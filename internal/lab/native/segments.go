@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // bounds say how much of an output is kept.
@@ -27,6 +28,8 @@ func serverLog() bounds { return bounds{bytes: 4 << 20, files: 2} }
 type segments struct {
 	dir string
 	bounds
+
+	lines *atomic.Int64 // counts the lines that are written; nil: nobody asks
 
 	mu     sync.Mutex
 	file   *os.File // nil when closed
@@ -107,6 +110,9 @@ func (s *segments) append(b []byte) error {
 	}
 	n, err := s.file.Write(b)
 	s.size += int64(n)
+	if s.lines != nil {
+		s.lines.Add(int64(bytes.Count(b[:n], []byte("\n"))))
+	}
 	if n > 0 {
 		s.torn = b[n-1] != '\n'
 	}

@@ -3,11 +3,7 @@ package native
 import (
 	"context"
 	"fmt"
-	"io/fs"
 	"net/http"
-	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
@@ -45,7 +41,7 @@ func until(ctx context.Context, done func(context.Context) (why string, err erro
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("%s after %v", last, settleTimeout)
+			return fmt.Errorf("waited %v, but %s", settleTimeout, last)
 		}
 	}
 }
@@ -75,52 +71,31 @@ func (s *Stack) spansSent(ctx context.Context) error {
 		if err != nil {
 			return "", err
 		}
-		if n := m.sum("otelcol_exporter_queue_size", nil); n > 0 {
+		if n := m.sum("otelcol_exporter_queue_size"); n > 0 {
 			return fmt.Sprintf("%.0f batches of spans wait in the Collector for Tempo; they are sent at the next start", n), nil
 		}
 		return "", nil
 	})
 }
 
-// linesSent returns when Alloy has read every file to its end and sent what it
-// read. A line that Loki refused is sent, too: it is counted as dropped.
+// linesSent returns when Alloy has read every line that was written since it was
+// started, and sent what it read. A line that Loki refused is sent, too: it is
+// counted as dropped. Alloy tells how many lines it has read at once, but how
+// many bytes only every ten seconds.
 func (s *Stack) linesSent(ctx context.Context) error {
 	return until(ctx, func(ctx context.Context) (string, error) {
 		m, err := scrape(ctx, reach(s.addrs[Alloy]))
 		if err != nil {
 			return "", err
 		}
-		unread, err := s.unread(m)
-		if err != nil {
-			return "", err
-		}
-		read := m.sum("loki_source_file_read_lines_total", nil)
-		sent := m.sum("loki_write_sent_entries_total", nil) + m.sum("loki_write_dropped_entries_total", nil)
+		read := m.sum("loki_source_file_read_lines_total")
+		sent := m.sum("loki_write_sent_entries_total") + m.sum("loki_write_dropped_entries_total")
+		unread := max(0, float64(s.spool.Lines()-s.followed)-read)
 		if unread > 0 || sent < read {
-			return fmt.Sprintf("%d bytes of log lines are unread by Alloy and %.0f lines unsent; they are sent at the next start", unread, max(0, read-sent)), nil
+			return fmt.Sprintf("of the services' lines %.0f are unread by Alloy and %.0f unsent; they are sent at the next start", unread, max(0, read-sent)), nil
 		}
 		return "", nil
 	})
-}
-
-// unread is how many bytes of the services' files Alloy has not read.
-func (s *Stack) unread(m metrics) (bytes int64, err error) {
-	err = filepath.WalkDir(s.spool.dir, func(path string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() || !strings.HasSuffix(path, suffix) {
-			return err
-		}
-		info, err := e.Info()
-		if err != nil {
-			return err
-		}
-		read := m.sum("loki_source_file_read_bytes_total", func(l map[string]string) bool { return l["path"] == path })
-		bytes += max(0, info.Size()-int64(read))
-		return nil
-	})
-	if os.IsNotExist(err) {
-		err = nil // no service has written anything
-	}
-	return bytes, err
 }
 
 // metrics is what a server says of itself.
@@ -149,17 +124,10 @@ func scrape(ctx context.Context, addr string) (metrics, error) {
 	return families, nil
 }
 
-// sum adds up the samples of a counter or gauge whose labels match; nil matches
-// all. What is not there is 0.
-func (m metrics) sum(name string, match func(map[string]string) bool) (total float64) {
+// sum adds up the samples of a counter or gauge. What is not there is 0.
+func (m metrics) sum(name string) (total float64) {
 	for _, sample := range m[name].GetMetric() {
-		labels := map[string]string{}
-		for _, l := range sample.GetLabel() {
-			labels[l.GetName()] = l.GetValue()
-		}
-		if match == nil || match(labels) {
-			total += sample.GetCounter().GetValue() + sample.GetGauge().GetValue() + sample.GetUntyped().GetValue()
-		}
+		total += sample.GetCounter().GetValue() + sample.GetGauge().GetValue() + sample.GetUntyped().GetValue()
 	}
 	return total
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"sync/atomic"
 )
 
 // Spool writes what the services print to files that Alloy follows:
@@ -14,6 +15,7 @@ import (
 type Spool struct {
 	dir    string
 	bounds bounds
+	lines  atomic.Int64
 }
 
 // NewSpool makes a spool in dir, which is created when the first line comes.
@@ -31,12 +33,16 @@ func (s *Spool) Read(service string, r io.Reader) error {
 	if err != nil {
 		return fmt.Errorf("opening the log files of %s: %w", service, err)
 	}
+	files.lines = &s.lines
 	_, err = io.Copy(files, r)
 	if err = errors.Join(err, files.Close()); err != nil {
 		return fmt.Errorf("writing the log files of %s: %w", service, err)
 	}
 	return nil
 }
+
+// Lines is how many lines were written since the spool was made.
+func (s *Spool) Lines() int64 { return s.lines.Load() }
 
 // Dir is the directory of the files.
 func (s *Spool) Dir() string { return s.dir }
