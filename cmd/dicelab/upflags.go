@@ -37,6 +37,7 @@ const (
 	tempoAt      = native.Tempo
 	otlpGRPCAt   = native.OTLPGRPC
 	otlpHTTPAt   = native.OTLPHTTP
+	trafficAt    = "traffic"
 )
 
 // upFlags is what up can be told.
@@ -48,6 +49,7 @@ type upFlags struct {
 	rollTimeout *time.Duration
 	faults      *[]string
 	switches    *bool
+	traffic     *bool
 	backends    *backends
 }
 
@@ -85,6 +87,7 @@ func defineUp(f *flags) *upFlags {
 	u.rollTimeout = rollTimeout(f, "roll-timeout")
 	u.faults = f.list("fault", "`SERVICE:FAULT` to switch on, such as dice-roller:slow=2s; see docs/faults.md (repeatable)", checkServiceFault)
 	u.switches = f.flip("fault-switches", "let faults be switched on the page while the lab runs")
+	u.traffic = f.flip("traffic", "let simulated users roll, gently, while the lab runs")
 	u.backends = backendFlags(f, ", with --stack=none")
 	return u
 }
@@ -114,6 +117,9 @@ func (u *upFlags) settle(f *flags) (err error) {
 		}
 	}
 	u.addresses = slices.DeleteFunc(u.addresses, unused)
+	if *u.traffic { // where it says that it is ready; nobody else looks there, so any free port will do
+		u.addresses = append(u.addresses, address{name: trafficAt, owner: "the traffic generator", value: new("127.0.0.1:0")})
+	}
 	f.Visit(func(given *flag.Flag) {
 		if slices.Contains(idle, given.Name) {
 			err = errors.Join(err, f.usage(fmt.Errorf("--%s has no effect with --stack=%s: leave one of them out", given.Name, *u.stack)))
@@ -129,7 +135,7 @@ func (u *upFlags) faultArgs(service string) (args []string) {
 			args = append(args, "--fault", spec)
 		}
 	}
-	if *u.switches {
+	if *u.switches && slices.Contains(contract.Services(), service) {
 		args = append(args, "--fault-switches")
 	}
 	return args

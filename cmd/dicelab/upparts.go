@@ -45,7 +45,26 @@ func (j joiner) parts() ([]lab.Part, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append(parts, roller, frontend, j.server("explorer", explorerAt, func() http.Handler { return explorer })), nil
+	parts = append(parts, roller, frontend, j.server("explorer", explorerAt, func() http.Handler { return explorer }))
+	if !*j.traffic {
+		return parts, nil
+	}
+	traffic, err := j.users(otlp, readLog)
+	if err != nil {
+		return nil, err
+	}
+	return append(parts, traffic), nil
+}
+
+// users is the traffic generator, as two users that never stop. It ends where
+// the services are drained, before them: they finish what it has under way.
+func (j joiner) users(otlp lab.OTLP, readLog func(string, io.Reader) error) (lab.Part, error) {
+	part, err := j.service(contract.ServiceTraffic, "traffic", trafficAt, otlp, readLog, []string{
+		"--frontend-url", j.at.url(frontendAt), "--users", "2", "--max-rolls-per-user", "20", "--think", "1s..4s", "--forever",
+		"--addr", j.at[trafficAt].Addr().String(), "--log", toStdout, "--report", toNone,
+	})
+	part.URL, part.Drain, part.Stop = "", part.Stop, nil
+	return part, err
 }
 
 func (j joiner) server(name, at string, handler func() http.Handler) lab.Part {

@@ -63,6 +63,7 @@ const (
 	SpanRollerRoot   = "GET /"
 	SpanRollerRoll   = "GET /roll"
 	SpanRoll         = "roll"
+	SpanSimulated    = "simulated_frontend_request" // the traffic generator's root
 )
 
 // Span attributes beyond the semantic conventions of HTTP.
@@ -75,7 +76,14 @@ const (
 	AttrBackendStatusCode = "backend.status_code" // int: what the roller answered; absent when it did not
 	AttrTraceparent       = "http.request.header.traceparent"
 	AttrErrorType         = "error.type"
+	AttrUserID            = "user.id"                   // the simulated user
+	AttrRollNumber        = "roll.number"               // int: of the user's rolls, or of the run's; from 1
+	AttrSyntheticType     = "user_agent.synthetic.type" // semantic conventions, User agent: traffic that no person made
 )
+
+// SyntheticTest is the value of AttrSyntheticType of what the traffic generator
+// does.
+const SyntheticTest = "test"
 
 // Values of error.type where no status code tells it.
 const (
@@ -139,6 +147,11 @@ const (
 	MsgBackendResponse = "Backend response received"
 	MsgBackendFailed   = "Backend request failed"
 	MsgFaultInjected   = "Fault injected" // the fault "fail" struck
+	MsgTrafficStarted  = "Traffic started"
+	MsgSimulatedRoll   = "Simulated roll completed"
+	MsgSimulatedFailed = "Simulated roll failed"
+	MsgUserFinished    = "Simulated user finished"
+	MsgTrafficFinished = "Traffic finished"
 )
 
 // Log fields. The first six open every line, in this order.
@@ -157,6 +170,15 @@ const (
 	FieldBackendURL      = "backend_url"
 	FieldDurationSeconds = "duration_seconds"
 	FieldError           = "error"
+
+	// Of the traffic generator.
+	FieldUserID     = "user_id"
+	FieldRollNumber = "roll_number"
+	FieldRolls      = "rolls"  // how many were made
+	FieldFailed     = "failed" // how many of them failed
+	FieldUsers      = "users"
+	FieldRate       = "rate" // "200/s", "0..2000/s"
+	FieldSeed       = "seed"
 )
 
 // Log levels, as Python's logging spells them.

@@ -45,7 +45,8 @@ func writeCatalogue(t *testing.T) string {
 	p("# What the services emit\n")
 	p("Made from the code by `go test ./internal/contract/golden -update`; a test holds it. Names stand once, in")
 	p("[internal/contract](../internal/contract/contract.go), and what one roll leaves behind stands as data in")
-	p("[internal/contract/golden](../internal/contract/golden). Values that differ from roll to roll are in angle brackets.\n")
+	p("[internal/contract/golden](../internal/contract/golden). Values that differ from roll to roll are in angle brackets.")
+	p("What the traffic generator adds stands in [traffic.md](traffic.md).\n")
 
 	p("## Spans\n")
 	p("One trace a roll. A span's status is Unset unless it failed; of two values the second is a failed roll's.\n")
@@ -113,6 +114,8 @@ func writeCatalogue(t *testing.T) string {
 	for _, service := range contract.Services() {
 		p("| %s | `%s` | `%s` | `%s` | `%s` | as in the line |", service, service, contract.ContainerName(service), service, service)
 	}
+	p("| %s | – | `%s` | `%s` | `%s` | as in the line |", contract.ServiceTraffic, contract.ContainerName(contract.ServiceTraffic),
+		contract.ServiceTraffic, contract.ServiceTraffic)
 	p("\n`%s` and `%s` are structured metadata of the line, not labels: `{%s=\"%s\"} | %s=\"…\"`.", contract.FieldTraceID,
 		contract.FieldSpanID, contract.StreamService, contract.ServiceRoller, contract.FieldTraceID)
 	return b.String()

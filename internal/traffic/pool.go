@@ -1,0 +1,99 @@
+package traffic
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// pool is the connections of a generator, over one transport or several.
+type pool struct {
+	dialer net.Dialer
+
+	mu         sync.Mutex
+	transports []*http.Transport
+	open, peak int
+}
+
+func newPool() *pool { return &pool{dialer: net.Dialer{Timeout: 30 * time.Second}} }
+
+// transport makes one that opens at most limit connections, and keeps them. It
+// speaks HTTP/1.1, where a connection carries one roll at a time.
+func (p *pool) transport(limit int) *http.Transport {
+	t := &http.Transport{
+		Proxy: http.ProxyFromEnvironment, DialContext: p.dial, IdleConnTimeout: 90 * time.Second,
+		MaxConnsPerHost: limit, MaxIdleConnsPerHost: limit,
+		DisableCompression: true, // answers are shorter than what it would save
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.transports = append(p.transports, t)
+	return t
+}
+
+func (p *pool) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	conn, err := p.dialer.DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	p.count(1)
+	return &counted{Conn: conn, closed: sync.OnceFunc(func() { p.count(-1) })}, nil
+}
+
+// close closes what is idle; once a run has ended, that is all.
+func (p *pool) close() {
+	p.mu.Lock()
+	transports := p.transports
+	p.transports = nil
+	p.mu.Unlock()
+	for _, t := range transports { // unlocked: what is closed is counted
+		t.CloseIdleConnections()
+	}
+}
+
+func (p *pool) count(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.open += n
+	p.peak = max(p.peak, p.open)
+}
+
+func (p *pool) most() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.peak
+}
+
+type counted struct {
+	net.Conn
+	closed func()
+}
+
+func (c *counted) Close() error {
+	c.closed()
+	return c.Conn.Close()
+}
+
+// reservedFiles is how many files this process needs besides its connections.
+const reservedFiles = 64
+
+// FileLimit is how many files, connections among them, this process may open.
+// The Go runtime has raised it to what the system allows.
+func FileLimit() (int, error) {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return 0, fmt.Errorf("reading how many files may be open: %w", err)
+	}
+	const enough = 1 << 30 // "unlimited" does not fit an int
+	return int(min(limit.Cur, enough)), nil
+}
+
+// MaxConnections is how many connections this process may have open at once.
+func MaxConnections() (int, error) {
+	n, err := FileLimit()
+	return max(1, n-reservedFiles), err
+}

@@ -1,0 +1,134 @@
+package traffic
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"dicelab/internal/contract"
+)
+
+// What can be asked for rolls.
+const (
+	Frontend = "frontend" // as a person's browser does it
+	Roller   = "roller"   // as the front end does it
+)
+
+// Targets lists them.
+func Targets() []string { return []string{Frontend, Roller} }
+
+// Target is whom the rolls are asked of.
+type Target struct {
+	Name string // one of Targets
+	base string
+}
+
+// NewTarget is the target of a name, at base, an absolute http or https URL
+// without query. A password in base is refused: the URL goes into spans and log
+// lines.
+func NewTarget(name, base string) (Target, error) {
+	if !slices.Contains(Targets(), name) {
+		return Target{}, fmt.Errorf("target %q: choose one of %s", name, strings.Join(Targets(), ", "))
+	}
+	u, err := url.Parse(base)
+	switch {
+	case err == nil && u.User != nil:
+		return Target{}, fmt.Errorf("%s URL %q: leave user and password out", name, u.Redacted())
+	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "", u.RawQuery != "", u.ForceQuery, u.Fragment != "":
+		return Target{}, fmt.Errorf("%s URL %q: want an address such as http://localhost:%s", name, base, port(name))
+	}
+	return Target{Name: name, base: strings.TrimRight(base, "/")}, nil
+}
+
+// port is where a lab has the target.
+func port(name string) string {
+	if name == Frontend {
+		return contract.PortFrontend
+	}
+	return contract.PortRoller
+}
+
+// URL is what is asked, without the die.
+func (t Target) URL() string { return t.base + "/roll" }
+
+// request asks for one roll, as JSON.
+func (t Target) request(ctx context.Context, die, agent string) (req *http.Request, err error) {
+	form := url.Values{"die": {die}}.Encode()
+	if t.Name == Frontend {
+		if req, err = http.NewRequestWithContext(ctx, http.MethodPost, t.URL(), strings.NewReader(form)); err == nil {
+			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		}
+	} else {
+		// net/http sends a GET again where a used connection breaks, and the
+		// roller would count two rolls. A body that cannot be read twice forbids
+		// that; this one is empty, and nothing of it goes over the wire.
+		req, err = http.NewRequestWithContext(ctx, http.MethodGet, t.URL()+"?"+form, io.NopCloser(strings.NewReader("")))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("making the request: %w", err)
+	}
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", agent)
+	return req, nil
+}
+
+// maxAnswer bounds what is read of an answer, in bytes; the longest that a
+// service sends is a problem document.
+const maxAnswer = 64 << 10
+
+// answer is what a target said.
+type answer struct {
+	status int // 0 where it said nothing
+	value  int // the roll; 0 where there is none
+	trace  string
+}
+
+// Why a roll brought no value, besides what the target says.
+var (
+	errTimeout     = errors.New("no answer in time")
+	errUnreachable = errors.New("no answer")
+	errMalformed   = errors.New("the answer makes no sense")
+)
+
+// ask sends req and reads the answer to its end.
+func ask(transport http.RoundTripper, req *http.Request) (a answer, err error) {
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		return a, classify(err)
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err = errors.Join(err, resp.Body.Close()); err != nil {
+		return a, classify(err) // half an answer is none
+	}
+	a.status, a.trace = resp.StatusCode, resp.Header.Get(contract.HeaderTraceresponse)
+	var said struct {
+		Roll   int    `json:"roll"`
+		Detail string `json:"detail"` // of a problem document
+	}
+	if err := json.Unmarshal(body, &said); err != nil && a.status == http.StatusOK {
+		return a, fmt.Errorf("%w: %w", errMalformed, err)
+	}
+	switch {
+	case a.status != http.StatusOK && said.Detail != "":
+		return a, errors.New(said.Detail)
+	case a.status != http.StatusOK:
+		return a, fmt.Errorf("answered %s", resp.Status)
+	case said.Roll < 1 || said.Roll > 7:
+		return a, fmt.Errorf("%w: a die shows 1 to 7, not %d", errMalformed, said.Roll)
+	}
+	a.value = said.Roll
+	return a, nil
+}
+
+func classify(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%w: %w", errTimeout, err)
+	}
+	return fmt.Errorf("%w: %w", errUnreachable, err)
+}

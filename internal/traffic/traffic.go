@@ -1,0 +1,186 @@
+// Package traffic makes rolls where no person does: simulated users, who think
+// between rolls, and load at a rate. Each roll starts a trace of its own under
+// the service name traffic-generator and goes through the front end, or to the
+// dice roller alone; what came of all of them is one Report.
+//
+// The rules:
+//   - Load is an open loop: a roll is sent when it is due, whatever became of
+//     those before it, so that a service that stalls cannot hide the stall
+//     ("coordinated omission"). What waits for a connection, waits with its clock
+//     running.
+//   - The seed decides who rolls which die when. The same seed, the same rolls.
+//   - Stopping finishes what is under way. No roll is sent twice, none is left
+//     out of the report.
+//   - The numbers of a long run are kept in constant space.
+package traffic
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+
+	"dicelab/internal/contract"
+	"dicelab/internal/telemetry"
+)
+
+// Mix is the die of somebody who rolls either with equal odds.
+const Mix = "mix"
+
+// Dice lists what Options.Die may be.
+func Dice() []string { return append(contract.Dice(), Mix) }
+
+// Options are what a generator is made of.
+type Options struct {
+	Telemetry   *telemetry.Telemetry
+	Target      Target
+	Version     string        // said in the header User-Agent
+	Seed        uint64        // decides users, dice and pauses
+	Die         string        // one of Dice
+	Timeout     time.Duration // how long an answer may take; above 0
+	Connections int           // how many may be open at once; above 0. Users beyond it share
+	// AbortAt is the share of failed rolls, 0 to 1, above which a run ends with
+	// an *AbortedError; 1 means never.
+	AbortAt float64
+	// LogRolls: users' rolls are logged. Where nobody reads the lines, a roll costs
+	// a tenth less without.
+	LogRolls bool
+	// TraceURL shows a trace; {trace_id} stands for its ID. "" for no links.
+	TraceURL string
+}
+
+// Generator makes rolls. It makes one run, Users or Load.
+type Generator struct {
+	Options
+	tracer   trace.Tracer
+	pool     *pool
+	agent    string
+	underWay atomic.Int64
+	tally    *tally
+}
+
+// placeholder stands for the trace ID in Options.TraceURL.
+const placeholder = "{trace_id}"
+
+// New checks the options. Close the generator when its run has ended.
+func New(o Options) (*Generator, error) {
+	switch {
+	case !slices.Contains(Dice(), o.Die):
+		return nil, fmt.Errorf("die %q: choose one of %s", o.Die, strings.Join(Dice(), ", "))
+	case o.Timeout <= 0:
+		return nil, fmt.Errorf("timeout %v: want a duration above 0s", o.Timeout)
+	case o.Connections <= 0:
+		return nil, fmt.Errorf("connections %d: want a number above 0", o.Connections)
+	case !(o.AbortAt >= 0 && o.AbortAt <= 1):
+		return nil, fmt.Errorf("error rate %v: want a number from 0 to 1", o.AbortAt)
+	case o.TraceURL != "" && !strings.Contains(o.TraceURL, placeholder):
+		return nil, fmt.Errorf("trace link %q: want an address with %s in it", o.TraceURL, placeholder)
+	}
+	g := &Generator{Options: o, tracer: o.Telemetry.Tracer, pool: newPool(), agent: "dicelab-traffic/" + o.Version, tally: newTally()}
+	if !o.Telemetry.Recording() { // the service that is asked starts the trace; one that began here would lack its root
+		g.tracer = noop.NewTracerProvider().Tracer("")
+	}
+	return g, nil
+}
+
+// transport carries rolls over at most limit connections, and makes the CLIENT
+// span of each.
+func (g *Generator) transport(limit int) http.RoundTripper {
+	if !g.Telemetry.Recording() {
+		return g.pool.transport(limit)
+	}
+	return g.Telemetry.Transport(g.pool.transport(limit))
+}
+
+// Close closes the connections.
+func (g *Generator) Close() { g.pool.close() }
+
+// awaitEvery is the pause between two looks at a target that does not answer.
+const awaitEvery = 100 * time.Millisecond
+
+// Await returns nil once the target says that it is ready. It looks at least
+// once, and until wait has passed.
+func (g *Generator) Await(ctx context.Context, wait time.Duration) error {
+	transport := g.pool.transport(1)
+	defer transport.CloseIdleConnections()
+	deadline := time.NewTimer(wait)
+	defer deadline.Stop()
+	tick := time.NewTicker(awaitEvery)
+	defer tick.Stop()
+	for {
+		err := g.look(ctx, transport)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			return fmt.Errorf("waiting %v for the %s at %s: %w", wait, g.Target.Name, g.Target.base, err)
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for the %s at %s: %w", g.Target.Name, g.Target.base, context.Cause(ctx))
+		}
+	}
+}
+
+func (g *Generator) look(ctx context.Context, transport http.RoundTripper) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, g.Timeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, g.Target.base+"/readyz", nil)
+	if err != nil {
+		return fmt.Errorf("making the request: %w", err)
+	}
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, io.LimitReader(resp.Body, maxAnswer))
+	if err = errors.Join(err, resp.Body.Close()); err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("/readyz answered %s", resp.Status)
+	}
+	return err
+}
+
+// AbortedError ends a run in which too many rolls failed.
+type AbortedError struct{ Share, Limit float64 }
+
+func (e *AbortedError) Error() string {
+	return fmt.Sprintf("the run was ended: %.1f %% of the rolls failed, more than %.4g %%", 100*e.Share, 100*e.Limit)
+}
+
+// abortAfter is how many rolls must have ended before their failures end a run:
+// the first one's failure is no rate.
+const abortAfter = 20
+
+// begin starts the clock of a run. The context ends when no further roll may
+// begin: with ctx, after limit, unless that is 0, or because too many failed.
+func (g *Generator) begin(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	ctx, abort := context.WithCancelCause(ctx)
+	cancel := func() { abort(nil) }
+	if limit > 0 {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeout(ctx, limit)
+		cancel = func() { stop(); abort(nil) }
+	}
+	g.tally.begin(limit, func(rolls, failed int) {
+		if share := float64(failed) / float64(rolls); rolls >= abortAfter && share > g.AbortAt {
+			abort(&AbortedError{Share: share, Limit: g.AbortAt})
+		}
+	})
+	return ctx, cancel
+}
+
+// aborted is the *AbortedError that ended ctx, or nil.
+func aborted(ctx context.Context) error {
+	if e, ok := errors.AsType[*AbortedError](context.Cause(ctx)); ok {
+		return e
+	}
+	return nil
+}
