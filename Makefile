@@ -6,7 +6,7 @@ CHROMIUM    := $(shell command -v chromium || command -v chromium-browser || com
 BIN         := bin/dicelab
 
 .DEFAULT_GOAL := help
-.PHONY: help run build stack stack-build stack-clean test test-stack test-deps check fmt vet lint tidy clean go-version
+.PHONY: help run build dashboards stack stack-build stack-clean test test-stack test-deps check fmt vet lint tidy clean go-version
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ stack-build: go-version ## build the five real servers (some: ONLY=tempo,loki); 
 stack-clean: go-version ## remove the real servers that were built
 	@$(GO) build -o bin/stack-build ./stack/build
 	@exec bin/stack-build -clean
+
+dashboards: go-version ## write Grafana's dashboard and docs/dashboard.md anew, from Go
+	$(GO) test ./internal/grafana -run TestCommittedFilesAreCurrent -count 1 -update
 
 test: test-deps ## run every test with the race detector
 	$(GO) test -race -timeout 30m ./...

@@ -29,7 +29,7 @@ import (
 // Configs holds the configurations, in a folder a component. They are in the
 // binary so that an installed dicelab has them without a checkout.
 //
-//go:embed prometheus otel-collector tempo loki alloy
+//go:embed prometheus otel-collector tempo loki alloy grafana
 var Configs embed.FS
 
 // The components, spelled as their folders, their Compose services and their
@@ -40,6 +40,7 @@ const (
 	Tempo      = "tempo"
 	Loki       = "loki"
 	Alloy      = "alloy"
+	Grafana    = "grafana"
 )
 
 // Ports that only the real stack has; those of the query APIs and of OTLP are
@@ -51,6 +52,7 @@ const (
 	PortLokiGRPC         = "9097"
 	PortCollectorHealth  = "13133"
 	PortCollectorMetrics = "8888"
+	PortGrafana          = "3000"
 )
 
 // Component is one server: a row of the table.
@@ -176,6 +178,19 @@ func Components() []Component {
 			ReadyPath: "/-/ready",
 		},
 	}
+}
+
+// Images lists what containers are made of: the components, and Grafana, which is
+// an image only. It is no Go module that could be built, so it does not run
+// natively, and no field that tells how to build it is set.
+func Images() []Component {
+	return append(Components(), Component{
+		// The last minor of 12: it takes dashboards in the format of the file.
+		Name: Grafana, Release: "12.4.2",
+		Image: "grafana/grafana", Tag: "12.4.2",
+		Ports:     []Port{{PortGrafana, "Grafana"}},
+		ReadyPath: "/api/health",
+	})
 }
 
 // Find returns the component of that name.

@@ -146,7 +146,11 @@ func TestManifest(t *testing.T) {
 // An image is of the release that is built: what was seen natively holds for
 // containers.
 func TestImages(t *testing.T) {
-	for _, c := range stack.Components() {
+	images := stack.Images()
+	if got, want := len(images), len(stack.Components())+1; got != want || images[want-1].Name != stack.Grafana {
+		t.Errorf("%d images, want %d, Grafana's the last", got, want)
+	}
+	for _, c := range images {
 		if got := strings.TrimPrefix(c.Tag, "v"); got != c.Release {
 			t.Errorf("image %s:%s, want release %s", c.Image, c.Tag, c.Release)
 		}
@@ -156,11 +160,12 @@ func TestImages(t *testing.T) {
 // contradictions are the images and module versions that a text names otherwise
 // than the table.
 func contradictions(text string) (out []string) {
-	for _, c := range stack.Components() {
-		for name, want := range map[string]string{
-			c.Image + ":":  c.Tag,
-			c.Module + "@": c.Version,
-		} {
+	for _, c := range stack.Images() {
+		names := map[string]string{c.Image + ":": c.Tag}
+		if c.Module != "" {
+			names[c.Module+"@"] = c.Version
+		}
+		for name, want := range names {
 			for _, m := range regexp.MustCompile(regexp.QuoteMeta(name)+`([\w.+-]*\w)`).FindAllStringSubmatch(text, -1) {
 				if m[1] != want {
 					out = append(out, fmt.Sprintf("%s is not %s", m[0], want))
@@ -183,6 +188,7 @@ func TestContradictions(t *testing.T) {
 		{name: "the latest image", text: "prom/prometheus:latest", want: []string{"prom/prometheus:latest is not v3.16.0"}},
 		{name: "an old module", text: "go get github.com/grafana/alloy@v1.10.2", want: []string{"github.com/grafana/alloy@v1.10.2 is not v1.11.0"}},
 		{name: "a module as in the table", text: "github.com/grafana/alloy@v1.11.0"},
+		{name: "an old image of what is not built", text: "grafana/grafana:11.0.0", want: []string{"grafana/grafana:11.0.0 is not 12.4.2"}},
 		{name: "no version", text: "github.com/grafana/alloy and grafana/tempo"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -337,5 +343,35 @@ func TestPath(t *testing.T) {
 	same.Image, same.Tag, same.Ports = "", "", nil
 	if got, want := same.Path("cache"), row.Path("cache"); got != want {
 		t.Errorf("what does not touch the build changes the path: %s, want %s", got, want)
+	}
+}
+
+// Grafana's files open as the configurations of the others do; JSON has no
+// comments.
+func TestGrafanaFiles(t *testing.T) {
+	var found []string
+	err := fs.WalkDir(stack.Configs, stack.Grafana, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		found = append(found, path)
+		if filepath.Ext(path) != ".yaml" {
+			return nil
+		}
+		content, err := stack.Configs.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if !regexp.MustCompile(`\A# Receives from: .+\n# Sends to: .+\n# Port: ` + stack.PortGrafana + ` .+\n`).Match(content) {
+			t.Errorf("%s does not say in its first lines what it receives, sends, and on which port", path)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"grafana/dashboards/stage2-dashboard.json", "grafana/provisioning/dashboards/dicelab.yaml", "grafana/provisioning/datasources/dicelab.yaml"}
+	if diff := cmp.Diff(want, found); diff != "" {
+		t.Errorf("files (-want +got):\n%s", diff)
 	}
 }

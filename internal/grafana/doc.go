@@ -1,0 +1,20 @@
+// Package grafana is Grafana's part of the lab as data: the dashboard, made from
+// Go, and the data sources with the links between signals.
+//
+// Grafana itself is not needed for anything here. The package knows what its
+// public documents say about the two formats and about what it does with them, so
+// that whoever reads telemetry can do the same: run every query of every panel,
+// and follow every link.
+//
+// The rules:
+//
+//   - What is read is read strictly: a field that Grafana does not know is an
+//     error, and so is a unit, a panel type or a variable that it does not have.
+//   - Names of metrics, labels, spans and log fields come from internal/contract.
+//   - The dashboard is defined in Stage2 and nowhere else; its file under stack is
+//     made from it.
+//
+// Sources: Grafana's "Dashboard JSON model" and dashboard schema
+// (kinds/dashboard/dashboard_kind.cue), its value formats, "Provision Grafana",
+// and the pages of the Prometheus, Loki and Tempo data sources, as of 12.4.
+package grafana

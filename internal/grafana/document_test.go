@@ -1,0 +1,116 @@
+package grafana_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"dicelab/internal/grafana"
+)
+
+// writeDocument makes docs/dashboard.md: a panel says itself what it asks and what
+// to look for.
+func writeDocument(t *testing.T) string {
+	t.Helper()
+	d := grafana.Stage2()
+	var b strings.Builder
+	p := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	p("# The dashboard\n")
+	p("Made from the code by `make dashboards`; a test holds it. The dashboard “%s” is defined in", d.Title)
+	p("[internal/grafana](../internal/grafana/panels.go) and written to [stack/%s](../stack/%s),", grafana.Stage2Path, grafana.Stage2Path)
+	p("the one file that Grafana is provisioned with and that the explorer's page Metrics renders. To change a panel, change the Go and run")
+	p("`make dashboards`; a change made in Grafana's browser cannot be saved.\n")
+
+	p("## Variables\n")
+	p("| variable | choices | what it does |\n|---|---|---|")
+	for _, v := range d.Templating.List {
+		choices := "any of type " + v.Query
+		if len(v.Options) > 0 {
+			var texts []string
+			for _, o := range v.Options {
+				texts = append(texts, o.Text)
+			}
+			choices = strings.Join(texts, ", ")
+		}
+		p("| %s (`%s`) | %s | %s |", v.Label, v.Name, choices, v.Description)
+	}
+	p("\n**Leaving synthetic traffic out** works where the data knows who began: traces by their root service, the service graph by its client, and the")
+	p("generator's own log lines. The services' metrics count a roll the same whoever made it: a label for it would double every series and say what the")
+	p("traces say already. So panels over these metrics, and the log lines that a service writes during a synthetic roll, are shown either way; the")
+	p("panel “Rolls by caller” says how much of them is whose.\n")
+
+	p("## Panels\n")
+	p("Rates cover a minute at least, so that a person's rolls make a line. In the queries, `$…` are variables.\n")
+	for _, panel := range d.Panels {
+		if panel.Type == grafana.PanelRow {
+			p("### %s\n", panel.Title)
+			p("| panel | query | what to look for |\n|---|---|---|")
+			continue
+		}
+		var queries []string
+		for _, target := range panel.Targets {
+			queries = append(queries, "`"+cell(asked(t, d, panel, target))+"`")
+		}
+		if panel.Type == grafana.PanelAlerts {
+			queries = []string{"Prometheus' own list of alerts, `/api/v1/rules`"}
+		}
+		p("| %s | %s | %s |", panel.Title, strings.Join(queries, "<br>"), cell(panel.Description))
+		if last(d, panel) {
+			p("")
+		}
+	}
+
+	p("## Links\n")
+	p("Set in [the data source file](../stack/grafana/provisioning/datasources/dicelab.yaml), with the fixed uids `prometheus`, `loki` and `tempo`.\n")
+	p("| from | to | how |\n|---|---|---|")
+	p("| a span | log lines | *Logs for this span*: lines of the span's service with its trace ID, five minutes around the span |")
+	p("| a span | metrics | rate and p95 of all spans of that service and name, from the span metrics |")
+	p("| a log line | its trace | the structured metadata `trace_id`, whatever the text of the line |")
+	p("| an exemplar | its trace | the exemplar's label `trace_id` |")
+	p("| the Tempo data source | the service map | the service graph metrics in Prometheus |\n")
+	p("A trace ID that begins with zeros leads where any other does. Tempo drops these zeros from search results and from the exemplars that it generates,")
+	p("and takes an ID without them. Grafana shows a trace's ID with them, unless the first sixteen digits are all zeros (64-bit IDs of older tracers):")
+	p("for such a trace, *Logs for this span* finds nothing.\n")
+
+	p("## What was run, and what was not\n")
+	p("Grafana itself was never run with these files: it is neither a Go module nor otherwise to be had where they were made. What its public")
+	p("documents and its source say was checked instead, by tests:\n")
+	p("- every query of every panel, with its variables filled in, was run on the embedded stack and on the real servers, and returned data after rolls;")
+	p("- every link was applied to real spans, log lines and exemplars, one of a trace that begins with `00` among them, and found what it should;")
+	p("- the dashboard's JSON and the provisioning files decode strictly into Go types of Grafana's field names, with units, colours and panel types that")
+	p("  Grafana has, no panel over another, and a title, a description, a unit (where a panel draws numbers of its own) and an empty state on each;")
+	p("- the explorer renders the same file.\n")
+	p("Not checked: how Grafana draws it, and whether an interaction between settings that its documents do not tell gets in the way.")
+	return b.String()
+}
+
+// asked is what a target asks, as it stands in the file; for a service graph what
+// Grafana makes of it.
+func asked(t *testing.T, d grafana.Dashboard, panel grafana.Panel, target grafana.Target) string {
+	t.Helper()
+	if target.Expr != "" {
+		return target.Expr
+	}
+	if target.Query != "" {
+		return target.Query
+	}
+	queries, err := d.PanelQueries(panel, grafana.Settings{Range: 15 * time.Minute, Step: 15 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return queries[0].Expr + " and the like, with the filter " + target.ServiceMapQuery
+}
+
+// cell keeps a text in one cell of a table.
+func cell(text string) string { return strings.ReplaceAll(text, "|", `\|`) }
+
+// last tells whether a panel is the last one below its heading.
+func last(d grafana.Dashboard, panel grafana.Panel) bool {
+	for i, p := range d.Panels {
+		if p.ID == panel.ID {
+			return i+1 == len(d.Panels) || d.Panels[i+1].Type == grafana.PanelRow
+		}
+	}
+	return false
+}

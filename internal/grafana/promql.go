@@ -1,0 +1,79 @@
+package grafana
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"dicelab/internal/contract"
+)
+
+// How long rates are taken over: of a line, and of a single number.
+const (
+	perStep  = "[$__rate_interval]"
+	perRange = "[$__range]"
+)
+
+// labelJob is the label by which Prometheus tells services apart.
+const labelJob = "job"
+
+// of writes a metric with matchers.
+func of(metric string, matchers ...string) string {
+	if len(matchers) == 0 {
+		return metric
+	}
+	return metric + "{" + strings.Join(matchers, ",") + "}"
+}
+
+func is(label, value string) string      { return label + "=" + strconv.Quote(value) }
+func isNot(label, value string) string   { return label + "!=" + strconv.Quote(value) }
+func matches(label, value string) string { return label + "=~" + strconv.Quote(value) }
+
+// thatDie is the die that was chosen.
+func thatDie() string { return matches(contract.LabelDieType, "$"+VariableDie) }
+
+func rate(series, over string) string     { return "rate(" + series + over + ")" }
+func increase(series, over string) string { return "increase(" + series + over + ")" }
+
+func sum(of string, by ...string) string {
+	if len(by) == 0 {
+		return "sum(" + of + ")"
+	}
+	return "sum by (" + strings.Join(by, ", ") + ") (" + of + ")"
+}
+
+// quantile of a histogram, of all its series together or by labels.
+func quantile(q float64, histogram string, matchers []string, by ...string) string {
+	return fmt.Sprintf("histogram_quantile(%v, %s)", q, sum(rate(of(histogram+"_bucket", matchers...), perStep), append(by, "le")...))
+}
+
+// quantiles are p50, p95 and p99, with exemplars.
+func quantiles(histogram string, matchers ...string) []Target {
+	var out []Target
+	for _, q := range []float64{.5, .95, .99} {
+		out = append(out, ranged(quantile(q, histogram, matchers), fmt.Sprintf("p%v", q*100)))
+	}
+	return withExemplars(out...)
+}
+
+// mean of a histogram.
+func mean(histogram string, matchers []string, by ...string) string {
+	return sum(rate(of(histogram+"_sum", matchers...), perStep), by...) + " / " + sum(rate(of(histogram+"_count", matchers...), perStep), by...)
+}
+
+// share is how much of all is part; nothing where there is nothing of either, and
+// 0 where no series says that there was a part.
+func share(part, all, over string, by ...string) string {
+	some := sum(rate(all, over), by...)
+	return "(" + sum(rate(part, over), by...) + " or 0 * " + some + ") / (" + some + " > 0)"
+}
+
+// distribution is how often each value was rolled, as cumulative buckets. A bucket
+// is written le="3" or le="3.0", as the format that it was scraped in has it.
+func distribution(die string) Target {
+	bounds := contract.RollValueBuckets()
+	le := matches("le", fmt.Sprintf(`[%v-%v](\.0)?`, bounds[0], bounds[len(bounds)-2]))
+	t := ranged(sum(increase(of(contract.MetricDiceRollValue+"_bucket", is(contract.LabelDieType, die), le), perRange), "le"), "{{le}}")
+	t.Format = FormatHeatmap
+	return t
+}

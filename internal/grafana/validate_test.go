@@ -1,0 +1,96 @@
+package grafana_test
+
+import (
+	"strings"
+	"testing"
+
+	"dicelab/internal/grafana"
+)
+
+// Each of these would be a mistake in a dashboard that still is JSON.
+func TestValidate(t *testing.T) {
+	panel := func(d grafana.Dashboard, title string) *grafana.Panel {
+		for i := range d.Panels {
+			if d.Panels[i].Title == title {
+				return &d.Panels[i]
+			}
+		}
+		t.Fatalf("no panel %q", title)
+		return nil
+	}
+	for _, tt := range []struct {
+		name   string
+		change func(d *grafana.Dashboard)
+		want   string // "": nothing is wrong
+	}{
+		{"as it is", func(*grafana.Dashboard) {}, ""},
+		{"no uid", func(d *grafana.Dashboard) { d.UID = "" }, "the uid must have 1 to 40 characters"},
+		{"an old schema", func(d *grafana.Dashboard) { d.SchemaVersion = 16 }, "schema before 36"},
+		{"a misspelt unit", func(d *grafana.Dashboard) { panel(*d, "Latency").FieldConfig.Defaults.Unit = "seconds" }, `unit "seconds" is not one of`},
+		{"a unit on a table", func(d *grafana.Dashboard) { panel(*d, "Recent distributed traces").FieldConfig.Defaults.Unit = "s" }, "a table has no unit of its own"},
+		{"no description", func(d *grafana.Dashboard) { panel(*d, "Latency").Description = "" }, "it has no description"},
+		{"no empty state", func(d *grafana.Dashboard) { panel(*d, "Recent logs").FieldConfig.Defaults.NoValue = "" }, "it has no empty state"},
+		{"an id twice", func(d *grafana.Dashboard) { d.Panels[3].ID = d.Panels[2].ID }, "its id must be above 0 and its own"},
+		{"a title twice", func(d *grafana.Dashboard) { panel(*d, "Latency").Title = "Traces" }, "its title must be there and its own"},
+		{"overlapping", func(d *grafana.Dashboard) { panel(*d, "Latency").GridPos.X = 4 }, "overlap"},
+		{"too wide", func(d *grafana.Dashboard) { panel(*d, "Latency").GridPos.W = 25 }, "it does not fit into the grid"},
+		{"another data source", func(d *grafana.Dashboard) { panel(*d, "Latency").Datasource.UID = "PBFA97CFB590B2093" }, "is none of the provisioned ones"},
+		{"a variable of another type", func(d *grafana.Dashboard) { panel(*d, "Latency").Targets[0].Datasource.UID = "${loki}" }, "is no variable for data sources of type prometheus"},
+		{"an unknown colour", func(d *grafana.Dashboard) {
+			panel(*d, "Latency").FieldConfig.Overrides[0].Properties[0].Value.FixedColor = "bleu"
+		}, "colour {Mode:fixed FixedColor:bleu} is not known"},
+		{"falling thresholds", func(d *grafana.Dashboard) {
+			steps := panel(*d, "Success rate").FieldConfig.Defaults.Thresholds.Steps
+			steps[1], steps[2] = steps[2], steps[1]
+		}, "the thresholds do not rise"},
+		{"no query", func(d *grafana.Dashboard) { panel(*d, "Latency").Targets = nil }, "it has no query"},
+		{"a refId twice", func(d *grafana.Dashboard) { panel(*d, "Latency").Targets[1].RefID = "A" }, "its refId must be there and its own"},
+		{"neither instant nor range", func(d *grafana.Dashboard) { panel(*d, "Latency").Targets[1].Range = false }, "is either instant or range"},
+		{"TraceQL for Loki", func(d *grafana.Dashboard) { panel(*d, "Recent logs").Targets[0].Query = "{}" }, "a query of loki does not have"},
+		{"a table of nothing", func(d *grafana.Dashboard) { panel(*d, "Recent distributed traces").Targets[0].TableType = "" }, "a query of Tempo is TraceQL for a table of traces, or a service map"},
+		{"a variable that nobody sets", func(d *grafana.Dashboard) { panel(*d, "Latency").Targets[1].Expr = "up[$__intervall]" }, "nobody sets $__intervall in up[$__intervall]"},
+		{"a variable that is something else at first", func(d *grafana.Dashboard) { d.Templating.List[3].Current.Value = "loaded" }, `variable "die_type" is "loaded" at first, which cannot be chosen`},
+		{"a variable without a description", func(d *grafana.Dashboard) { d.Templating.List[3].Description = "" }, "has no name, label or description"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := grafana.Stage2()
+			tt.change(&d)
+			err := d.Validate()
+			switch {
+			case tt.want == "" && err != nil:
+				t.Errorf("%v", err)
+			case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
+				t.Errorf("%v, want %s", err, tt.want)
+			}
+		})
+	}
+}
+
+// A field that Grafana does not have is an error, wherever it stands.
+func TestDecodeIsStrict(t *testing.T) {
+	good, err := grafana.Stage2().Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ name, old, new, want string }{
+		{"of the dashboard", `"uid": "dice-roller-stage2"`, `"uid": "dice-roller-stage2", "colour": 1`, `unknown field "colour"`},
+		{"of a panel", `"title": "Latency"`, `"title": "Latency", "subtitle": ""`, `unknown field "subtitle"`},
+		{"of options", `"dedupStrategy"`, `"deduplicate": true, "dedupStrategy"`, `options: json: unknown field "deduplicate"`},
+		{"of another panel's options", `"zoomMode"`, `"viewMode": "list", "zoomMode"`, `options: json: unknown field "viewMode"`},
+		{"of a query", `"exemplar": true`, `"exemplars": true`, `unknown field "exemplars"`},
+		{"of field defaults", `"noValue"`, `"noVal"`, `unknown field "noVal"`},
+		{"of a variable", `"allValue"`, `"valueOfAll"`, `unknown field "valueOfAll"`},
+		{"a panel type", `"type": "nodeGraph"`, `"type": "nodegraph"`, `type "nodegraph" is not known`},
+		{"after the end", "\n}\n", "\n}\n{}", `there is more after the end`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			text := strings.Replace(string(good), tt.old, tt.new, 1)
+			if text == string(good) {
+				t.Fatalf("the dashboard has no %s", tt.old)
+			}
+			if _, err := grafana.Decode([]byte(text)); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("%v, want %s", err, tt.want)
+			}
+		})
+	}
+}
