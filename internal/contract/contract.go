@@ -75,6 +75,7 @@ const (
 	AttrBackendURL        = "backend.url"         // the roller's endpoint that was called
 	AttrBackendStatusCode = "backend.status_code" // int: what the roller answered; absent when it did not
 	AttrTraceparent       = "http.request.header.traceparent"
+	AttrBaggage           = "http.request.header.baggage" // absent where none was sent
 	AttrErrorType         = "error.type"
 	AttrUserID            = "user.id"                   // the simulated user
 	AttrRollNumber        = "roll.number"               // int: of the user's rolls, or of the run's; from 1

@@ -64,6 +64,7 @@ type root struct {
 type rollInput struct {
 	Die         string `query:"die" required:"true" enum:"fair,risky" doc:"fair: a standard die, 1 to 6. risky: 2 to 7, but it fails one time in ten."`
 	Traceparent string `header:"traceparent" doc:"W3C Trace Context: the caller's span, which becomes the parent of this service's."`
+	Baggage     string `header:"baggage" doc:"W3C Baggage: what the caller says about the roll; it is recorded on the span."`
 }
 
 // Outcome is the body of a successful roll.
@@ -106,7 +107,7 @@ func (s *service) api(version string) (http.Handler, *huma.OpenAPI) {
 			"default": "Any other failure.",
 		}),
 	}, func(ctx context.Context, in *rollInput) (*rollOutput, error) {
-		value, err := s.roll(ctx, in.Die, in.Traceparent)
+		value, err := s.roll(ctx, *in)
 		if err != nil {
 			p := *web.AsProblem(err)
 			if sc := trace.SpanContextFromContext(ctx); sc.IsSampled() {

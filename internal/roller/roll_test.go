@@ -278,3 +278,14 @@ func TestSuccessfulRollLog(t *testing.T) {
 		t.Errorf("second line (-want +got):\n%s", diff)
 	}
 }
+
+// What the caller says about a roll stands on its span, within reason.
+func TestBaggageIsRecorded(t *testing.T) {
+	s := start(t, roller.Options{})
+	s.get(t, "/roll?die=fair", contract.HeaderBaggage, "class=blue,"+strings.Repeat("x", 2000)+"=1")
+	s.sink.Wait(2)
+	want := []any{"class=blue," + strings.Repeat("x", 1024-len("class=blue,"))}
+	if diff := cmp.Diff(any(want), s.sink.Named(contract.SpanRollerRoll).Attributes[contract.AttrBaggage]); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", contract.AttrBaggage, diff)
+	}
+}

@@ -48,10 +48,14 @@ type service struct {
 }
 
 // roll takes one roll from request to result. Its error is a *web.Problem.
-func (s *service) roll(ctx context.Context, die, traceparent string) (int, error) {
+func (s *service) roll(ctx context.Context, in rollInput) (int, error) {
+	die := in.Die
 	server := trace.SpanFromContext(ctx)
-	if traceparent != "" {
-		server.SetAttributes(attribute.StringSlice(contract.AttrTraceparent, []string{traceparent}))
+	if in.Traceparent != "" {
+		server.SetAttributes(attribute.StringSlice(contract.AttrTraceparent, []string{in.Traceparent}))
+	}
+	if in.Baggage != "" {
+		server.SetAttributes(attribute.StringSlice(contract.AttrBaggage, []string{strings.ToValidUTF8(in.Baggage[:min(len(in.Baggage), maxBaggage)], "")}))
 	}
 	if !slices.Contains(contract.Dice(), die) {
 		return 0, s.invalid(ctx, die)
@@ -74,6 +78,10 @@ func (s *service) roll(ctx context.Context, die, traceparent string) (int, error
 	s.Observe(ctx, s.metrics.values.WithLabelValues(die), float64(value))
 	return value, nil
 }
+
+// maxBaggage bounds what a span keeps of the caller's baggage, in bytes: the
+// header may have 8192 (W3C Baggage, section 3.3.2).
+const maxBaggage = 1 << 10
 
 // throw is the roll itself: the delay, the draw, and the span around them.
 func (s *service) throw(ctx context.Context, die string) (int, error) {
