@@ -1,0 +1,95 @@
+package verify
+
+import "fmt"
+
+// finding is what a check found.
+type finding struct {
+	outcome   Outcome
+	evidence  string
+	why       string
+	blockedBy string
+	command   string // where it is not that of the last exchange
+}
+
+func pass(format string, args ...any) finding {
+	return finding{outcome: Pass, evidence: fmt.Sprintf(format, args...)}
+}
+
+func fail(format string, args ...any) finding {
+	return finding{outcome: Fail, why: fmt.Sprintf(format, args...)}
+}
+
+func notApplicable(format string, args ...any) finding {
+	return finding{outcome: NotApplicable, why: fmt.Sprintf(format, args...)}
+}
+
+// blockedBy is the finding of a check that could not be made; the row of that
+// name tells the cause.
+func blockedBy(row, format string, args ...any) finding {
+	return finding{outcome: Fail, why: fmt.Sprintf(format, args...), blockedBy: row}
+}
+
+// need is what a check cannot be made without.
+type need uint8
+
+const (
+	needPrometheus need = 1 << iota
+	needLoki
+	needTempo
+	needRolls   // rolls were made, whatever came of them
+	needSuccess // one brought a value
+	needFailure // one failed
+
+	aSuccess = needRolls | needSuccess
+	aFailure = needRolls | needFailure
+)
+
+// The rows that explain why something that others need is missing.
+const (
+	rowPrometheus = "prometheus-answers"
+	rowLoki       = "loki-answers"
+	rowTempo      = "tempo-answers"
+	rowRoll       = "roll-via-ui"
+	rowError      = "errors-displayed"
+	rowTraffic    = "traffic-runs"
+	rowContext    = "logs-have-trace-context"
+	rowBoth       = "spans-from-both"
+)
+
+// servers are the telemetry servers by what needs them.
+func servers() []struct {
+	need      need
+	name, row string
+} {
+	return []struct {
+		need      need
+		name, row string
+	}{{needPrometheus, "Prometheus", rowPrometheus}, {needLoki, "Loki", rowLoki}, {needTempo, "Tempo", rowTempo}}
+}
+
+// blocked tells whether something is missing that a check needs.
+func (r *run) blocked(needs need) (finding, bool) {
+	for _, s := range servers() {
+		if why, down := r.down[s.need]; down && needs&s.need != 0 {
+			return r.because(s.row, s.name+" does not answer", why), true
+		}
+	}
+	if needs&needSuccess != 0 && r.rolls.success == nil {
+		return r.because(rowRoll, "no roll brought a value", r.rolls.told()), true
+	}
+	if needs&needFailure != 0 && r.rolls.failure == nil {
+		return r.because(rowError, "no roll failed", r.rolls.told()), true
+	}
+	return finding{}, false
+}
+
+// because is blockedBy a row; it tells the whole cause where that row is not
+// checked.
+func (r *run) because(row, short, cause string) finding {
+	for _, c := range r.checks {
+		if c.Name == row {
+			return blockedBy(row, "%s", short)
+		}
+	}
+	return fail("%s: %s", short, cause)
+}
