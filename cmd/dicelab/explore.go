@@ -40,13 +40,19 @@ func checkHeader(text string) error {
 	return nil
 }
 
-// handler makes the explorer over the backends.
-func (b *backends) handler(frontendURL string) (http.Handler, error) {
+// header is what every query carries.
+func (b *backends) header() http.Header {
 	headers := http.Header{}
 	for _, h := range *b.headers {
 		name, value, _ := strings.Cut(h, "=") // checked as a flag
 		headers.Add(name, value)
 	}
+	return headers
+}
+
+// handler makes the explorer over the backends.
+func (b *backends) handler(frontendURL string) (http.Handler, error) {
+	headers := b.header()
 	config := func(url string) query.Config { return query.Config{URL: url, Header: headers} }
 	prometheus, err1 := query.NewPrometheus(config(*b.prometheus))
 	loki, err2 := query.NewLoki(config(*b.loki))

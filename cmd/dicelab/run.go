@@ -33,6 +33,7 @@ func commands() []command {
 		{"frontend", "run the web front end alone", frontendCommand},
 		{"explore", "run the explorer alone, over any Prometheus, Loki and Tempo", exploreCommand},
 		{"traffic", "generate traffic: simulated users, or load at a rate", trafficCommand},
+		{"verify", "check a running lab, box by box, with evidence", verifyCommand},
 		{"health", "exit 0 if a URL answers 200", health},
 		{"version", "print version, commit and Go version", printVersion},
 	}
