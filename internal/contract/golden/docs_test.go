@@ -107,6 +107,26 @@ func writeCatalogue(t *testing.T) string {
 		}
 	}
 
+	p("\n## Metrics made from spans\n")
+	p("Made by the stack, not by the services: by Tempo's metrics generator, or by the embedded stack under the same names. Their")
+	p("histograms carry exemplars with `%s`. `%s` is absent for a plain request; `%s` is a call of which one side sends", contract.FieldTraceID,
+		contract.LabelConnection, contract.ConnectionVirtual)
+	p("no spans, among them the one that begins a trace, whose `%s` is `%s`.\n", contract.LabelClient, contract.ClientUser)
+	p("| metric | type | labels | meaning |\n|---|---|---|---|")
+	bySpan := fmt.Sprintf("`%s` `%s` `%s` `%s`", contract.LabelService, contract.LabelSpanName, contract.LabelSpanKind, contract.LabelStatusCode)
+	byCall := fmt.Sprintf("`%s` `%s` `%s`", contract.LabelClient, contract.LabelServer, contract.LabelConnection)
+	for _, m := range []struct{ name, kind, labels, meaning string }{
+		{contract.MetricSpanCalls, "counter", bySpan, "Spans."},
+		{contract.MetricSpanLatency, "histogram", bySpan, "Duration of spans, in seconds."},
+		{contract.MetricSpanSize, "counter", bySpan, "Size of spans as protobuf, in bytes."},
+		{contract.MetricGraphRequests, "counter", byCall, "Calls from one service to another."},
+		{contract.MetricGraphFailed, "counter", byCall, "Those of which a side has status Error."},
+		{contract.MetricGraphClientSeconds, "histogram", byCall, "Duration of the caller's span, in seconds."},
+		{contract.MetricGraphServerSeconds, "histogram", byCall, "Duration of the callee's span, in seconds."},
+	} {
+		p("| `%s` | %s | %s | %s |", m.name, m.kind, m.labels, m.meaning)
+	}
+
 	p("\n## Labels of the stored signals\n")
 	p("The same in every mode.\n")
 	p("| service | Prometheus `job` | `%s` | `%s` | `%s` | `%s` |\n|---|---|---|---|---|---|",
