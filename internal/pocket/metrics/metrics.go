@@ -6,8 +6,8 @@
 //   - What is served is Prometheus's own code behind a list of endpoints
 //     (routes); nothing of PromQL or of the API is written here. What is not on
 //     the list is refused with an answer that names the way to all of it.
-//   - Nothing can be written or administered over HTTP: series come from scrapes
-//     and rules only.
+//   - Nothing can be written or administered over HTTP: series come from scrapes,
+//     rules and [Options.Source] only.
 //   - Targets are fixed at start. There is no discovery, no Alertmanager and no
 //     remote storage.
 //   - Memory comes before speed (storageOptions): the lab holds hundreds of
@@ -60,6 +60,8 @@ type Options struct {
 	// means DefaultRetentionBytes. Up to three hours of newest data and their
 	// log are kept whatever their size.
 	RetentionBytes int64
+	// Source gives series that nothing scrapes, every Interval; nil means none.
+	Source Source
 	// Rules is a Prometheus rules file, as the real stack's server reads it.
 	// Empty means no rules.
 	Rules []byte
@@ -80,6 +82,7 @@ type Server struct {
 	log     *slog.Logger
 	db      *tsdb.DB
 	scraper *scraper
+	source  *collector
 	rules   *rules.Manager
 	files   []string // of rules
 	handler http.Handler
@@ -136,7 +139,7 @@ func New(o Options) (s *Server, err error) {
 	}
 	engine := promql.NewEngine(engineOptions(promQL, o))
 	manager := newRules(loader, engine, db, explorer, o)
-	s = &Server{log: o.Logger, db: db, scraper: scraper, rules: manager, files: loader.files()}
+	s = &Server{log: o.Logger, db: db, scraper: scraper, source: newCollector(o, db), rules: manager, files: loader.files()}
 	s.handler = s.newHandler(newAPI(apiParts{
 		engine: engine, db: db, scrapes: scraper.manager, rules: manager, config: cfg,
 		registry: o.Registry, parser: promQL, log: o.Logger,
@@ -144,9 +147,10 @@ func New(o Options) (s *Server, err error) {
 	return s, nil
 }
 
-// Run scrapes the targets, the first time at once, and evaluates the rules until
-// ctx is done. Before it returns it has scraped every target once more, unless
-// StopScraping did. It can be called once.
+// Run scrapes the targets, the first time at once, collects from the source and
+// evaluates the rules until ctx is done. Before it returns it has collected once
+// more, and scraped every target once more unless StopScraping did. It can be
+// called once.
 func (s *Server) Run(ctx context.Context) (err error) {
 	scraped := make(chan error, 1)
 	if err := s.scraper.start(scraped); err != nil {
@@ -167,7 +171,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 		defer close(ruled)
 		s.rules.Run()
 	}()
-	<-ctx.Done()
+	s.source.run(ctx)
 	s.rules.Stop()
 	<-ruled
 	return nil

@@ -23,9 +23,10 @@ const (
 	// which a lab does not fill in the two hours after which files go.
 	walSegment = 16 << 20
 	// maxExemplars is the size of the ring of exemplars, some 100 bytes each
-	// once it is full: 20 minutes of two services at full load, days of clicks.
+	// once it is full: 20 minutes of two services at full load with what is made of
+	// their spans, days of clicks.
 	// They are in the write-ahead log, so the latest survive a restart.
-	maxExemplars = 50_000
+	maxExemplars = 100_000
 )
 
 // storageOptions are the TSDB's. Where nothing is set here, the values are those
