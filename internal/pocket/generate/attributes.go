@@ -1,0 +1,117 @@
+package generate
+
+import (
+	"cmp"
+	"strconv"
+	"strings"
+
+	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
+	resourcepb "go.opentelemetry.io/proto/otlp/resource/v1"
+)
+
+// The attributes that are read (OpenTelemetry semantic conventions; those of
+// databases by their old names and db.namespace, as Tempo 2.9 does).
+const (
+	attrServiceName  = "service.name"
+	attrPeerService  = "peer.service"
+	attrDBName       = "db.name"
+	attrDBNamespace  = "db.namespace"
+	attrDBSystem     = "db.system"
+	attrAddress      = "server.address"
+	attrPeerAddress  = "network.peer.address"
+	attrPeerPort     = "network.peer.port"
+	maxLabelValue    = 2048 // bytes, Tempo's; longer values are cut
+	separatorOfPorts = ":"
+)
+
+// remote is what attributes say of the other side of a call; "" where they say
+// nothing. Of a key that comes twice the first counts.
+type remote struct {
+	service, dbName, dbNamespace, dbSystem, address, peerAddress, peerPort string
+}
+
+func readRemote(attributes []*commonpb.KeyValue) (r remote) {
+	for _, kv := range attributes {
+		var to *string
+		switch kv.GetKey() {
+		case attrPeerService:
+			to = &r.service
+		case attrDBName:
+			to = &r.dbName
+		case attrDBNamespace:
+			to = &r.dbNamespace
+		case attrDBSystem:
+			to = &r.dbSystem
+		case attrAddress:
+			to = &r.address
+		case attrPeerAddress:
+			to = &r.peerAddress
+		case attrPeerPort:
+			to = &r.peerPort
+		default:
+			continue
+		}
+		if *to == "" {
+			*to = text(kv.GetValue())
+		}
+	}
+	return r
+}
+
+// peer is the name of a node that sends no spans.
+func (r remote) peer() string { return cmp.Or(r.service, r.dbName, r.dbSystem) }
+
+// database says whether a call goes to a database, and what its node is called,
+// if that can be told. The resource's word comes before the span's, but for
+// db.namespace, which is the span's alone.
+func (r remote) database(resource remote) (node string, is bool) {
+	name := cmp.Or(r.dbNamespace, resource.dbName, r.dbName)
+	if name == "" && resource.dbSystem == "" && r.dbSystem == "" {
+		return "", false
+	}
+	host := cmp.Or(resource.peerAddress, r.peerAddress)
+	if port := cmp.Or(resource.peerPort, r.peerPort); host != "" && port != "" {
+		host += separatorOfPorts + port
+	}
+	return cmp.Or(resource.service, r.service, resource.address, r.address, host, name), true
+}
+
+// resource is what is read of a resource.
+type resource struct {
+	service string // "": not named
+	remote  remote
+}
+
+func readResource(r *resourcepb.Resource) resource {
+	out := resource{remote: readRemote(r.GetAttributes())}
+	for _, kv := range r.GetAttributes() {
+		if kv.GetKey() == attrServiceName {
+			out.service = text(kv.GetValue())
+			break
+		}
+	}
+	return out
+}
+
+// text is an attribute's value as the value of a label, in Tempo's form.
+func text(v *commonpb.AnyValue) string {
+	switch v := v.GetValue().(type) {
+	case *commonpb.AnyValue_StringValue:
+		return v.StringValue
+	case *commonpb.AnyValue_BoolValue:
+		return strconv.FormatBool(v.BoolValue)
+	case *commonpb.AnyValue_IntValue:
+		return strconv.FormatInt(v.IntValue, 10)
+	case *commonpb.AnyValue_DoubleValue:
+		return strconv.FormatFloat(v.DoubleValue, 'f', -1, 64)
+	}
+	return "" // lists and maps name no service
+}
+
+// label cuts a label's value.
+func label(value string) string {
+	if len(value) <= maxLabelValue {
+		return value
+	}
+	return strings.ToValidUTF8(value[:maxLabelValue], "")
+}
