@@ -207,6 +207,13 @@ func TestTelemetryOutlivesTheLab(t *testing.T) {
 	for _, name := range []string{contract.MetricButtonClicks, contract.MetricBackendRequests, contract.MetricDiceRolls} {
 		today.value(t, fmt.Sprintf("sum(max_over_time(%s[1h]))", name), float64(len(rolls)))
 	}
+	// So is what was made of the spans, though a call that began a trace is waited
+	// for longer than the lab ran.
+	for promQL, n := range map[string]int{
+		contract.MetricSpanCalls: 5, contract.MetricGraphRequests + `{client="user"}`: 1, contract.MetricGraphRequests + `{client!="user"}`: 1,
+	} {
+		today.value(t, fmt.Sprintf("sum(max_over_time(%s[1h]))", promQL), float64(n*len(rolls)))
+	}
 	today.works(t)
 	today.stop(t)
 }

@@ -52,6 +52,7 @@ func TestARollIsFollowed(t *testing.T) {
 			checkSearch(t, l, a.TraceID, len(want.Spans), tt.failed)
 			checkLines(t, l, trace, want.Lines)
 			checkMetrics(t, l, a.TraceID, want.Metrics)
+			checkGenerated(t, l, a.TraceID, want.Spans)
 			checkPages(t, l, a)
 			l.stop(t)
 		})
@@ -192,6 +193,20 @@ func checkMetrics(t *testing.T, l *running, id string, want map[string]map[strin
 		}
 	}
 	l.exemplar(t, contract.MetricBackendDuration+"_bucket", id)
+}
+
+// checkGenerated holds that every span, and the call between the services, is in
+// the metrics that are made from spans.
+func checkGenerated(t *testing.T, l *running, id string, spans []golden.Span) {
+	t.Helper()
+	for _, s := range spans {
+		l.value(t, fmt.Sprintf(`%s{%s=%q,%s=%q,%s="SPAN_KIND_%s",%s="STATUS_CODE_%s"}`, contract.MetricSpanCalls, contract.LabelService, s.Service,
+			contract.LabelSpanName, s.Name, contract.LabelSpanKind, s.Kind, contract.LabelStatusCode, strings.ToUpper(s.Status)), 1)
+	}
+	between := fmt.Sprintf("{%s=%q,%s=%q}", contract.LabelClient, contract.ServiceFrontend, contract.LabelServer, contract.ServiceRoller)
+	l.value(t, contract.MetricGraphRequests+between, 1)
+	l.exemplar(t, contract.MetricGraphClientSeconds+"_bucket"+between, id)
+	l.exemplar(t, contract.MetricSpanLatency+"_bucket", id)
 }
 
 // checkPages holds that the links of the answer lead to the roll.

@@ -2,9 +2,10 @@
 // where no Prometheus, Loki, Tempo, Alloy and Collector run. Its parts are the
 // packages below it; this one puts them together.
 //
-//	OTLP in   (otlp)    ─┐
-//	stdout in (collect) ─┴→ one SQLite file (store) → Tempo's API (tempo), Loki's API (loki)
-//	scrapes   (metrics) ──→ TSDB of the real Prometheus → its own API
+//	OTLP in   (otlp)    ─┬→ one SQLite file (store) → Tempo's API (tempo), Loki's API (loki)
+//	stdout in (collect) ─┘
+//	stored spans (generate) ─┬→ TSDB of the real Prometheus (metrics) → its own API
+//	scrapes      (metrics)  ─┘
 //
 // It serves the public APIs of the real servers, so that whatever reads from
 // those reads from it unchanged.
@@ -21,6 +22,7 @@ import (
 	"google.golang.org/grpc"
 
 	"dicelab/internal/pocket/collect"
+	"dicelab/internal/pocket/generate"
 	"dicelab/internal/pocket/loki"
 	"dicelab/internal/pocket/metrics"
 	"dicelab/internal/pocket/otlp"
@@ -49,14 +51,19 @@ type Stack struct {
 	collected chan error // what the collector's Run returned
 	tempo     http.Handler
 
+	generator *generate.Generator
+	generated chan struct{} // closed when the generator's Run has returned
+
 	metrics *metrics.Server
 	scraped chan error // what the metrics' Run returned
-	stop    context.CancelFunc
+
+	endGenerator, endMetrics context.CancelFunc
 }
 
 // New makes a stack; nothing is opened yet.
 func New(o Options) *Stack {
-	return &Stack{o: o, registry: prometheus.NewRegistry()}
+	registry := prometheus.NewRegistry()
+	return &Stack{o: o, registry: registry, generator: generate.New(generate.Options{Registry: registry, Logger: o.Logger})}
 }
 
 // OpenStore opens the file of traces and logs and starts to take both.
@@ -67,7 +74,7 @@ func (s *Stack) OpenStore(ctx context.Context) (err error) {
 	dropped := collect.NewDropped()
 	s.registry.MustRegister(dropped)
 	s.collector = collect.New(s.store, collect.Options{Dropped: dropped, Logger: s.o.Logger})
-	s.receiver = otlp.New(s.store, otlp.Options{})
+	s.receiver = otlp.New(s.generator.Wrap(s.store), otlp.Options{})
 	if s.tempo, err = tempo.NewHandler(s.store, tempo.Options{Version: s.o.Version}); err != nil {
 		return errors.Join(err, s.store.Close())
 	}
@@ -86,17 +93,24 @@ func (s *Stack) CloseStore(ctx context.Context) error {
 	return errors.Join(err, s.store.Close())
 }
 
-// OpenMetrics opens the TSDB.
+// OpenMetrics opens the TSDB and starts to scrape and to count spans.
 func (s *Stack) OpenMetrics(context.Context) (err error) {
 	s.metrics, err = metrics.New(metrics.Options{
-		Dir: s.o.Dir, Targets: s.o.Targets, Rules: s.o.Rules, Explorer: s.o.Explorer, Registry: s.registry, Logger: s.o.Logger,
+		Dir: s.o.Dir, Targets: s.o.Targets, Source: s.generator, Rules: s.o.Rules, Explorer: s.o.Explorer, Registry: s.registry, Logger: s.o.Logger,
 	})
 	if err != nil {
 		return err
 	}
-	ctx, stop := context.WithCancel(context.Background()) // CloseMetrics ends it
-	s.stop, s.scraped = stop, make(chan error, 1)
-	go func() { s.scraped <- s.metrics.Run(ctx) }()
+	// CloseMetrics ends both.
+	counting, endGenerator := context.WithCancel(context.Background())
+	scraping, endMetrics := context.WithCancel(context.Background())
+	s.endGenerator, s.endMetrics = endGenerator, endMetrics
+	s.generated, s.scraped = make(chan struct{}), make(chan error, 1)
+	go func() {
+		defer close(s.generated)
+		s.generator.Run(counting)
+	}()
+	go func() { s.scraped <- s.metrics.Run(scraping) }()
 	return nil
 }
 
@@ -107,9 +121,12 @@ func (s *Stack) LastScrape(context.Context) error {
 	return nil
 }
 
-// CloseMetrics closes the TSDB.
+// CloseMetrics counts the spans that are stored, stores what was counted and
+// closes the TSDB.
 func (s *Stack) CloseMetrics(context.Context) error {
-	s.stop()
+	s.endGenerator()
+	<-s.generated // the metrics' last collection comes after it
+	s.endMetrics()
 	return errors.Join(<-s.scraped, s.metrics.Close())
 }
 
