@@ -213,8 +213,8 @@ func arrives(t *testing.T, at addresses, id string, since time.Time) {
 	for _, q := range []struct{ what, promql string }{
 		{"roll counted", fmt.Sprintf(`max_over_time(%s{job=%q,die_type="risky",result="success"}[1h])`, contract.MetricDiceRolls, contract.ServiceRoller)},
 		{"click counted", fmt.Sprintf(`max_over_time(%s{job=%q,die_type="risky"}[1h])`, contract.MetricButtonClicks, contract.ServiceFrontend)},
-		{"service graph", fmt.Sprintf(`max_over_time(traces_service_graph_request_total{client=%q,server=%q}[1h])`, contract.ServiceFrontend, contract.ServiceRoller)},
-		{"span metrics", fmt.Sprintf(`max_over_time(traces_spanmetrics_calls_total{service=%q,span_name=%q}[1h])`, contract.ServiceRoller, contract.SpanRollerRoll)},
+		{"service graph", fmt.Sprintf(`max_over_time(%s{client=%q,server=%q}[1h])`, contract.MetricGraphRequests, contract.ServiceFrontend, contract.ServiceRoller)},
+		{"span metrics", fmt.Sprintf(`max_over_time(%s{service=%q,span_name=%q}[1h])`, contract.MetricSpanCalls, contract.ServiceRoller, contract.SpanRollerRoll)},
 	} {
 		until(t, q.what, since, func(ctx context.Context) (string, error) {
 			result, err := r.prometheus.Query(ctx, q.promql, time.Time{})
@@ -227,7 +227,7 @@ func arrives(t *testing.T, at addresses, id string, since time.Time) {
 			return "", nil
 		})
 	}
-	for _, metric := range []string{contract.MetricDiceRolls, contract.MetricBackendDuration + "_bucket", "traces_spanmetrics_latency_bucket"} {
+	for _, metric := range []string{contract.MetricDiceRolls, contract.MetricBackendDuration + "_bucket", contract.MetricSpanLatency + "_bucket"} {
 		until(t, "exemplar of "+metric+" that resolves", since, func(ctx context.Context) (string, error) {
 			exemplars, err := r.prometheus.Exemplars(ctx, metric, time.Now().Add(-time.Hour), time.Now())
 			if err != nil {
