@@ -91,6 +91,9 @@ func newAPI(name string, cfg Config) (api, error) {
 	return a, nil
 }
 
+// Name returns what the server is: "Prometheus", "Loki" or "Tempo".
+func (a api) Name() string { return a.name }
+
 // URL returns the server's base URL without a password.
 func (a api) URL() string { return a.base.Redacted() }
 

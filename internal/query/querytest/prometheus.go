@@ -34,8 +34,8 @@ func (s *Stack) prometheus() http.Handler {
 		rows := []any{}
 		for _, m := range s.metrics(q) {
 			v := value(q, m, s.now)
-			if le := m["le"]; le != "" && m[contract.LabelDieType] != "" {
-				v = rollsUpTo(le, m[contract.LabelDieType])
+			if le := m["le"]; le != "" {
+				v = rollsUpTo(le, die(q))
 			}
 			rows = append(rows, map[string]any{"metric": m, "value": []any{float64(s.now.UnixMilli()) / 1000, number(v)}})
 		}
@@ -75,6 +75,18 @@ func (s *Stack) prometheus() http.Handler {
 		}
 		reply(w, map[string]any{"status": "success", "data": map[string]any{"activeTargets": targets, "droppedTargets": []any{}}})
 	})
+	mux.HandleFunc("GET /api/v1/rules", func(w http.ResponseWriter, r *http.Request) {
+		groups := []any{}
+		if !s.empty {
+			since := s.now.Add(-90 * time.Second).Format(time.RFC3339Nano)
+			groups = append(groups, map[string]any{"name": "dicelab", "rules": []any{
+				map[string]any{"type": "alerting", "name": "RollErrorRatioHigh", "state": "inactive", "alerts": []any{}},
+				map[string]any{"type": "alerting", "name": "TargetDown", "state": "firing", "alerts": []any{map[string]any{
+					"labels": map[string]string{"alertname": "TargetDown", "job": contract.ServiceRoller}, "state": "firing", "activeAt": since, "value": "0e+00",
+					"annotations": map[string]string{"summary": "dice-roller at localhost:8101 does not answer"}}}}}})
+		}
+		reply(w, map[string]any{"status": "success", "data": map[string]any{"groups": groups}})
+	})
 	mux.HandleFunc("GET /api/v1/label/{name}/values", func(w http.ResponseWriter, _ *http.Request) {
 		reply(w, map[string]any{"status": "success", "data": []string{contract.ServiceRoller, contract.ServiceFrontend}})
 	})
@@ -92,20 +104,33 @@ func (s *Stack) metrics(q string) []map[string]string {
 	var out []map[string]string
 	switch {
 	case strings.Contains(q, contract.MetricDiceRollValue):
-		for _, die := range contract.Dice() {
-			for _, le := range append(contract.RollValueBuckets(), math.Inf(1)) {
-				out = append(out, map[string]string{contract.LabelDieType: die, "le": number(le)})
+		for le := range 7 {
+			out = append(out, map[string]string{"le": number(float64(le + 1))})
+		}
+	case strings.Contains(q, "by (client"):
+		for _, pair := range [][2]string{{contract.ClientUser, contract.ServiceFrontend}, {contract.ServiceTraffic, contract.ServiceFrontend},
+			{contract.ServiceFrontend, contract.ServiceRoller}} {
+			if !strings.Contains(q, contract.LabelClient+"!="+strconv.Quote(pair[0])) {
+				out = append(out, map[string]string{contract.LabelClient: pair[0], contract.LabelServer: pair[1]})
 			}
+		}
+	case strings.Contains(q, "by (die_type, result"):
+		for _, die := range contract.Dice() {
+			out = append(out, map[string]string{contract.LabelDieType: die, contract.LabelResult: contract.ResultSuccess})
+		}
+	case strings.Contains(q, "by ("+contract.LabelStatus+")"):
+		for _, class := range []string{"2xx", "5xx"} {
+			out = append(out, map[string]string{contract.LabelStatus: class})
 		}
 	case strings.Contains(q, "by (job"):
 		for _, job := range contract.Services() {
 			out = append(out, map[string]string{"job": job})
 		}
-	case strings.Contains(q, contract.LabelStatusCode):
+	case strings.Contains(q, "by ("+contract.LabelStatusCode):
 		for _, code := range []string{"200", "500"} {
 			out = append(out, map[string]string{contract.LabelStatusCode: code})
 		}
-	case strings.Contains(q, contract.LabelDieType):
+	case strings.Contains(q, "by ("+contract.LabelDieType):
 		for _, die := range contract.Dice() {
 			out = append(out, map[string]string{contract.LabelDieType: die})
 		}
@@ -113,6 +138,14 @@ func (s *Stack) metrics(q string) []map[string]string {
 		out = append(out, map[string]string{})
 	}
 	return out
+}
+
+// die is the one that a query names.
+func die(q string) string {
+	if strings.Contains(q, strconv.Quote(contract.DieRisky)) {
+		return contract.DieRisky
+	}
+	return contract.DieFair
 }
 
 func rollsUpTo(le, die string) float64 {
@@ -137,8 +170,16 @@ func value(q string, m map[string]string, at time.Time) float64 {
 	}
 	wave := 1 + .3*math.Sin(float64(at.Unix())/97+seed) + .15*math.Sin(float64(at.Unix())/23)
 	switch {
-	case strings.Contains(q, contract.MetricSpansDropped):
+	case strings.Contains(q, contract.MetricSpansDropped), strings.Contains(q, "ALERTS"):
 		return 0
+	case strings.HasPrefix(q, "1 - "):
+		return .931
+	case strings.Contains(q, contract.MetricGraphFailed):
+		return .014
+	case strings.Contains(q, contract.MetricGraphClientSeconds): // less the server's
+		return .004 * wave
+	case strings.Contains(q, "increase("):
+		return 19.7
 	case strings.Contains(q, "quantile(0.99"):
 		return .8 * wave
 	case strings.Contains(q, "quantile(0.95"):

@@ -356,6 +356,9 @@ func (r roll) matches(q string) bool {
 	if strings.Contains(q, "status=error") && !r.failed() {
 		return false
 	}
+	if strings.Contains(q, "!="+strconv.Quote(contract.ServiceTraffic)) {
+		return r.source == ""
+	}
 	return !strings.Contains(q, strconv.Quote(contract.ServiceTraffic)) || r.source != ""
 }
 
@@ -456,6 +459,11 @@ func (l line) matches(q string) bool {
 	}
 	for _, level := range []string{contract.LevelInfo, contract.LevelWarning, contract.LevelError} {
 		if strings.Contains(q, contract.StreamLevel+"="+strconv.Quote(level)) && l.level != level {
+			return false
+		}
+	}
+	for _, die := range contract.Dice() {
+		if strings.Contains(q, contract.FieldDieType+"=~"+strconv.Quote(die)) && !strings.Contains(l.record, strconv.Quote(die)) {
 			return false
 		}
 	}
