@@ -72,7 +72,8 @@ func share(part, all, over string, by ...string) string {
 // is written le="3" or le="3.0", as the format that it was scraped in has it.
 func distribution(die string) Target {
 	bounds := contract.RollValueBuckets()
-	le := matches("le", fmt.Sprintf(`[%v-%v](\.0)?`, bounds[0], bounds[len(bounds)-2]))
+	values := fmt.Sprintf("[%v-%v]", bounds[0], bounds[len(bounds)-2])
+	le := matches("le", values+"|"+values+"[.]0")
 	t := ranged(sum(increase(of(contract.MetricDiceRollValue+"_bucket", is(contract.LabelDieType, die), le), perRange), "le"), "{{le}}")
 	t.Format = FormatHeatmap
 	return t

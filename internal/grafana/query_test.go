@@ -47,7 +47,7 @@ func TestQueries(t *testing.T) {
 		{"Button clicks by die", risky, `60 * sum by (die_type) (rate(streamlit_button_clicks_total{die_type=~"risky"}[60s]))`},
 		{"Button clicks by die", hours, `60 * sum by (die_type) (rate(streamlit_button_clicks_total{die_type=~".*"}[615s]))`},
 		{"Rolls by die", quarter(), `sum by (die_type, result) (increase(dice_rolls_total{die_type=~".*"}[900s]))`},
-		{"Values of the risky die", quarter(), `sum by (le) (increase(dice_roll_value_bucket{die_type="risky",le=~"[1-7](\\.0)?"}[900s]))`},
+		{"Values of the risky die", quarter(), `sum by (le) (increase(dice_roll_value_bucket{die_type="risky",le=~"[1-7]|[1-7][.]0"}[900s]))`},
 		{"Recent logs", risky, `{service_name=~".+", service_name!="traffic-generator"} | json | die_type=~"risky"`},
 		{"Error logs", quarter(), `{service_name=~".+", service_name!="none", level="ERROR"} | json | die_type=~".*"`},
 		{"Recent distributed traces", risky,
