@@ -10,9 +10,11 @@ import (
 
 	"dicelab/internal/contract"
 	"dicelab/internal/explorer"
+	"dicelab/internal/grafana"
 	"dicelab/internal/lab"
 	"dicelab/internal/query"
 	"dicelab/internal/web"
+	"dicelab/stack"
 )
 
 // backends says where the three query APIs are.
@@ -60,8 +62,12 @@ func (b *backends) handler(frontendURL string) (http.Handler, error) {
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return nil, &lab.UsageError{Err: err}
 	}
+	dashboard, err := grafana.LoadDashboard(stack.Configs)
+	if err != nil {
+		return nil, err
+	}
 	return explorer.NewHandler(explorer.Options{
-		Prometheus: prometheus, Loki: loki, Tempo: tempo, FrontendURL: frontendURL, Version: version(),
+		Prometheus: prometheus, Loki: loki, Tempo: tempo, Dashboard: dashboard, FrontendURL: frontendURL, Version: version(),
 	})
 }
 

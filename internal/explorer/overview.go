@@ -1,13 +1,16 @@
 package explorer
 
 import (
+	"context"
 	"fmt"
 	"html/template"
 	"math"
 	"net/http"
+	"strconv"
 	"time"
 
 	"dicelab/internal/contract"
+	"dicelab/internal/grafana"
 	"dicelab/internal/query"
 )
 
@@ -16,6 +19,7 @@ type overviewView struct {
 	MetricsFailure *failure
 	TargetsFailure *failure
 	TracesFailure  *failure
+	Map            template.HTML
 	Traces         []traceRow
 	Scatter        template.HTML
 	FrontendURL    string
@@ -47,18 +51,21 @@ func (e *explorer) overview(w http.ResponseWriter, r *http.Request) {
 	queries := []string{requestRate(win.rateWindow()), errorRatio(win.rateWindow()), p95}
 	results, errs := make([]*query.Result, len(queries)), make([]error, len(queries))
 	var targets []query.Target
-	var targetsErr, tracesErr error
+	var targetsErr, tracesErr, mapErr error
 	asks := []func(){
 		func() { targets, targetsErr = e.Prometheus.Targets(ctx) },
 		func() {
 			v.Traces, _, tracesErr = e.search(ctx, query.Search{Start: win.Start, End: win.End, Limit: 12})
 		},
 	}
+	asks = append(asks, func() {
+		v.Map, mapErr = e.overviewMap(ctx, win)
+	})
 	for i := range queries {
 		asks = append(asks, func() { results[i], errs[i] = e.Prometheus.Query(ctx, queries[i], e.Now()) })
 	}
 	inParallel(asks...)
-	for _, err := range errs {
+	for _, err := range append(errs, mapErr) {
 		if err != nil {
 			v.MetricsFailure = newFailure(err)
 		}
@@ -109,4 +116,36 @@ func merge(w window, pairs ...string) string {
 		p.Set(pairs[i], pairs[i+1])
 	}
 	return p.Encode()
+}
+
+// rateWindow is over how long rates are taken: a minute, which holds four
+// scrapes of a slow set-up, or two steps if those are longer.
+func (w window) rateWindow() string {
+	return strconv.Itoa(int(max(time.Minute, 2*w.step()).Seconds())) + "s"
+}
+
+// requestRate is by service.
+func requestRate(over string) string {
+	return fmt.Sprintf("sum by (job) (rate(%s[%s]))", contract.MetricHTTPRequests, over)
+}
+
+// errorRatio is 0, not absent, for a service that never failed.
+func errorRatio(over string) string {
+	all := requestRate(over)
+	return fmt.Sprintf(`(sum by (job) (rate(%s{%s="5xx"}[%s])) or 0 * %s) / %s`, contract.MetricHTTPRequests, contract.LabelStatus, over, all, all)
+}
+
+// overviewMap is the dashboard's service graph.
+func (e *explorer) overviewMap(ctx context.Context, win window) (template.HTML, error) {
+	for _, p := range e.Dashboard.Panels {
+		if p.Type != grafana.PanelNodeGraph {
+			continue
+		}
+		queries, err := e.Dashboard.PanelQueries(p, grafana.Settings{Range: win.End.Sub(win.Start), Step: win.step()})
+		if err != nil {
+			return "", err
+		}
+		return e.serviceMap(ctx, "Who calls whom", queries, win, 0)
+	}
+	return "", nil
 }

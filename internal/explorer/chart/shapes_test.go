@@ -1,0 +1,85 @@
+package chart_test
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+
+	"dicelab/internal/explorer/chart"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// found are the first groups of a pattern's matches.
+func found(text, pattern string) (out []string) {
+	for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(text, -1) {
+		out = append(out, strings.Join(m[1:], " "))
+	}
+	return out
+}
+
+func TestGauge(t *testing.T) {
+	g := chart.Gauge{Label: "Success", Max: 1, Value: .93, Text: "93 %", Class: "good",
+		Zones: []chart.Zone{{UpTo: .75, Class: "low"}, {UpTo: 1, Class: "high"}}}
+	got := found(string(g.HTML()), `class="(gauge-\S+)(?: (\w+))?" d="[^"]*" pathLength="100" fill="none" stroke-dasharray="([\d.]+) 200" stroke-dashoffset="(-?[\d.]+)"`)
+	if d := cmp.Diff([]string{"gauge-zone low 75.00 0.00", "gauge-zone high 25.00 -75.00", "gauge-track  100.00 0.00", "gauge-value good 93.00 0.00"}, got); d != "" {
+		t.Errorf("arcs (-want +got):\n%s", d)
+	}
+	for value, want := range map[float64]string{-1: "gauge-track", 7: "100.00"} {
+		g.Value = value
+		arcs := found(string(g.HTML()), `class="(gauge-\w+)[^"]*" d="[^"]*" pathLength="100" fill="none" stroke-dasharray="([\d.]+)`)
+		if last := arcs[len(arcs)-1]; !strings.Contains(last, want) {
+			t.Errorf("%g is drawn as %s", value, last)
+		}
+	}
+}
+
+func TestMeters(t *testing.T) {
+	m := chart.Meters{Label: "Rolls", Rows: []chart.Meter{{Name: "fair <1>", Text: "30", Value: 30, Class: "a"}, {Name: "risky", Text: "15", Value: 15, Class: "b"}, {Name: "none", Text: "0"}}}
+	html := string(m.HTML())
+	if d := cmp.Diff([]string{"a 100%", "b 50%"}, found(html, `class="bar (\w)" x="0" width="([\d.]+%)"`)); d != "" {
+		t.Errorf("bars (-want +got):\n%s", d)
+	}
+	if d := cmp.Diff([]string{"fair &lt;1&gt;", "30", "risky", "15", "none", "0"}, found(html, `<text[^>]*>([^<]*)</text>`)); d != "" {
+		t.Errorf("texts (-want +got):\n%s", d)
+	}
+}
+
+// Callers stand to the left of what they call; two that are alike stand below each
+// other, and a circle of calls is drawn, too.
+func TestGraph(t *testing.T) {
+	node := func(name string) chart.Node { return chart.Node{Name: name, Class: "c"} }
+	edge := func(from, to string) chart.Edge {
+		return chart.Edge{From: from, To: to, Text: "1 /s", Title: from + " to " + to}
+	}
+	g := chart.Graph{Label: "calls", Nodes: []chart.Node{node("roller"), node("user"), node("frontend"), node("traffic")},
+		Edges: []chart.Edge{edge("user", "frontend"), edge("traffic", "frontend"), edge("frontend", "roller"), edge("roller", "frontend")}}
+	html := string(g.HTML())
+	if d := cmp.Diff([]string{"user 16.667%", "traffic 16.667%"}, places(html, "user", "traffic")); d != "" {
+		t.Errorf("callers (-want +got):\n%s", d)
+	}
+	if d := cmp.Diff([]string{"frontend 50%", "roller 83.333%"}, places(html, "frontend", "roller")); d != "" {
+		t.Errorf("called (-want +got):\n%s", d)
+	}
+	ys := found(html, `<circle cx="16.667%" cy="([\d.]+)"`)
+	if len(ys) != 2 || ys[0] == ys[1] {
+		t.Errorf("the callers are at %v", ys)
+	}
+	if got := found(html, `<title>([^<]*)</title>`); len(got) != 4 || got[3] != "roller to frontend" {
+		t.Errorf("edges %v", got)
+	}
+	g.Nodes[0].Failed = .25
+	if got := found(string(g.HTML()), `class="node-failed"[^>]* stroke-dasharray="([\d.]+) 100"`); len(got) != 1 || got[0] != "25.0" {
+		t.Errorf("failed share %v", got)
+	}
+}
+
+// places are where nodes stand from left to right.
+func places(html string, names ...string) (out []string) {
+	for _, n := range names {
+		for _, x := range found(html, `class="node-name" x="([\d.]+%)"[^>]*>`+n+`<`) {
+			out = append(out, n+" "+x)
+		}
+	}
+	return out
+}

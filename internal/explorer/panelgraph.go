@@ -1,0 +1,108 @@
+package explorer
+
+import (
+	"cmp"
+	"context"
+	"html/template"
+	"math"
+	"slices"
+
+	"dicelab/internal/contract"
+	"dicelab/internal/explorer/chart"
+	"dicelab/internal/grafana"
+)
+
+// mostEdges is how many edges a service map shows, the busiest.
+const mostEdges = 30
+
+// call is one edge of the service graph, per second.
+type call struct {
+	client, server            string
+	requests, seconds, failed float64
+}
+
+func (d drawing) graph(ctx context.Context) error {
+	html, err := d.e.serviceMap(ctx, d.Title, d.queries, d.win, d.chartHeight()+50)
+	d.Chart = html
+	return err
+}
+
+// serviceMap draws who calls whom, of the queries that Grafana makes for it.
+func (e *explorer) serviceMap(ctx context.Context, label string, queries []grafana.Query, win window, height int) (template.HTML, error) {
+	type pair struct{ client, server string }
+	calls := map[pair]*call{}
+	for _, q := range queries {
+		res, err := e.Prometheus.Query(ctx, q.Expr, win.End)
+		if err != nil {
+			return "", err
+		}
+		for _, s := range res.Series {
+			p := pair{s.Labels[contract.LabelClient], s.Labels[contract.LabelServer]}
+			if calls[p] == nil {
+				calls[p] = &call{client: p.client, server: p.server}
+			}
+			switch q.Graph {
+			case grafana.GraphRequests:
+				calls[p].requests = s.Last()
+			case grafana.GraphSeconds:
+				calls[p].seconds = s.Last()
+			case grafana.GraphFailed:
+				calls[p].failed = s.Last()
+			}
+		}
+	}
+	var busy []call
+	for _, c := range calls {
+		if c.requests > 0 {
+			busy = append(busy, *c)
+		}
+	}
+	if len(busy) == 0 {
+		return "", nil
+	}
+	slices.SortFunc(busy, func(a, b call) int {
+		return cmp.Or(cmp.Compare(b.requests, a.requests), cmp.Compare(a.client, b.client), cmp.Compare(a.server, b.server))
+	})
+	return drawMap(label, busy[:min(len(busy), mostEdges)], win, height), nil
+}
+
+func drawMap(label string, calls []call, win window, height int) template.HTML {
+	g := chart.Graph{Label: label, Height: height}
+	into := map[string]*call{} // what is called, by server
+	var names []string
+	for _, c := range calls {
+		names = append(names, c.client, c.server)
+		if into[c.server] == nil {
+			into[c.server] = &call{}
+		}
+		in := into[c.server]
+		in.requests, in.seconds, in.failed = in.requests+c.requests, in.seconds+c.seconds, in.failed+c.failed
+		rate := unitFormat(grafana.UnitReqPerSec)(c.requests)
+		g.Edges = append(g.Edges, chart.Edge{From: c.client, To: c.server, Text: rate, Failed: c.failed > 0,
+			Title: c.client + " calls " + c.server + ": " + rate + ", " + secondsText(c.seconds/c.requests) + " on average, " + percent(c.failed/c.requests) + " failed"})
+	}
+	slices.SortFunc(names, func(a, b string) int {
+		if a == b {
+			return 0
+		}
+		if serviceLess(a, b) {
+			return -1
+		}
+		return 1
+	})
+	for _, name := range slices.Compact(names) {
+		n := chart.Node{Name: name, Class: serviceClass(name)}
+		if name != contract.ClientUser {
+			n.Href = "/traces?" + merge(win, "service", name)
+		}
+		if in := into[name]; in != nil {
+			n.Failed = in.failed / in.requests
+			n.Lines = []string{secondsText(in.seconds / in.requests)}
+			if n.Failed > 0 && !math.IsInf(n.Failed, 0) {
+				n.Lines = append(n.Lines, percent(n.Failed)+" failed")
+			}
+		}
+		g.Nodes = append(g.Nodes, n)
+	}
+	return g.HTML()
+}
