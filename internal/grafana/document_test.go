@@ -21,6 +21,7 @@ func writeDocument(t *testing.T) string {
 	p("[internal/grafana](../internal/grafana/panels.go) and written to [stack/%s](../stack/%s),", grafana.Stage2Path, grafana.Stage2Path)
 	p("the one file that Grafana is provisioned with and that the explorer's page Metrics renders. To change a panel, change the Go and run")
 	p("`make dashboards`; a change made in Grafana's browser cannot be saved.\n")
+	p("![The page Metrics of the explorer, with the rows of the front end and of what is between the services](images/metrics.png)\n")
 
 	p("## Variables\n")
 	p("| variable | choices | what it does |\n|---|---|---|")

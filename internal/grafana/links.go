@@ -26,7 +26,7 @@ type LinkedQuery struct {
 
 // ErrNoLink says that Grafana shows no link: nothing of what was clicked is what
 // the link is for.
-var ErrNoLink = errors.New("Grafana shows no link here")
+var ErrNoLink = errors.New("no link is shown here")
 
 // TraceToLogs is where "Logs for this span" leads.
 func (s DataSources) TraceToLogs(span query.Span) (LinkedQuery, error) {
