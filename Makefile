@@ -6,7 +6,7 @@ CHROMIUM    := $(shell command -v chromium || command -v chromium-browser || com
 BIN         := bin/dicelab
 
 .DEFAULT_GOAL := help
-.PHONY: help run build dashboards stack stack-build stack-clean test test-stack test-deps check fmt vet lint tidy clean go-version
+.PHONY: help run build dashboards stack stack-build stack-clean test test-stack test-deps bench check fmt vet lint tidy clean go-version
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,10 +41,14 @@ test-stack: build stack-build ## run the tests of the real servers (Linux); need
 	$(GO) vet -tags stack ./internal/stacktest
 	$(GO) test -tags stack -count 1 -timeout 20m -v ./internal/stacktest -dicelab $(CURDIR)/$(BIN)
 
+bench: build ## measure speed and size into bench/RESULTS.md, about 3 minutes (LONG=1: 5 million spans, about 30); needs wrk
+	@$(GO) build -o bin/bench ./bench
+	@exec bin/bench -dicelab $(BIN) $(if $(LONG),-long) $(if $(PARTS),-parts $(PARTS))
+
 check: fmt vet lint tidy ## formatting, vet, linters, tidy modules
 
 fmt:
-	@bad=$$(gofmt -l cmd internal stack); [ -z "$$bad" ] || { echo "not formatted; run gofmt -w on:"; echo "$$bad"; exit 1; }
+	@bad=$$(gofmt -l bench cmd internal stack); [ -z "$$bad" ] || { echo "not formatted; run gofmt -w on:"; echo "$$bad"; exit 1; }
 
 vet: go-version
 	$(GO) vet ./...

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// patience bounds a wait for a server.
+const patience = time.Minute
+
+// process is a server that is measured.
+type process struct {
+	cmd    *exec.Cmd
+	ended  chan error
+	output *strings.Builder // of stderr, for the error
+}
+
+// startProcess starts a program. Its stdout is a pipe that is read.
+func startProcess(ctx context.Context, env []string, name string, args ...string) (*process, error) {
+	p := &process{cmd: exec.CommandContext(ctx, name, args...), ended: make(chan error, 1), output: new(strings.Builder)}
+	p.cmd.Env = append(os.Environ(), env...)
+	p.cmd.Stdin, p.cmd.Stderr = nil, p.output
+	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) }
+	p.cmd.WaitDelay = 20 * time.Second
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := p.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("starting %s: %w", name, err)
+	}
+	go func() {
+		_, err := io.Copy(io.Discard, out)
+		p.ended <- errors.Join(err, p.cmd.Wait())
+	}()
+	return p, nil
+}
+
+// stop ends the process and waits for it.
+func (p *process) stop() error {
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	if err := <-p.ended; err != nil {
+		return fmt.Errorf("%s: %w\n%s", p.cmd.Path, err, p.output)
+	}
+	return nil
+}
+
+// wait waits until url answers 200.
+func (p *process) wait(ctx context.Context, url string) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		if body, err := get(ctx, url); err == nil {
+			_ = body
+			return nil
+		}
+		select {
+		case err := <-p.ended:
+			p.ended <- err
+			return fmt.Errorf("%s ended before it answered: %w\n%s", p.cmd.Path, err, p.output)
+		case <-ctx.Done():
+			return fmt.Errorf("%s does not answer: %w\n%s", url, ctx.Err(), p.output)
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+// cpu is the CPU time that the process has taken, from Linux's /proc.
+func (p *process) cpu() (time.Duration, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:])) // from field 3 on, see proc(5)
+	var ticks int64
+	for _, i := range []int{14, 15} { // utime and stime
+		n, err := strconv.ParseInt(fields[i-3], 10, 64)
+		if err != nil {
+			return 0, err
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * (time.Second / 100), nil // USER_HZ is 100
+}
+
+// memory is the proportional set size in bytes (proc(5), smaps_rollup).
+func (p *process) memory() (int64, error) {
+	f, err := os.Open(fmt.Sprintf("/proc/%d/smaps_rollup", p.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		var kb int64
+		if _, err := fmt.Sscanf(lines.Text(), "Pss: %d kB", &kb); err == nil {
+			return kb << 10, nil
+		}
+	}
+	return 0, errors.New("reading memory: smaps_rollup has no line Pss")
+}
+
+// get reads url, which must answer 200.
+func get(ctx context.Context, url string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	return send(req)
+}
+
+func send(req *http.Request) (body []byte, err error) {
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, resp.Body.Close()) }()
+	if body, err = io.ReadAll(resp.Body); err != nil {
+		return nil, err
+	}
+	if resp.StatusCode/100 != 2 {
+		return nil, fmt.Errorf("%s %s answers %s: %.200s", req.Method, req.URL, resp.Status, body)
+	}
+	return body, nil
+}
+
+// freeAddress is one that nobody listens on now.
+func freeAddress(ctx context.Context) (string, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}

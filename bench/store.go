@@ -1,0 +1,392 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"dicelab/internal/contract"
+)
+
+// senders is how many exports are under way at once.
+const senders = 4
+
+// measureStore measures the embedded stack, beside the real Tempo where it is
+// built.
+func measureStore(ctx context.Context, p plan, r *report) error {
+	if runtime.GOOS != "linux" {
+		return errors.New("CPU and memory of the lab are read from Linux's /proc")
+	}
+	if err := sustained(ctx, p, r); err != nil {
+		return err
+	}
+	return growth(ctx, p, r)
+}
+
+// sustained sends as fast as answers come.
+func sustained(ctx context.Context, p plan, r *report) error {
+	type row struct {
+		name  string
+		start func(context.Context, plan, string) (*backend, error)
+	}
+	rows := []row{{"dicelab, embedded", startLab}}
+	if p.tempo != "" {
+		rows = append(rows, row{"Tempo, the real one", startTempo})
+	}
+	r.heading("Spans and log lines stored")
+	r.line("Exports of rolls (%d spans of the front end, %d of the roller), %d senders at once on the same %d processors, %v, sent as", exportRolls*3, exportRolls*2, senders, runtime.NumCPU(), p.scale.sustain)
+	r.line("fast as answers come. dicelab answers when the spans are committed to the file, Tempo when it has them in memory and in its log.")
+	r.line("")
+	r.line("| | stored/s | CPU each | bytes each on disk | memory idle | at most |")
+	r.line("|---|---|---|---|---|---|")
+	for _, row := range rows {
+		r.progress("store: spans into %s for %v", row.name, p.scale.sustain)
+		if err := sustainedSpans(ctx, p, r, row.name, row.start); err != nil {
+			return fmt.Errorf("%s: %w", row.name, err)
+		}
+	}
+	r.progress("store: log lines for %v", p.scale.sustain)
+	if err := sustainedLines(ctx, p, r); err != nil {
+		return err
+	}
+	if p.tempo == "" {
+		r.line("")
+		r.line("The real Tempo was not built here (make stack-build ONLY=tempo).")
+	}
+	return nil
+}
+
+func sustainedSpans(ctx context.Context, p plan, r *report, name string, start func(context.Context, plan, string) (*backend, error)) (err error) {
+	b, err := start(ctx, p, filepath.Join(p.dir, "spans-"+fmt.Sprint(len(name))))
+	if err != nil {
+		return err
+	}
+	stopped := false
+	defer func() {
+		if !stopped {
+			err = errors.Join(err, b.stop())
+		}
+	}()
+	load := func(ctx context.Context, sender int, until time.Time, sent *atomic.Int64) error {
+		s, err := newStream(uint64(sender)+1, exportRolls)
+		if err != nil {
+			return err
+		}
+		for time.Now().Before(until) {
+			frontend, roller, _ := s.next(time.Now())
+			if err := errors.Join(b.export(ctx, frontend), b.export(ctx, roller)); err != nil {
+				return err
+			}
+			sent.Add(exportSpans)
+		}
+		return nil
+	}
+	m, err := hold(ctx, b, p.scale.sustain, load)
+	if err != nil {
+		return err
+	}
+	stopped = true
+	if err := b.stop(); err != nil {
+		return err
+	}
+	size, err := b.size()
+	if err != nil {
+		return err
+	}
+	r.line("| spans, %s | %.0f | %.1f µs | %.0f | %.0f MB | %.0f MB |", name, m.perSecond(), m.cpuEach(), float64(size)/float64(m.sent), mega(m.idle), mega(m.peak))
+	return nil
+}
+
+func sustainedLines(ctx context.Context, p plan, r *report) (err error) {
+	b, err := startLab(ctx, p, filepath.Join(p.dir, "lines"))
+	if err != nil {
+		return err
+	}
+	stopped := false
+	defer func() {
+		if !stopped {
+			err = errors.Join(err, b.stop())
+		}
+	}()
+	m, err := hold(ctx, b, p.scale.sustain, func(ctx context.Context, sender int, until time.Time, sent *atomic.Int64) error {
+		for n := 0; time.Now().Before(until); n++ {
+			if err := b.push(ctx, pushOf(time.Now(), sender, n)); err != nil {
+				return err
+			}
+			sent.Add(pushLines)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	stopped = true
+	if err := b.stop(); err != nil {
+		return err
+	}
+	size, err := b.size()
+	if err != nil {
+		return err
+	}
+	r.line("| log lines, dicelab, pushed as JSON | %.0f | %.1f µs | %.0f | %.0f MB | %.0f MB |", m.perSecond(), m.cpuEach(), float64(size)/float64(m.sent), mega(m.idle), mega(m.peak))
+	return nil
+}
+
+// measured is what hold saw.
+type measured struct {
+	sent       int64
+	took       time.Duration
+	cpu        time.Duration
+	idle, peak int64 // bytes
+}
+
+func (m measured) perSecond() float64 { return float64(m.sent) / m.took.Seconds() }
+func (m measured) cpuEach() float64   { return m.cpu.Seconds() * 1e6 / float64(m.sent) }
+
+func mega(bytes int64) float64 { return float64(bytes) / (1 << 20) }
+
+// hold lets senders send for a while and watches the backend.
+func hold(ctx context.Context, b *backend, d time.Duration, load func(ctx context.Context, sender int, until time.Time, sent *atomic.Int64) error) (m measured, err error) {
+	time.Sleep(2 * time.Second) // what starting took has settled
+	if m.idle, err = b.memory(); err != nil {
+		return m, err
+	}
+	before, err := b.cpu()
+	if err != nil {
+		return m, err
+	}
+	start := time.Now()
+	var sent atomic.Int64
+	errs := make([]error, senders)
+	var group sync.WaitGroup
+	for i := range senders {
+		group.Go(func() { errs[i] = load(ctx, i, start.Add(d), &sent) })
+	}
+	done := make(chan struct{})
+	go func() { group.Wait(); close(done) }()
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	for running := true; running; {
+		select {
+		case <-done:
+			running = false
+		case <-tick.C:
+			now, err := b.memory()
+			if err != nil {
+				return m, err
+			}
+			m.peak = max(m.peak, now)
+		}
+	}
+	m.took, m.sent = time.Since(start), sent.Load()
+	after, err := b.cpu()
+	m.cpu = after - before
+	return m, errors.Join(append(errs, err)...)
+}
+
+// pushLines is how many lines one push has.
+const pushLines = 500
+
+// pushOf is a push of lines such as the roller writes.
+func pushOf(now time.Time, sender, n int) []byte {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, `{"streams":[{"stream":{"container_name":"dice-roller-stage2","job":"dice-roller","level":"INFO","service_name":"dice-roller"},"values":[`)
+	for i := range pushLines {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		trace := fmt.Sprintf("%08x%08x%08x%08x", 0xbe000000+sender, n, i, n^i)
+		at := now.Add(time.Duration(i-pushLines) * time.Microsecond)
+		fmt.Fprintf(&b, `["%d","{\"timestamp\":\"%s\",\"level\":\"INFO\",\"message\":\"Roll completed\",\"logger\":\"dice-roller\",\"trace_id\":\"%s\",\"span_id\":\"00f067aa0ba902b7\",\"die_type\":\"fair\",\"status\":200,\"duration_seconds\":0.25,\"roll_value\":4}",{"trace_id":"%s","span_id":"%016x"}]`,
+			at.UnixNano(), at.UTC().Format("2006-01-02T15:04:05.000000Z"), trace, trace, n*pushLines+i)
+	}
+	b.WriteString("]}]}")
+	return b.Bytes()
+}
+
+// kind is a query that is timed.
+type kind struct {
+	name string
+	ask  func(ctx context.Context, b *backend, id string) ([]byte, error)
+	want string // a part of each answer that is right
+}
+
+func kinds() []kind {
+	search := func(q string) func(context.Context, *backend, string) ([]byte, error) {
+		return func(ctx context.Context, b *backend, _ string) ([]byte, error) { return b.search(ctx, q) }
+	}
+	return []kind{
+		{"search: service and status", search(`{ resource.service.name = "` + contract.ServiceRoller + `" && status = error }`), "traceID"},
+		{"search: name and duration, one span in 50,000", search(`{ name = "` + contract.SpanRollerRoll + `" && duration > 4s }`), `"traces"`},
+		{"search: an attribute without index, frequent", search(`{ span.` + contract.AttrRollValue + ` = 5 }`), "traceID"},
+		{"search: an attribute without index, never there", search(`{ span.` + contract.AttrRollValue + ` = 99 }`), `"traces"`},
+		{"trace by ID", func(ctx context.Context, b *backend, id string) ([]byte, error) { return b.trace(ctx, id) }, contract.SpanRoll},
+		{"log lines of a trace", func(ctx context.Context, b *backend, id string) ([]byte, error) {
+			return b.logs(ctx, `{service_name="`+contract.ServiceRoller+`"} | trace_id="`+id+`"`)
+		}, id32},
+		{"log lines, newest 20", func(ctx context.Context, b *backend, _ string) ([]byte, error) {
+			return b.logs(ctx, `{service_name="`+contract.ServiceRoller+`"}`)
+		}, "Roll completed"},
+	}
+}
+
+// id32 stands for the ID that was asked for.
+const id32 = "ID"
+
+// growth fills the store step by step and times queries at each.
+func growth(ctx context.Context, p plan, r *report) (err error) {
+	b, err := startLab(ctx, p, filepath.Join(p.dir, "growth"))
+	if err != nil {
+		return err
+	}
+	stopped := false
+	defer func() {
+		if !stopped {
+			err = errors.Join(err, b.stop())
+		}
+	}()
+	stream, err := newStream(99, exportRolls)
+	if err != nil {
+		return err
+	}
+	var ids []string
+	stored, pushes := 0, 0
+	table := make([][]string, len(kinds()))
+	var memory, fresh []string
+	for _, size := range p.scale.sizes {
+		r.progress("store: filling up to %d spans", size)
+		for stored < size {
+			frontend, roller, first := stream.next(time.Now())
+			if err := errors.Join(b.export(ctx, frontend), b.export(ctx, roller)); err != nil {
+				return err
+			}
+			if stored += exportSpans; len(ids) < 1000 || stored%(97*exportSpans) == 0 {
+				ids = append(ids, first)
+			}
+			if pushes*pushLines < stored*4/rollSpans { // a roll writes four lines
+				if err := b.push(ctx, pushOf(time.Now(), 77, pushes)); err != nil {
+					return err
+				}
+				pushes++
+			}
+		}
+		r.progress("store: queries at %d spans", size)
+		for i, k := range kinds() {
+			cell, err := timeQueries(ctx, b, k, ids, pushes, p.scale.queries)
+			if err != nil {
+				return fmt.Errorf("%s at %d spans: %w", k.name, size, err)
+			}
+			table[i] = append(table[i], cell)
+		}
+		cell, err := timeFresh(ctx, b, p.scale.queries/5)
+		if err != nil {
+			return err
+		}
+		fresh = append(fresh, cell)
+		used, err := b.memory()
+		if err != nil {
+			return err
+		}
+		memory = append(memory, fmt.Sprintf("%.0f MB", mega(used)))
+	}
+	stopped = true
+	if err := b.stop(); err != nil {
+		return err
+	}
+	bytes, err := b.size()
+	if err != nil {
+		return err
+	}
+	started, err := timeStart(ctx, p, b.data)
+	if err != nil {
+		return err
+	}
+	r.heading("Queries as the store grows")
+	r.line("p50 / p95 of %d queries each over the public APIs, one at a time; there are four log lines for five spans.", p.scale.queries)
+	r.line("")
+	head, rule := "| ", "|---"
+	for _, size := range p.scale.sizes {
+		head, rule = head+fmt.Sprintf("| %d spans ", size), rule+"|---"
+	}
+	r.line("%s|", head)
+	r.line("%s|", rule)
+	for i, k := range kinds() {
+		r.row(k.name, table[i])
+	}
+	r.row("from export to found by a search", fresh)
+	r.row("memory after the queries", memory)
+	r.line("")
+	r.line("The file of %d spans and %d log lines has %.0f MB; the lab starts over it, up to the first answer to a search, in %.0f ms.",
+		stored, pushes*pushLines, mega(bytes), started.Seconds()*1000)
+	return nil
+}
+
+func timeQueries(ctx context.Context, b *backend, k kind, ids []string, pushes, n int) (string, error) {
+	var took []float64
+	for i := range n {
+		id, want := ids[i*7919%len(ids)], k.want
+		if want == id32 {
+			push, line := i%pushes, i%pushLines
+			id = fmt.Sprintf("%08x%08x%08x%08x", 0xbe000000+77, push, line, push^line)
+			want = id
+		}
+		start := time.Now()
+		answer, err := k.ask(ctx, b, id)
+		took = append(took, time.Since(start).Seconds()*1000)
+		if err != nil {
+			return "", err
+		}
+		if !bytes.Contains(answer, []byte(want)) {
+			return "", fmt.Errorf("the answer has no %q: %.300s", want, answer)
+		}
+	}
+	return fmt.Sprintf("%.1f / %.1f ms", quantile(took, 0.5), quantile(took, 0.95)), nil
+}
+
+// timeFresh exports a roll and asks until a search finds it.
+func timeFresh(ctx context.Context, b *backend, n int) (string, error) {
+	s, err := newStream(uint64(time.Now().UnixNano()), 1)
+	if err != nil {
+		return "", err
+	}
+	var took []float64
+	for range n {
+		frontend, roller, first := s.next(time.Now())
+		start := time.Now()
+		if err := errors.Join(b.export(ctx, frontend), b.export(ctx, roller)); err != nil {
+			return "", err
+		}
+		for {
+			answer, err := b.search(ctx, `{ resource.service.name = "`+contract.ServiceRoller+`" }`)
+			if err != nil {
+				return "", err
+			}
+			if bytes.Contains(answer, []byte(first)) {
+				break
+			}
+			if time.Since(start) > patience {
+				return "", fmt.Errorf("no search finds trace %s", first)
+			}
+		}
+		took = append(took, time.Since(start).Seconds()*1000)
+	}
+	return fmt.Sprintf("%.1f / %.1f ms", quantile(took, 0.5), quantile(took, 0.95)), nil
+}
+
+// timeStart starts the lab over a directory and waits for the answer to a search.
+func timeStart(ctx context.Context, p plan, data string) (took time.Duration, err error) {
+	start := time.Now()
+	b, err := startLab(ctx, p, data)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, b.stop()) }()
+	_, err = b.search(ctx, `{ resource.service.name = "`+contract.ServiceRoller+`" }`)
+	return time.Since(start), err
+}
