@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"reflect"
 	"strings"
 	"time"
 
@@ -46,54 +47,86 @@ func (s *Store) AppendLines(ctx context.Context, lines []Line) error {
 		return ctx.Err()
 	}
 	rows := make([]lineRow, len(lines))
+	var labels labelCache
 	for i, l := range lines {
-		row, err := encodeLine(l)
+		row, err := encodeLine(l, &labels)
 		if err != nil {
 			return fmt.Errorf("storing log line %d of %d: %w", i+1, len(lines), err)
 		}
 		rows[i] = row
 	}
-	return s.do(ctx, func(w *writer) error {
-		for _, r := range rows {
-			stream, err := w.intern(w.streams, r.stream, "SELECT id FROM log_stream WHERE labels = ?",
+	return s.do(ctx, func(w *writer) error { return w.insertLines(rows) })
+}
+
+func (w *writer) insertLines(rows []lineRow) error {
+	for len(rows) > 0 {
+		n := 1
+		if len(rows) >= insertRows {
+			n = insertRows
+		}
+		w.args = w.args[:0]
+		for _, r := range rows[:n] {
+			stream, err := intern(w, w.streams, r.stream, "SELECT id FROM log_stream WHERE labels = ?", 1,
 				"INSERT INTO log_stream (labels) VALUES (?) RETURNING id", r.stream)
 			if err != nil {
 				return err
 			}
-			if _, err := w.exec("INSERT INTO log_row (stream, time, trace_id, span_id, metadata, text) VALUES (?, ?, ?, ?, ?, ?)",
-				stream, r.time, r.trace, r.span, r.others, r.text); err != nil {
-				return fmt.Errorf("inserting log line: %w", err)
-			}
+			w.args = append(w.args, stream, r.time, r.trace, r.span, r.others, r.text)
 		}
-		return nil
-	})
+		const row = "(?,?,?,?,?,?)"
+		if _, err := w.exec("INSERT INTO log_row (stream, time, trace_id, span_id, metadata, text) VALUES "+strings.Repeat(row+",", n-1)+row, w.args...); err != nil {
+			return fmt.Errorf("inserting log lines: %w", err)
+		}
+		rows = rows[n:]
+	}
+	return nil
 }
 
-func encodeLine(l Line) (lineRow, error) {
-	row := lineRow{time: nanos(l.Time), text: l.Text}
+// labelCache remembers the text of the last labels: lines of a stream often come
+// together and share their map.
+type labelCache struct {
+	labels uintptr // of a map that the append holds
+	text   string
+}
+
+// encode gives labels as JSON, keys sorted: one text for one stream.
+func (c *labelCache) encode(labels map[string]string) (string, error) {
+	if labels == nil {
+		return "{}", nil
+	}
+	at := reflect.ValueOf(labels).Pointer()
+	if c.labels == at {
+		return c.text, nil
+	}
+	b, err := json.Marshal(labels)
+	if err != nil {
+		return "", fmt.Errorf("encoding labels: %w", err)
+	}
+	c.labels, c.text = at, string(b)
+	return c.text, nil
+}
+
+func encodeLine(l Line, labels *labelCache) (row lineRow, err error) {
+	row = lineRow{time: nanos(l.Time), text: l.Text}
 	if l.Time.IsZero() || row.time == math.MinInt64 || row.time == math.MaxInt64 {
 		return row, fmt.Errorf("its time %v is outside of the years 1678 to 2261: give it the time when it was written or read", l.Time)
 	}
-	labels := l.Stream
-	if labels == nil {
-		labels = map[string]string{}
+	if row.stream, err = labels.encode(l.Stream); err != nil {
+		return row, err
 	}
-	b, err := json.Marshal(labels) // sorts the keys: one text for one stream
-	if err != nil {
-		return row, fmt.Errorf("encoding labels: %w", err)
+	known := 0
+	if v, ok := l.Metadata[contract.FieldTraceID]; ok {
+		row.trace, known = v, known+1
 	}
-	row.stream = string(b)
-	others := maps.Clone(l.Metadata)
-	if v, ok := others[contract.FieldTraceID]; ok {
-		row.trace = v
+	if v, ok := l.Metadata[contract.FieldSpanID]; ok {
+		row.span, known = v, known+1
+	}
+	if len(l.Metadata) > known {
+		others := maps.Clone(l.Metadata)
 		delete(others, contract.FieldTraceID)
-	}
-	if v, ok := others[contract.FieldSpanID]; ok {
-		row.span = v
 		delete(others, contract.FieldSpanID)
-	}
-	if len(others) > 0 {
-		if b, err = json.Marshal(others); err != nil {
+		b, err := json.Marshal(others)
+		if err != nil {
 			return row, fmt.Errorf("encoding metadata: %w", err)
 		}
 		row.others = string(b)
@@ -122,8 +155,8 @@ func (s *Store) Lines(ctx context.Context, q LineQuery, yield func(Line) bool) e
 	for id := range streams {
 		ids = append(ids, id)
 	}
-	walk := walk{table: "log_row", key: "stream", ids: ids, index: "log_stream_time", column: "time", forward: q.Forward, page: linePage, growth: 1}
-	return walk.run(ctx, s.read, from, to, func(lo, hi int64, _ int) (bool, error) {
+	walk := walk{table: "log_row", key: "stream", ids: ids, index: "log_stream_time", column: "time", forward: q.Forward, page: linePage}
+	return walk.run(ctx, s.read, from, to, func(lo, hi int64) (bool, error) {
 		return s.page(ctx, streams, q, lo, hi, false, yield)
 	})
 }

@@ -7,19 +7,26 @@ import (
 )
 
 // schemaVersion is the user_version of the files that this program writes.
-const schemaVersion = 1
+const schemaVersion = 2
 
-// schema creates version 1.
+// schema creates version 2.
 //
-// Words that repeat (services, span names, dice) are numbers in span_row, which
-// keeps rows and indexes small; word holds the text. Resource and scope of a
-// span are in span_source, once. status and kind are OTLP's numbers. Times are
-// nanoseconds since 1970, durations nanoseconds.
+// A span is an element of a JSON array in span_part, which holds the spans of
+// one trace that came in one export: one row and one entry in one index for what
+// belongs together anyway. An element is again an array:
 //
-// Newest first needs no index on start alone: status has three values, so that
-// three walks of (status, start) are one walk of all spans.
+//	[source, class, "span ID", "parent ID", start, duration, flags, {attributes}, "rest"]
+//
+// IDs are hex digits, times nanoseconds since 1970, durations nanoseconds; rest,
+// only where there is one, is the protobuf, in base64, of what has no place in
+// JSON. Resource and scope are in span_source, once; service, name, kind, status
+// (OTLP's numbers) and die in span_class, once.
+//
+// Searches read none of that. span_segment has for up to segmentSpans spans of
+// one export, that started within one minute, what a search compares (heads);
+// span_summary says which class is in which segment. Both are small: a search
+// goes from the newest segment of the classes that it wants to older ones.
 const schema = `
-CREATE TABLE word (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
 CREATE TABLE span_source (
   id INTEGER PRIMARY KEY,
   service TEXT NOT NULL,
@@ -27,27 +34,38 @@ CREATE TABLE span_source (
   resource TEXT NOT NULL,
   data BLOB NOT NULL UNIQUE
 );
-CREATE TABLE span_row (
+CREATE TABLE span_class (
   id INTEGER PRIMARY KEY,
-  trace_id BLOB NOT NULL,
-  span_id BLOB NOT NULL,
-  parent_id BLOB,
-  start INTEGER NOT NULL,
-  duration INTEGER NOT NULL,
-  source INTEGER NOT NULL,
-  service INTEGER NOT NULL,
-  name INTEGER NOT NULL,
+  service TEXT NOT NULL,
+  name TEXT NOT NULL,
   kind INTEGER NOT NULL,
   status INTEGER NOT NULL,
-  die INTEGER,
-  attributes TEXT NOT NULL,
-  rest BLOB
+  die TEXT NOT NULL,
+  UNIQUE (service, name, kind, status, die)
 );
-CREATE INDEX span_trace ON span_row (trace_id);
-CREATE INDEX span_service ON span_row (service, start);
-CREATE INDEX span_name ON span_row (name, start);
-CREATE INDEX span_status ON span_row (status, start);
-CREATE INDEX span_duration ON span_row (duration);
+CREATE TABLE span_part (
+  id INTEGER PRIMARY KEY,
+  trace_id BLOB NOT NULL,
+  spans TEXT NOT NULL
+);
+CREATE INDEX span_trace ON span_part (trace_id);
+CREATE TABLE span_segment (
+  id INTEGER PRIMARY KEY,
+  last INTEGER NOT NULL,
+  oldest INTEGER NOT NULL,
+  newest INTEGER NOT NULL,
+  spans INTEGER NOT NULL,
+  heads BLOB NOT NULL
+);
+CREATE INDEX span_segment_newest ON span_segment (newest);
+CREATE TABLE span_summary (
+  class INTEGER NOT NULL,
+  newest INTEGER NOT NULL,
+  segment INTEGER NOT NULL,
+  longest INTEGER NOT NULL,
+  PRIMARY KEY (class, newest, segment)
+) WITHOUT ROWID;
+CREATE INDEX span_longest ON span_summary (longest);
 CREATE TABLE log_stream (id INTEGER PRIMARY KEY, labels TEXT NOT NULL UNIQUE);
 CREATE TABLE log_row (
   id INTEGER PRIMARY KEY,
@@ -62,23 +80,22 @@ CREATE INDEX log_stream_time ON log_row (stream, time);
 CREATE INDEX log_trace ON log_row (trace_id, time) WHERE trace_id IS NOT NULL;
 CREATE INDEX log_span ON log_row (span_id, time) WHERE span_id IS NOT NULL;
 CREATE VIEW spans AS SELECT
-  lower(hex(r.trace_id)) AS trace_id,
-  lower(hex(r.span_id)) AS span_id,
-  lower(hex(r.parent_id)) AS parent_id,
-  strftime('%Y-%m-%dT%H:%M:%S', r.start / 1000000000, 'unixepoch') || printf('.%09dZ', r.start % 1000000000) AS start,
-  r.duration / 1e6 AS duration_ms,
+  lower(hex(p.trace_id)) AS trace_id,
+  e.value ->> 2 AS span_id,
+  e.value ->> 3 AS parent_id,
+  strftime('%Y-%m-%dT%H:%M:%S', (e.value ->> 4) / 1000000000, 'unixepoch') || printf('.%09dZ', (e.value ->> 4) % 1000000000) AS start,
+  (e.value ->> 5) / 1e6 AS duration_ms,
   s.service AS service,
-  n.text AS name,
-  CASE r.kind WHEN 1 THEN 'internal' WHEN 2 THEN 'server' WHEN 3 THEN 'client' WHEN 4 THEN 'producer' WHEN 5 THEN 'consumer' ELSE 'unspecified' END AS kind,
-  CASE r.status WHEN 1 THEN 'ok' WHEN 2 THEN 'error' ELSE 'unset' END AS status,
-  d.text AS die,
-  r.attributes AS attributes,
+  c.name AS name,
+  CASE c.kind WHEN 1 THEN 'internal' WHEN 2 THEN 'server' WHEN 3 THEN 'client' WHEN 4 THEN 'producer' WHEN 5 THEN 'consumer' ELSE 'unspecified' END AS kind,
+  CASE c.status WHEN 1 THEN 'ok' WHEN 2 THEN 'error' ELSE 'unset' END AS status,
+  nullif(c.die, '') AS die,
+  e.value -> 7 AS attributes,
   s.resource AS resource,
   s.scope AS scope
-FROM span_row r
-JOIN span_source s ON s.id = r.source
-JOIN word n ON n.id = r.name
-LEFT JOIN word d ON d.id = r.die;
+FROM span_part p, json_each(p.spans) e
+JOIN span_class c ON c.id = e.value ->> 1
+JOIN span_source s ON s.id = e.value ->> 0;
 CREATE VIEW logs AS SELECT
   strftime('%Y-%m-%dT%H:%M:%S', r.time / 1000000000, 'unixepoch') || printf('.%09dZ', r.time % 1000000000) AS time,
   s.labels ->> '$.service_name' AS service,
@@ -105,7 +122,22 @@ func (e *NewerSchemaError) Error() string {
 		e.Path, e.Version, e.Supported)
 }
 
-// migrate brings the file to schemaVersion.
+// OlderSchemaError says that a file was written by an older dicelab, in a form
+// that this one does not read.
+type OlderSchemaError struct {
+	Path    string // the file
+	Version int    // its schema version
+	Needed  int    // the oldest version that this program reads
+}
+
+// Error says what is wrong and what to do.
+func (e *OlderSchemaError) Error() string {
+	return fmt.Sprintf("%s has schema version %d, this dicelab reads version %d: move the file away to start empty, or use the older dicelab that wrote it",
+		e.Path, e.Version, e.Needed)
+}
+
+// migrate creates the schema of an empty file and refuses those that it does not
+// know.
 func migrate(ctx context.Context, conn *sql.Conn, path string) error {
 	var version int
 	if err := conn.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
@@ -116,6 +148,8 @@ func migrate(ctx context.Context, conn *sql.Conn, path string) error {
 		return nil
 	case version > schemaVersion:
 		return &NewerSchemaError{Path: path, Version: version, Supported: schemaVersion}
+	case version > 0:
+		return &OlderSchemaError{Path: path, Version: version, Needed: schemaVersion}
 	}
 	// In one transaction: a process that dies here leaves an empty file, not
 	// half a schema.

@@ -4,15 +4,14 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"math"
-	"regexp"
 	"slices"
-	"strings"
 	"time"
 )
 
-// Column is a property of spans that SQL can compare.
+// Column is a property of spans that a search compares without reading them.
 type Column int
 
 // The columns. The first three hold text, the others numbers.
@@ -24,24 +23,6 @@ const (
 	ColumnKind                   // OTLP's span kind
 	ColumnDuration               // nanoseconds
 )
-
-// column gives the name in span_row; names come from here only.
-func (c Column) column() (name string, text bool) {
-	switch c {
-	case ColumnService:
-		return "service", true
-	case ColumnName:
-		return "name", true
-	case ColumnDie:
-		return "die", true
-	case ColumnStatus:
-		return "status", false
-	case ColumnKind:
-		return "kind", false
-	default:
-		return "duration", false
-	}
-}
 
 // Op is a comparison.
 type Op string
@@ -72,8 +53,8 @@ type SearchQuery struct {
 	From, To time.Time // [From, To) of the start of a matching span; zero means unbounded
 	Limit    int       // how many traces at most, > 0
 
-	// Where are conditions that a matching span fulfils, all of them. They are
-	// checked by SQL; the rest is Match's.
+	// Where are conditions that a matching span fulfils, all of them; the rest is
+	// Match's.
 	Where []Condition
 	// Match gives the spans of the trace that match, as indexes into its Spans;
 	// none if the trace does not. It is called with candidates: traces with a
@@ -99,42 +80,33 @@ type SearchResult struct {
 
 // How much one search may look at: about half a second.
 const (
-	maxSearchRows   = 400_000
-	maxSearchTraces = 4_000
-	// selective is how many spans make a duration condition so selective that
-	// all of them are read.
+	maxSearchSpans    = 4_000_000 // of which only the heads are read
+	maxSearchSegments = 20_000
+	maxSearchTraces   = 4_000
+	// selective is how many segments, at most, have a duration that is searched
+	// for, for them to be looked up by it.
 	selective = 2_000
 )
 
-// Search finds traces, newest first. Conditions on service, name, status and
-// duration use an index; others are checked on the newest rows, see
-// [SearchResult.Partial].
+// Search finds traces, newest first. Conditions on columns are checked on heads
+// of segments that can have such spans, Match on whole traces; what one search
+// may look at is bounded, see [SearchResult.Partial].
 func (s *Store) Search(ctx context.Context, q SearchQuery) (SearchResult, error) {
 	if q.Limit <= 0 || q.Match == nil {
 		return SearchResult{}, fmt.Errorf("searching traces: limit %d must be above 0 and Match must be set", q.Limit)
 	}
 	sel, err := s.compile(ctx, q.Where)
-	if err != nil || sel.never {
-		return SearchResult{}, err
+	if err != nil {
+		return SearchResult{}, fmt.Errorf("searching traces: %w", err)
+	}
+	if sel.never {
+		return SearchResult{}, nil
 	}
 	f := finder{store: s, query: q, sel: sel, seen: make(map[TraceID]bool)}
-	from, to := bounds(q.From, q.To)
-	few, err := s.selectiveDuration(ctx, sel)
-	if err == nil && few {
-		_, err = f.window(ctx, "span_duration", "", nil, from, to)
-	} else if err == nil {
-		var w walk
-		if w, err = s.choose(ctx, sel, from, to); err == nil {
-			rows := 0
-			err = w.run(ctx, s.read, from, to, func(lo, hi int64, page int) (bool, error) {
-				more, err := f.window(ctx, w.index, w.key, w.ids, lo, hi)
-				if rows += page; more && rows >= maxSearchRows && lo > from {
-					f.result.Partial = true
-					return false, err
-				}
-				return more, err
-			})
-		}
+	f.from, f.to = bounds(q.From, q.To)
+	next, err := s.segments(ctx, sel, f.from, f.to)
+	if err == nil {
+		err = f.run(ctx, next)
 	}
 	if err != nil {
 		return SearchResult{}, fmt.Errorf("searching traces: %w", err)
@@ -147,197 +119,100 @@ func (s *Store) Search(ctx context.Context, q SearchQuery) (SearchResult, error)
 	return f.result, nil
 }
 
-// selection is a conjunction as SQL.
-type selection struct {
-	where []string
-	args  []any
-	never bool // no span can fulfil it
-
-	ids      map[string][]int64 // columns that must be one of few values
-	duration []string           // the conditions on duration, in where too
-	durArgs  []any
-}
-
-func (s *Store) compile(ctx context.Context, conditions []Condition) (selection, error) {
-	sel := selection{ids: make(map[string][]int64)}
-	for _, c := range conditions {
-		name, text := c.Column.column()
-		if text {
-			if err := s.compileText(ctx, &sel, name, c); err != nil {
-				return sel, err
-			}
-			continue
-		}
-		switch c.Op {
-		case Equal, NotEqual, Less, LessEqual, Greater, GreaterEqual:
-		default:
-			return sel, fmt.Errorf("comparing column %s: operator %q is not for numbers", name, c.Op)
-		}
-		cond := name + " " + string(c.Op) + " ?"
-		sel.where, sel.args = append(sel.where, cond), append(sel.args, c.Number)
-		switch {
-		case c.Column == ColumnDuration && c.Op != NotEqual: // != is no range of an index
-			sel.duration, sel.durArgs = append(sel.duration, cond), append(sel.durArgs, c.Number)
-		case c.Column == ColumnStatus && c.Op == Equal:
-			sel.ids[name] = []int64{c.Number}
-		}
-	}
-	return sel, nil
-}
-
-// compileText turns a condition on text into one on the numbers of its words.
-func (s *Store) compileText(ctx context.Context, sel *selection, name string, c Condition) error {
-	query, args := "SELECT id, text FROM word", []any(nil)
-	match := func(string) bool { return true }
-	switch c.Op {
-	case Equal, NotEqual:
-		query, args = query+" WHERE text = ?", []any{c.Text}
-	case Matches, NotMatches:
-		re, err := regexp.Compile("^(?:" + c.Text + ")$")
-		if err != nil {
-			return fmt.Errorf("comparing column %s: %w", name, err)
-		}
-		match = re.MatchString
-	default:
-		return fmt.Errorf("comparing column %s: operator %q is not for text", name, c.Op)
-	}
-	rows, err := s.read.QueryContext(ctx, query, args...)
-	if err != nil {
-		return fmt.Errorf("reading words: %w", err)
-	}
-	defer rows.Close()
-	var ids []int64
-	for rows.Next() {
-		var id int64
-		var text string
-		if err := rows.Scan(&id, &text); err != nil {
-			return fmt.Errorf("reading words: %w", err)
-		}
-		if match(text) {
-			ids = append(ids, id)
-		}
-	}
-	if err := rows.Err(); err != nil {
-		return fmt.Errorf("reading words: %w", err)
-	}
-	negative := c.Op == NotEqual || c.Op == NotMatches
-	switch {
-	case len(ids) == 0 && !negative:
-		sel.never = true
-	case len(ids) > 500:
-		// Too many for SQL to gain anything: Match decides.
-	case negative:
-		sel.where = append(sel.where, name+" NOT IN "+list(ids))
-	default:
-		sel.where = append(sel.where, name+" IN "+list(ids))
-		if len(ids) <= 16 {
-			sel.ids[name] = ids
-		}
-	}
-	return nil
-}
-
-// list writes numbers for IN.
-func list(ids []int64) string {
-	return "(" + strings.Trim(strings.ReplaceAll(fmt.Sprint(ids), " ", ","), "[]") + ")"
-}
-
-// selectiveDuration reports whether so few spans fulfil the conditions on
-// duration that reading them all is cheapest.
-func (s *Store) selectiveDuration(ctx context.Context, sel selection) (bool, error) {
-	if len(sel.duration) == 0 {
-		return false, nil
-	}
-	var n int
-	err := s.read.QueryRowContext(ctx, "SELECT count(*) FROM (SELECT 1 FROM span_row INDEXED BY span_duration WHERE "+
-		strings.Join(sel.duration, " AND ")+" LIMIT ?)", append(slices.Clone(sel.durArgs), selective+1)...).Scan(&n)
-	return n <= selective, err
-}
-
-// choose picks the index whose part that must be read is the smallest.
-func (s *Store) choose(ctx context.Context, sel selection, from, to int64) (walk, error) {
-	best := walk{table: "span_row", key: "status", index: "span_status", ids: []int64{0, 1, 2}, column: "start", page: 512, growth: 4}
-	least := math.MaxInt
-	for _, key := range []string{"status", "name", "service"} {
-		ids, ok := sel.ids[key]
-		if !ok {
-			continue
-		}
-		var n int
-		if err := s.read.QueryRowContext(ctx, "SELECT count(*) FROM (SELECT 1 FROM span_row INDEXED BY span_"+key+
-			" WHERE "+key+" IN "+list(ids)+" AND start >= ? AND start < ? LIMIT 5001)", from, to).Scan(&n); err != nil {
-			return best, err
-		}
-		if n < least {
-			least, best.key, best.index, best.ids = n, key, "span_"+key, ids
-		}
-	}
-	return best, nil
-}
-
 // finder collects the traces of a search.
 type finder struct {
-	store  *Store
-	query  SearchQuery
-	sel    selection
-	seen   map[TraceID]bool
-	result SearchResult
+	store    *Store
+	query    SearchQuery
+	sel      selection
+	from, to int64
+	seen     map[TraceID]bool
+	result   SearchResult
 }
 
-// window looks at the spans that start in [from, to) and reports whether to go
+// candidate is a span for which all of Where hold.
+type candidate struct {
+	trace TraceID
+	start int64
+}
+
+// run reads segments, newest first, and looks at candidates as soon as no
+// segment that is left can have a newer one.
+func (f *finder) run(ctx context.Context, next func() (segmentRef, bool, error)) error {
+	var pending []candidate // newest last
+	spans, segments := 0, 0
+	for {
+		ref, ok, err := next()
+		if err != nil {
+			return err
+		}
+		bound := int64(math.MinInt64)
+		if ok {
+			bound = ref.newest
+		}
+		for n := len(pending); n > 0 && (!ok || pending[n-1].start > bound); n-- {
+			more, err := f.look(ctx, pending[n-1].trace)
+			if err != nil || !more {
+				return err
+			}
+			pending = pending[:n-1]
+		}
+		if !ok {
+			return nil
+		}
+		if spans >= maxSearchSpans || segments >= maxSearchSegments {
+			f.result.Partial = true
+			next = func() (segmentRef, bool, error) { return segmentRef{}, false, nil } // what is pending is still looked at
+			continue
+		}
+		n, err := f.store.readSegment(ctx, ref.id, func(h head) {
+			if h.start >= f.from && h.start < f.to && f.sel.holds(h) {
+				pending = append(pending, candidate{trace: h.trace, start: h.start})
+			}
+		})
+		if err != nil {
+			return err
+		}
+		spans, segments = spans+n, segments+1
+		slices.SortStableFunc(pending, func(a, b candidate) int { return cmp.Compare(a.start, b.start) })
+	}
+}
+
+// look checks a trace, unless it was checked before, and reports whether to go
 // on.
-func (f *finder) window(ctx context.Context, index, key string, ids []int64, from, to int64) (more bool, err error) {
-	candidates, err := f.candidates(ctx, index, key, ids, from, to)
+func (f *finder) look(ctx context.Context, id TraceID) (more bool, err error) {
+	if f.seen[id] {
+		return true, nil
+	}
+	if f.result.Inspected >= maxSearchTraces {
+		f.result.Partial = true
+		return false, nil
+	}
+	f.seen[id] = true
+	f.result.Inspected++
+	t, err := f.store.Trace(ctx, id)
 	if err != nil {
 		return false, err
 	}
-	for _, id := range candidates {
-		if f.result.Inspected >= maxSearchTraces {
-			f.result.Partial = true
-			return false, nil
-		}
-		f.result.Inspected++
-		t, err := f.store.Trace(ctx, id)
-		if err != nil {
-			return false, err
-		}
-		if matched := f.query.Match(t); len(matched) > 0 {
-			f.result.Traces = append(f.result.Traces, FoundTrace{Trace: t, Matched: matched})
-			if len(f.result.Traces) == f.query.Limit {
-				return false, nil
-			}
-		}
+	if len(t.Spans) == 0 { // swept since its segment was read
+		return true, nil
 	}
-	return true, nil
+	if matched := f.query.Match(t); len(matched) > 0 {
+		f.result.Traces = append(f.result.Traces, FoundTrace{Trace: t, Matched: matched})
+	}
+	return len(f.result.Traces) < f.query.Limit, nil
 }
 
-// candidates are the traces, not seen before, of the spans in the window for
-// which the SQL conditions hold.
-func (f *finder) candidates(ctx context.Context, index, key string, ids []int64, from, to int64) ([]TraceID, error) {
-	where := append([]string{"start >= ?", "start < ?"}, f.sel.where...)
-	args := append([]any{from, to}, f.sel.args...)
-	if key != "" {
-		where = append(where, key+" IN "+list(ids))
+// readSegment calls yield for each span of a segment and gives their number. A
+// segment that a sweep has deleted since has none.
+func (s *Store) readSegment(ctx context.Context, id int64, yield func(head)) (n int, err error) {
+	var oldest int64
+	var data []byte
+	err = s.read.QueryRowContext(ctx, "SELECT oldest, heads FROM span_segment WHERE id = ?", id).Scan(&oldest, &data)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, nil
 	}
-	rows, err := f.store.read.QueryContext(ctx, "SELECT trace_id FROM span_row INDEXED BY "+index+" WHERE "+
-		strings.Join(where, " AND ")+" ORDER BY start DESC, id DESC", args...)
 	if err != nil {
-		return nil, fmt.Errorf("reading spans: %w", err)
+		return 0, fmt.Errorf("reading a segment: %w", err)
 	}
-	defer rows.Close()
-	var list []TraceID
-	for rows.Next() {
-		var raw sql.RawBytes
-		if err := rows.Scan(&raw); err != nil {
-			return nil, fmt.Errorf("reading span: %w", err)
-		}
-		if id := TraceID(raw); !f.seen[id] {
-			f.seen[id] = true
-			list = append(list, id)
-		}
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("reading spans: %w", err)
-	}
-	return list, nil
+	return n, readHeads(data, oldest, func(h head) { n++; yield(h) })
 }

@@ -70,13 +70,14 @@ type Store struct {
 	closeErr  error
 
 	mu       sync.Mutex
-	sweepErr error             // of the last sweep
-	sources  map[int64]*Source // span_source by id; its rows never change
+	sweepErr error               // of the last sweep
+	sources  map[int64]*Source   // span_source by id; its rows never change
+	classes  map[int64]spanClass // span_class by id; nor do these
 }
 
 // Open opens the store in dir, which is created if it is missing. It fails with
-// [*NewerSchemaError] on a file of a newer version and with [*InUseError] if
-// another process has the directory open.
+// [*NewerSchemaError] or [*OlderSchemaError] on a file of another version and
+// with [*InUseError] if another process has the directory open.
 func Open(ctx context.Context, dir string, opts Options) (_ *Store, err error) {
 	opts, err = opts.withDefaults()
 	if err != nil {
@@ -97,6 +98,7 @@ func Open(ctx context.Context, dir string, opts Options) (_ *Store, err error) {
 		stopped: make(chan struct{}),
 		swept:   make(chan struct{}),
 		sources: make(map[int64]*Source),
+		classes: make(map[int64]spanClass),
 	}
 	defer func() {
 		if err != nil {

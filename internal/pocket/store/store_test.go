@@ -111,8 +111,10 @@ func TestOpenErrors(t *testing.T) {
 					t.Fatal(err)
 				}
 			}},
-		{name: "newer schema", want: "store.db has schema version 99, this dicelab knows versions up to 1: use the newer dicelab that wrote it, or move the file away to start empty",
+		{name: "newer schema", want: "store.db has schema version 99, this dicelab knows versions up to 2: use the newer dicelab that wrote it, or move the file away to start empty",
 			prepare: func(t *testing.T, dir string) { execSQL(t, dir, "PRAGMA user_version = 99") }},
+		{name: "older schema", want: "store.db has schema version 1, this dicelab reads version 2: move the file away to start empty, or use the older dicelab that wrote it",
+			prepare: func(t *testing.T, dir string) { execSQL(t, dir, "PRAGMA user_version = 1") }},
 		{name: "not a database", want: "file is not a database",
 			prepare: func(t *testing.T, dir string) {
 				if err := os.WriteFile(filepath.Join(dir, store.FileName), []byte(strings.Repeat("nonsense", 1000)), 0o600); err != nil {
@@ -137,13 +139,13 @@ func TestOpenErrors(t *testing.T) {
 
 func TestNewerSchemaError(t *testing.T) {
 	dir := t.TempDir()
-	execSQL(t, dir, "PRAGMA user_version = 2")
+	execSQL(t, dir, "PRAGMA user_version = 3")
 	_, err := store.Open(t.Context(), dir, store.Options{})
 	var newer *store.NewerSchemaError
 	if !errors.As(err, &newer) {
 		t.Fatalf("error %v", err)
 	}
-	if diff := cmp.Diff(&store.NewerSchemaError{Path: filepath.Join(dir, store.FileName), Version: 2, Supported: 1}, newer); diff != "" {
+	if diff := cmp.Diff(&store.NewerSchemaError{Path: filepath.Join(dir, store.FileName), Version: 3, Supported: 2}, newer); diff != "" {
 		t.Errorf("error (-want +got):\n%s", diff)
 	}
 }
@@ -239,11 +241,11 @@ func TestSweepByAge(t *testing.T) {
 	s := open(t, t.TempDir(), store.Options{TraceAge: time.Hour, LogAge: 2 * time.Hour, Now: func() time.Time { return now }})
 	old := &tracepb.Span{TraceId: unhex(t, traceA), SpanId: unhex(t, spanA), StartTimeUnixNano: uint64(epoch.UnixNano())}
 	failed := &tracepb.Span{TraceId: unhex(t, traceA), SpanId: unhex(t, spanB), StartTimeUnixNano: uint64(epoch.UnixNano()), Status: &tracepb.Status{Code: 2}}
-	young := &tracepb.Span{TraceId: unhex(t, traceB), SpanId: unhex(t, spanA), StartTimeUnixNano: uint64(epoch.Add(time.Second).UnixNano())}
+	young := &tracepb.Span{TraceId: unhex(t, traceB), SpanId: unhex(t, spanA), StartTimeUnixNano: uint64(epoch.Add(time.Minute).UnixNano())}
 	if err := s.AppendSpans(t.Context(), []*tracepb.ResourceSpans{from("s", "", young, old, failed)}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.AppendLines(t.Context(), []store.Line{line(time.Second, "s", "l", "young", "", ""), line(0, "s", "l", "old", "", "")}); err != nil {
+	if err := s.AppendLines(t.Context(), []store.Line{line(time.Minute, "s", "l", "young", "", ""), line(0, "s", "l", "old", "", "")}); err != nil {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct {
@@ -309,7 +311,7 @@ func TestSweepBySize(t *testing.T) {
 
 // A search that would have to look at too much stops and says so.
 func TestSearchPartial(t *testing.T) {
-	s := open(t, t.TempDir(), store.Options{})
+	s := open(t, t.TempDir(), store.Options{SweepEvery: time.Hour}) // its spans are older than any bound
 	var spans []*tracepb.Span
 	for i := range 4100 {
 		id := []byte(fmt.Sprintf("%016d", i+1))

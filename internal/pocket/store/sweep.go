@@ -2,13 +2,14 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"time"
 )
 
-// sweepRows is how many rows a sweep deletes at a time: a few milliseconds,
-// between which appends get their turn.
+// sweepRows is how many log lines a sweep deletes at a time, of spans it is a
+// segment: a few milliseconds, between which appends get their turn.
 const sweepRows = 500
 
 // runSweeper enforces the bounds until the store is closed, which ends ctx.
@@ -33,13 +34,14 @@ func (s *Store) runSweeper(ctx context.Context) {
 }
 
 // Sweep deletes what is beyond the bounds of age and size, oldest first. The
-// store does so by itself; calling it is for whoever cannot wait.
+// store does so by itself; calling it is for whoever cannot wait. Spans go with
+// the youngest of their segment, which is at most a minute younger.
 func (s *Store) Sweep(ctx context.Context) error {
 	now := s.opts.Now()
 	logs, spans := nanos(now.Add(-s.opts.LogAge)), nanos(now.Add(-s.opts.TraceAge))
 	err := s.deleteAll(ctx, "DELETE FROM log_row WHERE id IN (SELECT r.id FROM log_stream s JOIN log_row r ON r.stream = s.id WHERE r.time < ? LIMIT ?)", logs)
-	for status := 0; status <= 2 && err == nil; status++ {
-		err = s.deleteAll(ctx, "DELETE FROM span_row WHERE id IN (SELECT id FROM span_row WHERE status = ? AND start < ? ORDER BY start LIMIT ?)", status, spans)
+	for more := true; more && err == nil; {
+		more, err = s.deleteSegment(ctx, "newest < ? ORDER BY newest", spans)
 	}
 	if err == nil {
 		err = s.shrink(ctx)
@@ -75,6 +77,51 @@ func (s *Store) deleteSome(ctx context.Context, query string, args ...any) (n in
 	return <-deleted, nil
 }
 
+// deleteSegment deletes the first segment for which a condition holds, and all
+// that belongs to it; it reports false if there is none.
+func (s *Store) deleteSegment(ctx context.Context, condition string, args ...any) (bool, error) {
+	found := make(chan bool, 1) // as in deleteSome
+	err := s.do(ctx, func(w *writer) error {
+		ok, err := w.deleteSegment(condition, args...)
+		found <- ok
+		return err
+	})
+	if err != nil {
+		return false, err
+	}
+	return <-found, nil
+}
+
+func (w *writer) deleteSegment(condition string, args ...any) (bool, error) {
+	st, err := w.stmt("SELECT id, last, oldest, heads FROM span_segment WHERE " + condition + " LIMIT 1")
+	if err != nil {
+		return false, err
+	}
+	var id, last, oldest int64
+	var data []byte
+	err = st.QueryRow(args...).Scan(&id, &last, &oldest, &data)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("finding the oldest segment: %w", err)
+	}
+	var sums []summary
+	if err := readHeads(data, oldest, func(h head) { sums = summarise(sums, h) }); err != nil {
+		return false, err
+	}
+	for _, sum := range sums {
+		if _, err := w.exec("DELETE FROM span_summary WHERE class = ? AND newest = ? AND segment = ?", sum.class, sum.newest, id); err != nil {
+			return false, err
+		}
+	}
+	if _, err := w.exec("DELETE FROM span_part WHERE id BETWEEN ? AND ?", id, last); err != nil {
+		return false, err
+	}
+	_, err = w.exec("DELETE FROM span_segment WHERE id = ?", id)
+	return true, err
+}
+
 // shrink deletes from whichever of spans and lines has the older oldest row,
 // in order of arrival, until the pages in use are within the bound. The file
 // itself does not get smaller: free pages are used again.
@@ -85,18 +132,19 @@ func (s *Store) shrink(ctx context.Context) error {
 			return err
 		}
 		var span, line *int64
-		if err := s.read.QueryRowContext(ctx, `SELECT (SELECT start FROM span_row ORDER BY id LIMIT 1),
+		if err := s.read.QueryRowContext(ctx, `SELECT (SELECT oldest FROM span_segment ORDER BY id LIMIT 1),
 			(SELECT time FROM log_row ORDER BY id LIMIT 1)`).Scan(&span, &line); err != nil {
 			return fmt.Errorf("finding the oldest rows: %w", err)
 		}
-		table := "span_row"
 		switch {
 		case span == nil && line == nil:
 			return errors.New("the store is empty and still above its size: raise the bound")
 		case span == nil, line != nil && *line < *span:
-			table = "log_row"
+			_, err = s.deleteSome(ctx, "DELETE FROM log_row WHERE id IN (SELECT id FROM log_row ORDER BY id LIMIT ?)", sweepRows)
+		default:
+			_, err = s.deleteSegment(ctx, "TRUE ORDER BY id")
 		}
-		if _, err := s.deleteSome(ctx, "DELETE FROM "+table+" WHERE id IN (SELECT id FROM "+table+" ORDER BY id LIMIT ?)", sweepRows); err != nil {
+		if err != nil {
 			return err
 		}
 	}

@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// tagRows is how many spans, the newest, are looked at for names and values of
-// span attributes.
+// tagRows is how many spans, the newest by arrival, are at least looked at for
+// names and values of span attributes.
 const tagRows = 10_000
 
 // Scope says where an attribute is.
@@ -22,9 +22,11 @@ const (
 func (s Scope) source() (string, error) {
 	switch s {
 	case ScopeResource:
-		return "SELECT resource AS attributes FROM span_source ORDER BY id DESC LIMIT ?", nil
+		return "SELECT resource AS attributes FROM span_source ORDER BY id DESC LIMIT ?1", nil
 	case ScopeSpan:
-		return "SELECT attributes FROM span_row ORDER BY id DESC LIMIT ?", nil
+		return `SELECT e.value -> 7 AS attributes FROM span_part p, json_each(p.spans) e WHERE p.id >= coalesce((
+			SELECT id FROM (SELECT id, sum(spans) OVER (ORDER BY id DESC) AS n FROM span_segment ORDER BY id DESC LIMIT ?1)
+			WHERE n >= ?1 ORDER BY id DESC LIMIT 1), 0)`, nil
 	}
 	return "", fmt.Errorf("listing attributes: scope %q is neither %s nor %s", s, ScopeResource, ScopeSpan)
 }
@@ -60,16 +62,17 @@ func (s *Store) TagValues(ctx context.Context, scope Scope, name string, limit i
 	return s.tagValues(ctx, `SELECT DISTINCT CASE j.type WHEN 'integer' THEN 'int' WHEN 'real' THEN 'float' WHEN 'text' THEN 'string' ELSE 'bool' END,
 		CASE j.type WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' ELSE CAST(j.value AS TEXT) END
 		FROM (`+from+`) a, json_each(a.attributes) j
-		WHERE j.key = ? AND j.type IN ('integer', 'real', 'text', 'true', 'false') ORDER BY 1, 2 LIMIT ?`, tagRows, name, limit)
+		WHERE j.key = ?2 AND j.type IN ('integer', 'real', 'text', 'true', 'false') ORDER BY 1, 2 LIMIT ?3`, tagRows, name, limit)
 }
 
 // Words lists at most limit texts that a column of text has, sorted.
 func (s *Store) Words(ctx context.Context, column Column, limit int) ([]string, error) {
-	query := "SELECT DISTINCT 'string', w.text FROM word w WHERE EXISTS (SELECT 1 FROM span_row r WHERE r.%s = w.id) ORDER BY 2 LIMIT ?"
+	query := "SELECT DISTINCT 'string', c.%s FROM span_class c WHERE EXISTS (SELECT 1 FROM span_summary s WHERE s.class = c.id) ORDER BY 2 LIMIT ?"
 	switch column {
-	case ColumnService, ColumnName:
-		name, _ := column.column()
-		query = fmt.Sprintf(query, name)
+	case ColumnService:
+		query = fmt.Sprintf(query, "service")
+	case ColumnName:
+		query = fmt.Sprintf(query, "name")
 	default:
 		return nil, fmt.Errorf("listing words of column %d: only service and name are listed", column)
 	}

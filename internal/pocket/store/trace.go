@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"database/sql"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
 	resourcepb "go.opentelemetry.io/proto/otlp/resource/v1"
@@ -105,73 +108,143 @@ func (s *Source) resourceKey() string {
 // that was sent twice (same ID, kind and start) is there once.
 func (s *Store) Trace(ctx context.Context, id TraceID) (Trace, error) {
 	t := Trace{ID: id}
-	rows, err := s.read.QueryContext(ctx, `SELECT r.span_id, r.parent_id, r.start, r.duration, r.source, n.text, r.kind, r.status, r.attributes, r.rest
-		FROM span_row r INDEXED BY span_trace JOIN word n ON n.id = r.name WHERE r.trace_id = ? ORDER BY r.id`, id[:])
+	parts, err := s.parts(ctx, id)
 	if err != nil {
 		return t, fmt.Errorf("reading trace %x: %w", id, err)
 	}
-	defer rows.Close()
 	type identity struct {
 		id    string
 		kind  tracepb.Span_SpanKind
 		start uint64
 	}
 	seen := make(map[identity]bool)
-	var sources []int64 // of t.Spans: read after the rows, which hold a connection
-	for rows.Next() {
-		span, source, err := scanSpan(rows)
-		if err != nil {
+	for _, part := range parts {
+		var spans [][]json.RawMessage
+		if err := json.Unmarshal(part, &spans); err != nil {
 			return t, fmt.Errorf("reading trace %x: %w", id, err)
 		}
-		key := identity{string(span.SpanId), span.Kind, span.StartTimeUnixNano}
-		if seen[key] {
-			continue
-		}
-		seen[key] = true
-		span.TraceId = bytes.Clone(id[:])
-		t.Spans = append(t.Spans, Span{Span: span})
-		sources = append(sources, source)
-	}
-	if err := rows.Err(); err != nil {
-		return t, fmt.Errorf("reading trace %x: %w", id, err)
-	}
-	if err := rows.Close(); err != nil {
-		return t, fmt.Errorf("reading trace %x: %w", id, err)
-	}
-	for i, source := range sources {
-		if t.Spans[i].Source, err = s.source(ctx, source); err != nil {
-			return t, err
+		for _, elements := range spans {
+			span, err := s.decodeSpan(ctx, elements)
+			if err != nil {
+				return t, fmt.Errorf("reading trace %x: %w", id, err)
+			}
+			key := identity{string(span.SpanId), span.Kind, span.StartTimeUnixNano}
+			if seen[key] {
+				continue
+			}
+			seen[key] = true
+			span.TraceId = bytes.Clone(id[:])
+			t.Spans = append(t.Spans, span)
 		}
 	}
 	slices.SortStableFunc(t.Spans, func(a, b Span) int { return cmp.Compare(a.GetStartTimeUnixNano(), b.GetStartTimeUnixNano()) })
 	return t, nil
 }
 
-func scanSpan(rows *sql.Rows) (*tracepb.Span, int64, error) {
-	var id, parent, attributes, rest []byte
-	var start, duration, source int64
-	var name string
-	var kind, status int32
-	if err := rows.Scan(&id, &parent, &start, &duration, &source, &name, &kind, &status, &attributes, &rest); err != nil {
-		return nil, 0, err
+// parts reads the rows of a trace, in the order in which they came.
+func (s *Store) parts(ctx context.Context, id TraceID) ([][]byte, error) {
+	rows, err := s.read.QueryContext(ctx, "SELECT spans FROM span_part INDEXED BY span_trace WHERE trace_id = ? ORDER BY id", id[:])
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var parts [][]byte
+	for rows.Next() {
+		var part []byte
+		if err := rows.Scan(&part); err != nil {
+			return nil, err
+		}
+		parts = append(parts, part)
+	}
+	return parts, rows.Err()
+}
+
+// The elements of a span's array, see schema.
+const (
+	elementSource = iota
+	elementClass
+	elementSpanID
+	elementParentID
+	elementStart
+	elementDuration
+	elementFlags
+	elementAttributes
+	elementRest // not always there
+)
+
+func (s *Store) decodeSpan(ctx context.Context, elements []json.RawMessage) (Span, error) {
+	if len(elements) < elementRest {
+		return Span{}, fmt.Errorf("a span has %d elements: the file is damaged", len(elements))
+	}
+	var numbers [elementFlags + 1]int64
+	for _, i := range []int{elementSource, elementClass, elementStart, elementDuration, elementFlags} {
+		n, err := strconv.ParseInt(string(elements[i]), 10, 64)
+		if err != nil {
+			return Span{}, fmt.Errorf("decoding element %d of a span: %w", i, err)
+		}
+		numbers[i] = n
 	}
 	span := &tracepb.Span{}
-	if err := proto.Unmarshal(rest, span); err != nil {
-		return nil, 0, fmt.Errorf("decoding span %x: %w", id, err)
+	if len(elements) > elementRest {
+		rest, err := base64.StdEncoding.AppendDecode(nil, bytes.Trim(elements[elementRest], `"`))
+		if err == nil {
+			err = proto.Unmarshal(rest, span)
+		}
+		if err != nil {
+			return Span{}, fmt.Errorf("decoding the rest of a span: %w", err)
+		}
 	}
-	span.SpanId, span.ParentSpanId, span.Name, span.Kind = id, parent, name, tracepb.Span_SpanKind(kind)
-	span.StartTimeUnixNano = uint64(start)
-	span.EndTimeUnixNano = uint64(start) + uint64(duration)
-	if span.Status == nil && status != 0 {
-		span.Status = &tracepb.Status{Code: tracepb.Status_StatusCode(status)}
+	for i, id := range map[int]*[]byte{elementSpanID: &span.SpanId, elementParentID: &span.ParentSpanId} {
+		var err error
+		if *id, err = hex.AppendDecode(nil, bytes.Trim(elements[i], `"`)); err != nil {
+			return Span{}, fmt.Errorf("decoding element %d of a span: %w", i, err)
+		}
 	}
 	if span.Attributes == nil {
 		var err error
-		if span.Attributes, err = decodeAttributes(attributes); err != nil {
-			return nil, 0, fmt.Errorf("decoding span %x: %w", id, err)
+		if span.Attributes, err = decodeAttributes(elements[elementAttributes]); err != nil {
+			return Span{}, err
 		}
 	}
-	return span, source, nil
+	class, err := s.class(ctx, numbers[elementClass])
+	if err != nil {
+		return Span{}, err
+	}
+	source, err := s.source(ctx, numbers[elementSource])
+	if err != nil {
+		return Span{}, err
+	}
+	start, duration := uint64(numbers[elementStart]), uint64(numbers[elementDuration])
+	span.StartTimeUnixNano, span.EndTimeUnixNano = start, start+duration
+	span.Name, span.Kind, span.Flags = class.name, tracepb.Span_SpanKind(class.kind), uint32(numbers[elementFlags])
+	switch {
+	case numbers[elementFlags]&flagStatus != 0:
+		span.Status = &tracepb.Status{}
+	case span.Status == nil && class.status != 0:
+		span.Status = &tracepb.Status{Code: tracepb.Status_StatusCode(class.status)}
+	}
+	return Span{Span: span, Source: source}, nil
+}
+
+// class gives a row of span_class, from memory where it can.
+func (s *Store) class(ctx context.Context, id int64) (spanClass, error) {
+	s.mu.Lock()
+	c, ok := s.classes[id]
+	s.mu.Unlock()
+	if ok {
+		return c, nil
+	}
+	if err := s.read.QueryRowContext(ctx, "SELECT service, name, kind, status, die FROM span_class WHERE id = ?", id).
+		Scan(&c.service, &c.name, &c.kind, &c.status, &c.die); err != nil {
+		return c, fmt.Errorf("reading span class %d: %w", id, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.classes) >= maxWords {
+		clear(s.classes)
+	}
+	s.classes[id] = c
+	return c, nil
 }
 
 // source gives a row of span_source, from memory where it can.

@@ -18,16 +18,11 @@ type walk struct {
 	forward            bool
 	index              string // on (key, column)
 	page               int
-	growth             int // each window has so many times the rows of the one before, up to maxPage
 }
-
-// maxPage bounds the rows of a window.
-const maxPage = 8192
 
 // run calls visit for one window [lo, hi) after the other within [from, to),
 // until it says that it wants no more.
-func (w walk) run(ctx context.Context, db *sql.DB, from, to int64, visit func(lo, hi int64, page int) (more bool, err error)) error {
-	page := w.page
+func (w walk) run(ctx context.Context, db *sql.DB, from, to int64, visit func(lo, hi int64) (more bool, err error)) error {
 	cond, order := "%[3]s >= ? AND %[3]s < ?", "DESC"
 	if w.forward {
 		order = "ASC"
@@ -40,7 +35,7 @@ func (w walk) run(ctx context.Context, db *sql.DB, from, to int64, visit func(lo
 	defer st.Close()
 	for from < to {
 		lo, hi := from, to
-		offset := max(page/max(len(w.ids), 1), 1)
+		offset := max(w.page/max(len(w.ids), 1), 1)
 		for _, id := range w.ids {
 			var at int64
 			err := st.QueryRowContext(ctx, id, lo, hi, offset).Scan(&at)
@@ -54,7 +49,7 @@ func (w walk) run(ctx context.Context, db *sql.DB, from, to int64, visit func(lo
 				lo = at
 			}
 		}
-		more, err := visit(lo, hi, page)
+		more, err := visit(lo, hi)
 		if err != nil || !more {
 			return err
 		}
@@ -63,7 +58,6 @@ func (w walk) run(ctx context.Context, db *sql.DB, from, to int64, visit func(lo
 		} else {
 			to = lo
 		}
-		page = min(page*w.growth, maxPage)
 	}
 	return nil
 }

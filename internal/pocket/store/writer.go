@@ -13,7 +13,7 @@ import (
 // soon as the queue is empty.
 const commitWithin = 5 * time.Millisecond
 
-// maxWords bounds the writer's memory of words, sources and streams; beyond, it
+// maxWords bounds the writer's memory of classes, sources and streams; beyond, it
 // forgets and asks the file again.
 const maxWords = 10_000
 
@@ -26,12 +26,15 @@ type request struct {
 // writer is the state of the one goroutine that writes. Everything runs without
 // a context: a transaction is shared, and must not die with one of its callers.
 type writer struct {
-	conn    *sql.Conn
-	stmts   map[string]*sql.Stmt
-	words   map[string]int64
-	sources map[string]int64
-	streams map[string]int64
-	args    []any
+	conn     *sql.Conn
+	stmts    map[string]*sql.Stmt
+	classes  map[spanClass]int64
+	sources  map[string]int64
+	streams  map[string]int64
+	nextPart int64 // of span_part; 0: not known
+
+	args []any  // scratch
+	text []byte // scratch
 }
 
 func newWriter(ctx context.Context, conn *sql.Conn) (*writer, error) {
@@ -46,7 +49,8 @@ func newWriter(ctx context.Context, conn *sql.Conn) (*writer, error) {
 // forget drops what the writer knows of the dictionaries: after a rollback it
 // may name rows that are not there.
 func (w *writer) forget() {
-	w.words, w.sources, w.streams = make(map[string]int64), make(map[string]int64), make(map[string]int64)
+	w.classes, w.sources, w.streams = make(map[spanClass]int64), make(map[string]int64), make(map[string]int64)
+	w.nextPart = 0
 }
 
 // stmt prepares a statement once.
@@ -74,8 +78,9 @@ func (w *writer) exec(query string, args ...any) (int64, error) {
 	return res.RowsAffected()
 }
 
-// intern gives the id of a dictionary row, made if it is new.
-func (w *writer) intern(known map[string]int64, key, find, insert string, args ...any) (int64, error) {
+// intern gives the id of a dictionary row, made if it is new. The first keys of
+// args are what find asks for.
+func intern[K comparable](w *writer, known map[K]int64, key K, find string, keys int, insert string, args ...any) (int64, error) {
 	if id, ok := known[key]; ok {
 		return id, nil
 	}
@@ -84,7 +89,7 @@ func (w *writer) intern(known map[string]int64, key, find, insert string, args .
 		return 0, err
 	}
 	var id int64
-	err = st.QueryRow(args[0]).Scan(&id)
+	err = st.QueryRow(args[:keys]...).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
 		if st, err = w.stmt(insert); err == nil {
 			err = st.QueryRow(args...).Scan(&id)

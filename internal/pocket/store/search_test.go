@@ -1,0 +1,195 @@
+package store_test
+
+import (
+	"cmp"
+	"encoding/hex"
+	"fmt"
+	"math/rand/v2"
+	"regexp"
+	"slices"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+
+	"dicelab/internal/contract"
+	"dicelab/internal/pocket/store"
+)
+
+// made is a span of TestSearchFindsWhatAScanFinds, as a scan sees it.
+type made struct {
+	trace        string
+	service      string
+	name, die    string
+	kind, status int64
+	start, took  int64
+}
+
+// makeSpans stores n spans in exports of several sizes and gives them back. Their
+// times go back and forth over half an hour; one in 500 is slow.
+func makeSpans(t *testing.T, s *store.Store, n int) []made {
+	t.Helper()
+	random := rand.New(rand.NewPCG(1, 2))
+	var all []made
+	for len(all) < n {
+		service := fmt.Sprintf("service-%d", random.IntN(3))
+		var spans []*tracepb.Span
+		for range 1 + random.IntN(300) {
+			m := made{
+				service: service, name: fmt.Sprintf("name-%d", random.IntN(8)), kind: random.Int64N(4), status: random.Int64N(3),
+				start: epoch.UnixNano() + random.Int64N(int64(30*time.Minute)), took: random.Int64N(int64(time.Second)),
+			}
+			if random.IntN(2) == 0 {
+				m.die = contract.Dice()[random.IntN(2)]
+			}
+			if random.IntN(500) == 0 {
+				m.took += int64(time.Minute)
+			}
+			id := fmt.Appendf(nil, "trace-%010d", random.IntN(n/3))
+			m.trace = hex.EncodeToString(id)
+			span := &tracepb.Span{TraceId: id, SpanId: fmt.Appendf(nil, "%08d", len(all)), Name: m.name, Kind: tracepb.Span_SpanKind(m.kind),
+				StartTimeUnixNano: uint64(m.start), EndTimeUnixNano: uint64(m.start + m.took)}
+			if m.die != "" {
+				span.Attributes = []*commonpb.KeyValue{str(contract.AttrDieType, m.die)}
+			}
+			if m.status > 0 {
+				span.Status = &tracepb.Status{Code: tracepb.Status_StatusCode(m.status)}
+			}
+			spans, all = append(spans, span), append(all, m)
+		}
+		if err := s.AppendSpans(t.Context(), []*tracepb.ResourceSpans{from(service, "", spans...)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return all
+}
+
+func TestSearchFindsWhatAScanFinds(t *testing.T) {
+	s := open(t, t.TempDir(), store.Options{})
+	all := makeSpans(t, s, 5000)
+	equal := func(c store.Column, text string) store.Condition {
+		return store.Condition{Column: c, Op: store.Equal, Text: text}
+	}
+	tests := []struct {
+		name     string
+		where    []store.Condition
+		from, to time.Duration // after epoch; to 0: no bound
+		holds    func(made) bool
+	}{
+		{name: "everything", holds: func(made) bool { return true }},
+		{name: "a period", from: 10 * time.Minute, to: 11 * time.Minute, holds: func(made) bool { return true }},
+		{name: "service", where: []store.Condition{equal(store.ColumnService, "service-1")}, holds: func(m made) bool { return m.service == "service-1" }},
+		{name: "service, name and status", where: []store.Condition{equal(store.ColumnService, "service-1"), equal(store.ColumnName, "name-2"),
+			{Column: store.ColumnStatus, Op: store.Equal, Number: 2}},
+			holds: func(m made) bool { return m.service == "service-1" && m.name == "name-2" && m.status == 2 }},
+		{name: "in a period", where: []store.Condition{equal(store.ColumnName, "name-2")}, from: 5 * time.Minute, to: 20*time.Minute + time.Second,
+			holds: func(m made) bool { return m.name == "name-2" }},
+		{name: "not that service", where: []store.Condition{{Column: store.ColumnService, Op: store.NotEqual, Text: "service-1"}},
+			holds: func(m made) bool { return m.service != "service-1" }},
+		{name: "pattern", where: []store.Condition{{Column: store.ColumnName, Op: store.Matches, Text: "name-[23]|na"}},
+			holds: func(m made) bool { return regexp.MustCompile("^name-[23]$").MatchString(m.name) }},
+		{name: "not the pattern", where: []store.Condition{{Column: store.ColumnName, Op: store.NotMatches, Text: "name-[0-6]"}},
+			holds: func(m made) bool { return m.name == "name-7" }},
+		{name: "die", where: []store.Condition{equal(store.ColumnDie, contract.DieRisky)}, holds: func(m made) bool { return m.die == contract.DieRisky }},
+		{name: "another die: a span without one is none", where: []store.Condition{{Column: store.ColumnDie, Op: store.NotEqual, Text: contract.DieRisky}},
+			holds: func(m made) bool { return m.die == contract.DieFair }},
+		{name: "kind above", where: []store.Condition{{Column: store.ColumnKind, Op: store.Greater, Number: 2}}, holds: func(m made) bool { return m.kind > 2 }},
+		{name: "status not", where: []store.Condition{{Column: store.ColumnStatus, Op: store.NotEqual, Number: 0}}, holds: func(m made) bool { return m.status != 0 }},
+		{name: "rare duration", where: []store.Condition{{Column: store.ColumnDuration, Op: store.Greater, Number: int64(time.Minute)}},
+			holds: func(m made) bool { return m.took > int64(time.Minute) }},
+		{name: "rare duration in a period", where: []store.Condition{{Column: store.ColumnDuration, Op: store.GreaterEqual, Number: int64(time.Minute)}},
+			from: time.Minute, to: 25 * time.Minute, holds: func(m made) bool { return m.took >= int64(time.Minute) }},
+		{name: "frequent duration and name", where: []store.Condition{{Column: store.ColumnDuration, Op: store.Less, Number: int64(time.Second / 2)}, equal(store.ColumnName, "name-1")},
+			holds: func(m made) bool { return m.took < int64(time.Second/2) && m.name == "name-1" }},
+		{name: "rare duration and name", where: []store.Condition{{Column: store.ColumnDuration, Op: store.Greater, Number: int64(time.Minute)}, equal(store.ColumnName, "name-1")},
+			holds: func(m made) bool { return m.took > int64(time.Minute) && m.name == "name-1" }},
+		{name: "nothing", where: []store.Condition{equal(store.ColumnName, "name-9")}, holds: func(made) bool { return false }},
+	}
+	for _, tt := range tests {
+		for _, limit := range []int{10, 1 << 20} {
+			t.Run(fmt.Sprintf("%s, %d", tt.name, limit), func(t *testing.T) {
+				q := store.SearchQuery{Where: tt.where, Limit: limit, From: epoch.Add(tt.from), Match: func(store.Trace) []int { return []int{0} }}
+				if tt.to > 0 {
+					q.To = epoch.Add(tt.to)
+				}
+				got, err := s.Search(t.Context(), q)
+				if err != nil {
+					t.Fatal(err)
+				}
+				// A scan: traces by their newest span for which everything holds.
+				newest := map[string]int64{}
+				for _, m := range all {
+					if tt.holds(m) && m.start >= q.From.UnixNano() && (tt.to == 0 || m.start < q.To.UnixNano()) {
+						newest[m.trace] = max(newest[m.trace], m.start)
+					}
+				}
+				var want []string
+				for id := range newest {
+					want = append(want, id)
+				}
+				slices.SortFunc(want, func(a, b string) int { return cmp.Compare(newest[b], newest[a]) })
+				want = want[:min(limit, len(want))]
+				var ids []string
+				for i, found := range got.Traces {
+					ids = append(ids, fmt.Sprintf("%x", found.ID))
+					start, _ := found.Bounds()
+					if i > 0 {
+						if before, _ := got.Traces[i-1].Bounds(); before < start {
+							t.Errorf("trace %d starts after the one before", i)
+						}
+					}
+				}
+				slices.Sort(want)
+				slices.Sort(ids)
+				if diff := gocmp.Diff(want, ids); diff != "" {
+					t.Errorf("traces (-scan +search):\n%s", diff)
+				}
+				if got.Partial {
+					t.Error("partial")
+				}
+			})
+		}
+	}
+}
+
+// Once swept, nothing of a span is found any more, and what is left still is.
+func TestSweepLeavesNoTraces(t *testing.T) {
+	now := epoch
+	s := open(t, t.TempDir(), store.Options{TraceAge: time.Hour, Now: func() time.Time { return now }})
+	all := makeSpans(t, s, 3000)
+	kept := epoch.Truncate(time.Minute).Add(15 * time.Minute) // where a segment begins
+	now = kept.Add(time.Hour)
+	if err := s.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]int{}
+	for _, m := range all {
+		if m.start >= kept.UnixNano() {
+			want[m.trace]++
+		}
+	}
+	search := func() map[string]int {
+		found, err := s.Search(t.Context(), store.SearchQuery{Limit: 1 << 20, Match: func(store.Trace) []int { return []int{0} }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]int{}
+		for _, trace := range found.Traces {
+			got[fmt.Sprintf("%x", trace.ID)] = len(trace.Spans)
+		}
+		return got
+	}
+	if diff := gocmp.Diff(want, search()); diff != "" {
+		t.Errorf("spans by trace (-want +got):\n%s", diff)
+	}
+	now = epoch.Add(2 * time.Hour)
+	if err := s.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	names, err := s.Words(t.Context(), store.ColumnName, 10)
+	if err != nil || len(names) != 0 || len(search()) != 0 {
+		t.Errorf("after all are swept: names %v, traces %v, error %v", names, search(), err)
+	}
+}
