@@ -10,35 +10,38 @@ import (
 	"dicelab/internal/telemetry"
 )
 
-// metrics are the service's own, besides those of every HTTP service.
-type metrics struct {
-	rolls  *prometheus.CounterVec
-	values *prometheus.HistogramVec
+// metrics are the service's own, besides those of every HTTP service, by die.
+type metrics map[string]dieMetrics
+
+type dieMetrics struct {
+	success, failure *telemetry.Counter
+	values           *telemetry.Histogram
 }
 
 // newMetrics registers them. Every series exists from the start, so that a rate
 // over the first roll is not lost, and the set of series never grows.
 func newMetrics(reg prometheus.Registerer) metrics {
-	m := metrics{
-		rolls: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: contract.MetricDiceRolls, Help: "Dice rolled, by die and result.",
-		}, []string{contract.LabelDieType, contract.LabelResult}),
-		values: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: contract.MetricDiceRollValue, Help: "Values rolled, by die.", Buckets: contract.RollValueBuckets(),
-		}, []string{contract.LabelDieType}),
-	}
-	reg.MustRegister(m.rolls, m.values)
+	rolls := telemetry.NewCounterVec(prometheus.CounterOpts{
+		Name: contract.MetricDiceRolls, Help: "Dice rolled, by die and result.",
+	}, []string{contract.LabelDieType, contract.LabelResult})
+	values := telemetry.NewHistogramVec(prometheus.HistogramOpts{
+		Name: contract.MetricDiceRollValue, Help: "Values rolled, by die.", Buckets: contract.RollValueBuckets(),
+	}, []string{contract.LabelDieType})
+	reg.MustRegister(rolls, values)
+	m := metrics{}
 	for _, die := range contract.Dice() {
-		m.values.WithLabelValues(die)
-		m.rolls.WithLabelValues(die, contract.ResultSuccess)
-		m.rolls.WithLabelValues(die, contract.ResultError)
+		m[die] = dieMetrics{
+			success: rolls.With(die, contract.ResultSuccess),
+			failure: rolls.With(die, contract.ResultError),
+			values:  values.With(die),
+		}
 	}
 	return m
 }
 
 // count counts a roll, unless the fault counter-stuck holds the counter.
-func (m metrics) count(ctx context.Context, t *telemetry.Telemetry, die, result string, faults *fault.Set) {
+func count(ctx context.Context, t *telemetry.Telemetry, counter *telemetry.Counter, faults *fault.Set) {
 	if !faults.State().CounterStuck {
-		t.Inc(ctx, m.rolls.WithLabelValues(die, result))
+		t.Inc(ctx, counter)
 	}
 }

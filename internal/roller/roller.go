@@ -70,12 +70,12 @@ func (s *service) roll(ctx context.Context, in rollInput) (int, error) {
 	}
 	server.SetAttributes(attribute.Bool(contract.AttrDieError, err != nil))
 	if err != nil {
-		s.metrics.count(ctx, s.Telemetry, die, contract.ResultError, s.faults)
+		count(ctx, s.Telemetry, s.metrics[die].failure, s.faults)
 		return 0, err
 	}
 	server.SetAttributes(attribute.Int(contract.AttrDieResult, value))
-	s.metrics.count(ctx, s.Telemetry, die, contract.ResultSuccess, s.faults)
-	s.Observe(ctx, s.metrics.values.WithLabelValues(die), float64(value))
+	count(ctx, s.Telemetry, s.metrics[die].success, s.faults)
+	s.Observe(ctx, s.metrics[die].values, float64(value))
 	return value, nil
 }
 

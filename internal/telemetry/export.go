@@ -30,14 +30,14 @@ func newExporter(ctx context.Context, set settings) (sdktrace.SpanExporter, erro
 		return stdouttrace.New(stdouttrace.WithWriter(os.Stderr))
 	case set.protocol == "grpc":
 		if !set.endpoint {
-			return otlptracegrpc.New(ctx, otlptracegrpc.WithInsecure())
+			return newOTLPExporter(ctx, otlptracegrpc.NewClient(otlptracegrpc.WithInsecure()))
 		}
-		return otlptracegrpc.New(ctx)
+		return newOTLPExporter(ctx, otlptracegrpc.NewClient())
 	default:
 		if !set.endpoint { // the specification's default is http://localhost:4318; the SDK's is https
-			return otlptracehttp.New(ctx, otlptracehttp.WithInsecure())
+			return newOTLPExporter(ctx, otlptracehttp.NewClient(otlptracehttp.WithInsecure()))
 		}
-		return otlptracehttp.New(ctx)
+		return newOTLPExporter(ctx, otlptracehttp.NewClient())
 	}
 }
 

@@ -1,6 +1,8 @@
 package telemetry
 
 import (
+	"context"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"net"
@@ -49,18 +51,29 @@ type Route struct {
 // speed.
 func (t *Telemetry) Handler(routes []Route, guard func(http.Handler) http.Handler) http.Handler {
 	mux := http.NewServeMux()
-	watches := map[string]watched{"": {name: contract.HandlerNone, watch: Counted}}
+	rest := watched{name: contract.HandlerNone, watch: Counted, next: guard(web.Unmatched(mux))}
+	byPattern := map[string]*watched{}
 	for _, r := range routes {
-		mux.Handle(r.Pattern, r.Handler)
-		watches[r.Pattern] = newWatched(r)
+		route := newWatched(r)
+		if route.next = rest.next; !strings.Contains(r.Pattern, "{") || strings.HasSuffix(r.Pattern, "/{$}") {
+			route.next = guard(r.Handler) // it takes nothing from the path, so the mux need not look a second time
+		}
+		mux.Handle(r.Pattern, &registered{Handler: r.Handler, route: route})
+		byPattern[r.Pattern] = route
 		if r.Watch == Traced {
-			t.http.prepare(watches[r.Pattern].name, r.Pattern)
+			t.http.prepare(route.name, r.Pattern)
 		}
 	}
-	next := guard(web.Unmatched(mux))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, pattern := mux.Handler(r)
-		if route := watches[pattern]; route.watch == Silent {
+		handler, pattern := mux.Handler(r)
+		route, next := &rest, rest.next
+		if reg, ok := handler.(*registered); ok {
+			route, next = reg.route, reg.route.next
+			r.Pattern = pattern
+		} else if pattern != "" { // the mux sends the caller to the clean form of the path
+			route = byPattern[pattern]
+		}
+		if route.watch == Silent {
 			next.ServeHTTP(w, r)
 		} else {
 			t.serve(w, r, next, route)
@@ -68,50 +81,98 @@ func (t *Telemetry) Handler(routes []Route, guard func(http.Handler) http.Handle
 	})
 }
 
+// registered is a handler in the mux, which knows its route.
+type registered struct {
+	http.Handler
+	route *watched
+}
+
 // watched is a route as telemetry names it.
 type watched struct {
-	watch Watch
-	name  string // metric label handler and attribute http.route: "/roll"
+	watch  Watch
+	method string       // of the pattern, "" for every one
+	name   string       // metric label handler and attribute http.route: "/roll"
+	span   string       // name of the span of a request with that method
+	next   http.Handler // behind the guard
 }
 
 // newWatched takes the path out of a pattern "[METHOD ][HOST]/PATH". The mux's
 // "{$}" says that the path ends there; it is no part of it.
-func newWatched(r Route) watched {
-	_, path, _ := strings.Cut(r.Pattern, "/")
-	return watched{watch: r.Watch, name: "/" + strings.TrimSuffix(path, "{$}")}
+func newWatched(r Route) *watched {
+	before, path, _ := strings.Cut(r.Pattern, "/")
+	method, _, hasMethod := strings.Cut(before, " ")
+	route := &watched{watch: r.Watch, name: "/" + strings.TrimSuffix(path, "{$}")}
+	if hasMethod {
+		route.method, route.span = method, spanName(method, route.name)
+	}
+	return route
 }
 
-func (t *Telemetry) serve(w http.ResponseWriter, r *http.Request, next http.Handler, route watched) {
+// exchange is one request and its answer, on their way through.
+type exchange struct {
+	recorder
+	body countingBody
+}
+
+// serverSpan is what every SERVER span starts with. Its attributes are all set
+// at its end, at once: the SDK then makes room for them once.
+func serverSpan() []trace.SpanStartOption {
+	return []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindServer)}
+}
+
+func (t *Telemetry) serve(w http.ResponseWriter, r *http.Request, next http.Handler, route *watched) {
 	start := time.Now()
-	body := &countingBody{ReadCloser: r.Body}
+	x := &exchange{recorder: recorder{ResponseWriter: w, faults: t.faults}}
 	if r.Body != nil && r.Body != http.NoBody {
-		r.Body = body
+		x.body.ReadCloser = r.Body
+		r.Body = &x.body
 	}
-	out := &recorder{ResponseWriter: w, faults: t.faults}
 	ctx := r.Context()
 	var span trace.Span
 	if route.watch == Traced {
-		ctx = t.propagator.Extract(ctx, propagation.HeaderCarrier(r.Header))
-		ctx, span = t.Tracer.Start(ctx, spanName(r.Method, route.name), trace.WithSpanKind(trace.SpanKindServer),
-			trace.WithTimestamp(start), trace.WithAttributes(requestAttributes(r, route.name)...))
-		if sc := span.SpanContext(); sc.IsValid() && !sc.IsRemote() { // a disabled SDK passes the caller's span through
-			w.Header().Set(contract.HeaderTraceresponse, Traceparent(sc))
-		}
+		ctx, span = t.startServer(ctx, w, r, route)
 		r = r.WithContext(ctx)
 	}
 	defer func() {
-		cut := t.recovered(r, out, recover())
-		status := out.Status()
+		cut := t.recovered(r, &x.recorder, recover())
+		status := x.Status()
 		end := time.Now()
-		t.observeRequest(ctx, route.name, r.Method, status, end.Sub(start), body.read, out.written)
+		t.observeRequest(ctx, route.name, r.Method, status, end, end.Sub(start), x.body.read, x.written)
 		if span != nil {
-			finish(span, status, body.read, out.written, end)
+			t.finish(span, r, route.name, status, x.body.read, x.written)
 		}
 		if cut {
 			panic(http.ErrAbortHandler)
 		}
 	}()
-	next.ServeHTTP(out, r)
+	next.ServeHTTP(&x.recorder, r)
+}
+
+// startServer starts the SERVER span of a request, as a child of the caller's.
+func (t *Telemetry) startServer(ctx context.Context, w http.ResponseWriter, r *http.Request, route *watched) (context.Context, trace.Span) {
+	if t.carriesContext(r.Header) {
+		ctx = t.propagator.Extract(ctx, propagation.HeaderCarrier(r.Header))
+	}
+	name := route.span
+	if r.Method != route.method {
+		name = spanName(r.Method, route.name)
+	}
+	ctx, span := t.Tracer.Start(ctx, name, t.serverSpan...)
+	if sc := span.SpanContext(); sc.IsValid() && !sc.IsRemote() { // a disabled SDK passes the caller's span through
+		w.Header()[t.traceresponse] = []string{Traceparent(sc)}
+	}
+	return ctx, span
+}
+
+// carriesContext tells whether a request has a header that the propagator reads.
+// Looking for each by its name makes a string of it first.
+func (t *Telemetry) carriesContext(h http.Header) bool {
+	for _, name := range t.contextHeaders {
+		if len(h[name]) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // recovered turns a panic p into a 500 that is logged with its stack. net/http
@@ -141,30 +202,32 @@ func (t *Telemetry) recovered(r *http.Request, out *recorder, p any) (cut bool) 
 // finish sets what is known only after the answer (semantic conventions, HTTP
 // spans, "HTTP server"). A status below 500 leaves the span's status unset: the
 // caller's mistake is no error of the server.
-func finish(span trace.Span, status int, in, out int64, end time.Time) {
-	attrs := make([]attribute.KeyValue, 0, 4)
+func (t *Telemetry) finish(span trace.Span, r *http.Request, route string, status int, in, out int64) {
+	attrs := t.attributes.Get().(*[]attribute.KeyValue)
+	*attrs = requestAttributes((*attrs)[:0], r, route)
 	if in > 0 {
-		attrs = append(attrs, keyRequestSize.Int64(in))
+		*attrs = append(*attrs, keyRequestSize.Int64(in))
 	}
 	if out > 0 {
-		attrs = append(attrs, keyResponseSize.Int64(out))
+		*attrs = append(*attrs, keyResponseSize.Int64(out))
 	}
-	attrs = append(attrs, keyStatusCode.Int(status))
+	*attrs = append(*attrs, keyStatusCode.Int(status))
 	switch {
 	case status == contract.StatusClientClosedRequest:
-		attrs = append(attrs, keyErrorType.String(contract.ErrorTypeCanceled))
+		*attrs = append(*attrs, keyErrorType.String(contract.ErrorTypeCanceled))
 	case status >= 500:
-		attrs = append(attrs, keyErrorType.String(strconv.Itoa(status)))
+		*attrs = append(*attrs, keyErrorType.String(strconv.Itoa(status)))
 		span.SetStatus(codes.Error, "")
 	}
-	span.SetAttributes(attrs...)
-	span.End(trace.WithTimestamp(end))
+	span.SetAttributes(*attrs...) // which copies them
+	clear(*attrs)
+	t.attributes.Put(attrs)
+	span.End()
 }
 
 // requestAttributes describes a request that was received (semantic
 // conventions, HTTP spans, "HTTP server").
-func requestAttributes(r *http.Request, route string) []attribute.KeyValue {
-	attrs := make([]attribute.KeyValue, 0, 16)
+func requestAttributes(attrs []attribute.KeyValue, r *http.Request, route string) []attribute.KeyValue {
 	host, port := splitHostPort(r.Host)
 	attrs = append(attrs, keyServerAddress.String(host), keyScheme.String("http"), keyRoute.String(route))
 	known, ok := knownMethod(r.Method)
@@ -246,7 +309,12 @@ func splitHostPort(s string) (host string, port int) {
 // Traceparent is a span context as the header traceparent gives it (W3C Trace
 // Context, section 3.2): version, trace ID, parent ID, flags.
 func Traceparent(sc trace.SpanContext) string {
-	return "00-" + sc.TraceID().String() + "-" + sc.SpanID().String() + "-" + sc.TraceFlags().String()
+	traceID, spanID := sc.TraceID(), sc.SpanID()
+	b := make([]byte, 0, len("00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01"))
+	b = hex.AppendEncode(append(b, "00-"...), traceID[:])
+	b = hex.AppendEncode(append(b, '-'), spanID[:])
+	b = hex.AppendEncode(append(b, '-'), []byte{byte(sc.TraceFlags())})
+	return string(b)
 }
 
 // countingBody counts what the handler reads of a request's body.

@@ -14,7 +14,8 @@ import (
 // level, message and logger, then trace_id and span_id where there is a span;
 // the event's own fields follow.
 type logHandler struct {
-	json   slog.Handler
+	logger string       // field of every line
+	json   slog.Handler // writes the lines that appendLine leaves
 	out    *lineWriter
 	faults *fault.Set
 	// pending are the logger's own attributes and groups. They are applied after
@@ -27,7 +28,7 @@ const timestampLayout = "2006-01-02T15:04:05.000000Z07:00"
 
 func newLogHandler(out *lineWriter, logger string, faults *fault.Set) *logHandler {
 	h := slog.NewJSONHandler(out, &slog.HandlerOptions{Level: slog.LevelInfo, ReplaceAttr: rename})
-	return &logHandler{json: h.WithAttrs([]slog.Attr{slog.String(contract.FieldLogger, logger)}), out: out, faults: faults}
+	return &logHandler{logger: logger, json: h.WithAttrs([]slog.Attr{slog.String(contract.FieldLogger, logger)}), out: out, faults: faults}
 }
 
 // rename gives slog's own fields the contract's names and forms.
@@ -68,14 +69,7 @@ func (h *logHandler) Handle(ctx context.Context, r slog.Record) error {
 	if state.ClockSkew != 0 && !r.Time.IsZero() {
 		r.Time = r.Time.Add(state.ClockSkew)
 	}
-	next := h.json
-	if ids := traceAttrs(ctx, state); ids != nil {
-		next = next.WithAttrs(ids)
-	}
-	for _, apply := range h.pending { // attributes and groups of the logger, after the IDs
-		next = apply(next)
-	}
-	if err := next.Handle(ctx, r); err != nil {
+	if err := h.write(ctx, r, state); err != nil {
 		return err
 	}
 	if r.Level >= slog.LevelError {
@@ -84,17 +78,40 @@ func (h *logHandler) Handle(ctx context.Context, r slog.Record) error {
 	return nil
 }
 
+func (h *logHandler) write(ctx context.Context, r slog.Record, state fault.State) error {
+	if len(h.pending) == 0 {
+		var room [lineSize]byte
+		if line, ok := h.appendLine(ctx, room[:0], &r, state); ok {
+			_, err := h.out.Write(line)
+			return err
+		}
+	}
+	next := h.json
+	if ids := traceAttrs(ctx, state); ids != nil {
+		next = next.WithAttrs(ids)
+	}
+	for _, apply := range h.pending { // attributes and groups of the logger, after the IDs
+		next = apply(next)
+	}
+	return next.Handle(ctx, r)
+}
+
 // traceAttrs are the IDs of the span in ctx.
 func traceAttrs(ctx context.Context, state fault.State) []slog.Attr {
 	sc := trace.SpanContextFromContext(ctx)
 	if !sc.IsValid() || state.LogWithoutTrace {
 		return nil
 	}
-	traceKey, spanKey := contract.FieldTraceID, contract.FieldSpanID
-	if state.LogTraceID {
-		traceKey, spanKey = "traceID", "spanID"
-	}
+	traceKey, spanKey := traceKeys(state)
 	return []slog.Attr{slog.String(traceKey, sc.TraceID().String()), slog.String(spanKey, sc.SpanID().String())}
+}
+
+// traceKeys are the names of the IDs' fields.
+func traceKeys(state fault.State) (traceID, spanID string) {
+	if state.LogTraceID {
+		return "traceID", "spanID"
+	}
+	return contract.FieldTraceID, contract.FieldSpanID
 }
 
 func (h *logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {

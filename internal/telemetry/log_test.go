@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"strings"
 	"sync"
 	"testing"
@@ -319,5 +320,36 @@ func TestFailingOutputIsReported(t *testing.T) {
 	}
 	if got := out.count(); got != 2 {
 		t.Errorf("%d writes, want 2: a later line may get through", got)
+	}
+}
+
+// TestLinesEqualSlogs: a line has the form that slog's JSON handler would give
+// it, whichever of the two ways it was written.
+func TestLinesEqualSlogs(t *testing.T) {
+	values := []any{
+		"plain", "", "quote \" and \\", "line\nbreak", "ü", "<html>&", "\x7f", "\xff", 0, -1, int64(math.MinInt64), uint64(math.MaxUint64), true, false,
+		0.25, 0.0, math.Copysign(0, -1), 1e20, 1e21, 1e-6, 1e-7, 123456789.125, math.MaxFloat64, float32(0.1), math.NaN(), math.Inf(1),
+		errors.New("broken"), errors.New("broken\n"), time.Second, time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC), []int{1, 2}, map[string]int{"a": 1}, nil,
+		slog.GroupValue(slog.Int("a", 1)), struct{ A int }{1}, slog.LevelWarn, json.Number("7"),
+	}
+	for _, value := range values {
+		t.Run(fmt.Sprintf("%T %v", value, value), func(t *testing.T) {
+			var ours, theirs bytes.Buffer
+			record := slog.NewRecord(time.Time{}, slog.LevelInfo, "m", 0)
+			record.Add("value", value, "after", 1)
+			if err := slog.NewJSONHandler(&theirs, nil).Handle(t.Context(), record); err != nil {
+				t.Fatal(err)
+			}
+			tel := newLogger(t, &ours)
+			if err := tel.Logger.Handler().Handle(t.Context(), record); err != nil {
+				t.Fatal(err)
+			}
+			shutdown(t, tel)
+			_, want, _ := strings.Cut(theirs.String(), `"msg":"m"`)
+			_, got, _ := strings.Cut(ours.String(), `"logger":"dice-roller"`)
+			if got != want {
+				t.Errorf("after the logger's name %q, slog writes %q", got, want)
+			}
+		})
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,61 +23,94 @@ func (t *Telemetry) MetricsHandler() http.Handler {
 }
 
 // Inc adds one to a counter, with the trace in ctx as exemplar.
-func (t *Telemetry) Inc(ctx context.Context, c prometheus.Counter) { inc(c, t.exemplar(ctx)) }
+func (t *Telemetry) Inc(ctx context.Context, c *Counter) {
+	c.counter.Inc()
+	if id := t.exemplar(ctx); id.IsValid() {
+		c.last.set(id, 1, time.Now())
+	}
+}
 
 // Observe records a value in a histogram, with the trace in ctx as exemplar.
-func (t *Telemetry) Observe(ctx context.Context, h prometheus.Observer, value float64) {
-	observe(h, value, t.exemplar(ctx))
-}
-
-func inc(c prometheus.Counter, exemplar prometheus.Labels) {
-	if exemplar == nil {
-		c.Inc()
-		return
+func (t *Telemetry) Observe(ctx context.Context, h *Histogram, value float64) {
+	h.histogram.Observe(value)
+	if id := t.exemplar(ctx); id.IsValid() {
+		h.bucket(value).set(id, value, time.Now())
 	}
-	c.(prometheus.ExemplarAdder).AddWithExemplar(1, exemplar)
 }
 
-func observe(h prometheus.Observer, value float64, exemplar prometheus.Labels) {
-	if exemplar == nil {
-		h.Observe(value)
-		return
-	}
-	h.(prometheus.ExemplarObserver).ObserveWithExemplar(value, exemplar)
-}
-
-// exemplar is nil where there is no trace to find: nothing is recorded of an
+// exemplar is zero where there is no trace to find: nothing is recorded of an
 // unsampled request.
-func (t *Telemetry) exemplar(ctx context.Context) prometheus.Labels {
+func (t *Telemetry) exemplar(ctx context.Context) (none trace.TraceID) {
 	sc := trace.SpanContextFromContext(ctx)
 	if !sc.IsSampled() || !t.recording || t.faults.State().NoExemplars {
-		return nil
+		return none
 	}
-	return prometheus.Labels{contract.FieldTraceID: sc.TraceID().String()}
+	return sc.TraceID()
 }
 
 // httpMetrics are the metrics of every request, as FastAPI's instrumentator
 // names them.
 type httpMetrics struct {
-	requests     *prometheus.CounterVec
-	duration     *prometheus.HistogramVec
-	requestSize  *prometheus.HistogramVec
-	responseSize *prometheus.HistogramVec
+	requests     *CounterVec
+	duration     *HistogramVec
+	requestSize  *HistogramVec
+	responseSize *HistogramVec
+
+	mu    sync.RWMutex
+	known map[seriesKey]*series
+}
+
+// seriesKey has the labels handler and method; both are bounded.
+type seriesKey struct{ handler, method string }
+
+// series are those that one request moves.
+type series struct {
+	requests                            [10]atomic.Pointer[Counter] // by class of status, 2 for 2xx; made when needed
+	duration, requestSize, responseSize *Histogram
+}
+
+// of finds the series of a handler and method, made if they are new.
+func (m *httpMetrics) of(handler, method string) *series {
+	key := seriesKey{handler, method}
+	m.mu.RLock()
+	s, ok := m.known[key]
+	m.mu.RUnlock()
+	if ok {
+		return s
+	}
+	s = &series{
+		duration: m.duration.With(handler, method), requestSize: m.requestSize.With(handler), responseSize: m.responseSize.With(handler),
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.known[key] = s
+	return s
+}
+
+// request is the counter of a class of status.
+func (m *httpMetrics) request(s *series, handler, method string, class int) *Counter {
+	c := s.requests[class].Load()
+	if c == nil {
+		c = m.requests.With(handler, method, strconv.Itoa(class)+"xx")
+		s.requests[class].Store(c)
+	}
+	return c
 }
 
 func newHTTPMetrics(reg prometheus.Registerer) *httpMetrics {
 	sizes := prometheus.ExponentialBuckets(64, 4, 8) // 64 B to 1 MiB
 	m := &httpMetrics{
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+		known: map[seriesKey]*series{},
+		requests: NewCounterVec(prometheus.CounterOpts{
 			Name: contract.MetricHTTPRequests, Help: "Requests answered, by handler, method and class of status.",
 		}, []string{contract.LabelHandler, contract.LabelMethod, contract.LabelStatus}),
-		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		duration: NewHistogramVec(prometheus.HistogramOpts{
 			Name: contract.MetricHTTPDuration, Help: "Time from request to answer, in seconds.", Buckets: prometheus.DefBuckets,
 		}, []string{contract.LabelHandler, contract.LabelMethod}),
-		requestSize: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		requestSize: NewHistogramVec(prometheus.HistogramOpts{
 			Name: contract.MetricHTTPRequestSize, Help: "Size of request bodies, in bytes.", Buckets: sizes,
 		}, []string{contract.LabelHandler}),
-		responseSize: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		responseSize: NewHistogramVec(prometheus.HistogramOpts{
 			Name: contract.MetricHTTPResponseSize, Help: "Size of response bodies, in bytes.", Buckets: sizes,
 		}, []string{contract.LabelHandler}),
 	}
@@ -91,21 +126,26 @@ func (m *httpMetrics) prepare(handler, pattern string) {
 		return // it takes every method
 	}
 	method = methodLabel(method)
-	for _, class := range []string{"2xx", "4xx", "5xx"} {
-		m.requests.WithLabelValues(handler, method, class)
+	s := m.of(handler, method)
+	for _, class := range []int{2, 4, 5} {
+		m.request(s, handler, method, class)
 	}
-	m.duration.WithLabelValues(handler, method)
-	m.requestSize.WithLabelValues(handler)
-	m.responseSize.WithLabelValues(handler)
 }
 
-func (t *Telemetry) observeRequest(ctx context.Context, handler, method string, status int, took time.Duration, in, out int64) {
+func (t *Telemetry) observeRequest(ctx context.Context, handler, method string, status int, end time.Time, took time.Duration, in, out int64) {
 	method = methodLabel(method)
-	exemplar := t.exemplar(ctx)
-	inc(t.http.requests.WithLabelValues(handler, method, statusClass(status)), exemplar)
-	observe(t.http.duration.WithLabelValues(handler, method), took.Seconds(), exemplar)
-	observe(t.http.requestSize.WithLabelValues(handler), float64(in), exemplar)
-	observe(t.http.responseSize.WithLabelValues(handler), float64(out), exemplar)
+	s := t.http.of(handler, method)
+	requests := t.http.request(s, handler, method, status/100) // net/http takes 100 to 999
+	requests.counter.Inc()
+	s.duration.histogram.Observe(took.Seconds())
+	s.requestSize.histogram.Observe(float64(in))
+	s.responseSize.histogram.Observe(float64(out))
+	if id := t.exemplar(ctx); id.IsValid() {
+		requests.last.set(id, 1, end)
+		s.duration.bucket(took.Seconds()).set(id, took.Seconds(), end)
+		s.requestSize.bucket(float64(in)).set(id, float64(in), end)
+		s.responseSize.bucket(float64(out)).set(id, float64(out), end)
+	}
 }
 
 // methodLabel keeps the label bounded. A method's name is case-sensitive.
@@ -115,6 +155,3 @@ func methodLabel(method string) string {
 	}
 	return method
 }
-
-// statusClass is "2xx" for 200 to 299, and so on.
-func statusClass(status int) string { return strconv.Itoa(status/100) + "xx" }

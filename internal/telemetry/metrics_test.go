@@ -299,12 +299,12 @@ func TestExemplarsLeadToTheTrace(t *testing.T) {
 				t.Setenv(tt.env[0], tt.env[1])
 			}
 			b := start(t, tt.faults...)
-			own := prometheus.NewCounter(prometheus.CounterOpts{Name: "own_total", Help: "A service's own."})
-			values := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "own_value", Help: "A service's own.", Buckets: []float64{6}})
+			own := telemetry.NewCounterVec(prometheus.CounterOpts{Name: "own_total", Help: "A service's own."}, []string{"die"})
+			values := telemetry.NewHistogramVec(prometheus.HistogramOpts{Name: "own_value", Help: "A service's own.", Buckets: []float64{6}}, []string{"die"})
 			b.Registry.MustRegister(own, values)
 			url := b.serve(traced("GET /roll", func(_ http.ResponseWriter, r *http.Request) {
-				b.Inc(r.Context(), own)
-				b.Observe(r.Context(), values, 4)
+				b.Inc(r.Context(), own.With("fair"))
+				b.Observe(r.Context(), values.With("fair"), 4)
 			}))
 			b.do(http.MethodGet, url+"/roll", nil, tt.headers...)
 			got := b.exemplars()
@@ -344,5 +344,30 @@ func TestMetricsAsPrometheusText(t *testing.T) {
 		if families[name] == nil {
 			t.Errorf("no %s", name)
 		}
+	}
+}
+
+// TestEachBucketKeepsItsLastTrace: an exemplar belongs to the bucket of its
+// value, above the last bound too, and the newest one wins.
+func TestEachBucketKeepsItsLastTrace(t *testing.T) {
+	b := start(t)
+	values := telemetry.NewHistogramVec(prometheus.HistogramOpts{Name: "own_value", Help: "A service's own.", Buckets: []float64{2, 4}}, []string{"die"})
+	b.Registry.MustRegister(values)
+	want := map[float64]string{} // trace ID by value
+	for _, value := range []float64{1, 2, 3, 4, 4.5, 9} {
+		ctx, span := b.Tracer.Start(t.Context(), contract.SpanRoll)
+		b.Observe(ctx, values.With("fair"), value)
+		want[value] = span.SpanContext().TraceID().String()
+		span.End()
+	}
+	got := map[float64]string{}
+	for _, bucket := range b.histogram("own_value").GetBucket() {
+		got[bucket.GetExemplar().GetValue()] = bucket.GetExemplar().GetLabel()[0].GetValue()
+	}
+	for _, overwritten := range []float64{1, 3, 4.5} {
+		delete(want, overwritten)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("trace by value (-want +got):\n%s", diff)
 	}
 }

@@ -18,11 +18,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -61,6 +64,14 @@ type Telemetry struct {
 	lines      *lineWriter
 	http       *httpMetrics
 	recording  bool
+
+	// Headers as net/http spells them: it would make a string of another spelling
+	// each time.
+	contextHeaders []string // that the propagator reads
+	traceresponse  string
+
+	serverSpan []trace.SpanStartOption
+	attributes sync.Pool // *[]attribute.KeyValue: scratch space
 }
 
 // New starts the telemetry of a service. A telemetry backend that is not there
@@ -80,6 +91,13 @@ func New(ctx context.Context, cfg Config) (*Telemetry, error) {
 		stop:       func(context.Context) error { return nil },
 		lines:      lines,
 		recording:  !set.disabled && set.exporter != "none",
+		serverSpan: serverSpan(),
+
+		traceresponse: http.CanonicalHeaderKey(contract.HeaderTraceresponse),
+		attributes:    sync.Pool{New: func() any { return new(make([]attribute.KeyValue, 0, 24)) }},
+	}
+	for _, name := range t.propagator.Fields() {
+		t.contextHeaders = append(t.contextHeaders, http.CanonicalHeaderKey(name))
 	}
 	t.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	t.http = newHTTPMetrics(t.Registry)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 )
@@ -33,11 +34,14 @@ func Guard(next http.Handler, hosts ...string) http.Handler {
 			Detail: "This form was sent by a page of another site. Open " + "http://" + r.Host + "/ and send it from there."})
 	}))
 	next = cross.Handler(next)
+	// Answers share these values: whoever sets one of the headers puts another in
+	// its place, and whoever adds to it gets a copy.
+	policy, nosniff, referrer := []string{ContentSecurityPolicy}, []string{"nosniff"}, []string{"same-origin"}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("Content-Security-Policy", ContentSecurityPolicy)
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "same-origin")
+		h["Content-Security-Policy"] = policy
+		h["X-Content-Type-Options"] = nosniff
+		h["Referrer-Policy"] = referrer
 		if p := refuseHost(r, hosts); p != nil {
 			Fail(w, p)
 			return
@@ -50,7 +54,7 @@ func Guard(next http.Handler, hosts ...string) http.Handler {
 // body too.
 func GuardForms(next http.Handler, hosts ...string) http.Handler {
 	return Guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Body != nil {
+		if r.Body != nil && r.Body != http.NoBody {
 			r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 		}
 		next.ServeHTTP(w, r)
@@ -64,8 +68,11 @@ func refuseHost(r *http.Request, hosts []string) *Problem {
 		return nil
 	}
 	name := hostname(r.Host)
+	if ip, err := netip.ParseAddr(name); err == nil && ip.Zone() == "" && ip.Unmap().IsLoopback() {
+		return nil
+	}
 	allowed := func(host string) bool { return strings.EqualFold(host, name) }
-	if ip := net.ParseIP(name); allowed("localhost") || (ip != nil && ip.IsLoopback()) || slices.ContainsFunc(hosts, allowed) {
+	if allowed("localhost") || slices.ContainsFunc(hosts, allowed) {
 		return nil
 	}
 	return &Problem{Status: http.StatusMisdirectedRequest, Parameter: "Host", Value: r.Host,
