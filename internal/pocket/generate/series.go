@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/exemplar"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
@@ -25,7 +26,7 @@ type series struct {
 
 func newSeries(base labels.Labels, name string, more ...string) series {
 	b := labels.NewBuilder(base)
-	b.Set(labels.MetricName, name)
+	b.Set(model.MetricNameLabel, name)
 	for i := 0; i < len(more); i += 2 {
 		b.Set(more[i], more[i+1])
 	}
