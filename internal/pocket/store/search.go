@@ -50,11 +50,11 @@ type Condition struct {
 
 // SearchQuery selects traces.
 type SearchQuery struct {
-	From, To time.Time // [From, To) of the start of a matching span; zero means unbounded
+	From, To time.Time // [From, To) of the start of a span as Where wants it; zero means unbounded
 	Limit    int       // how many traces at most, > 0
 
-	// Where are conditions that a matching span fulfils, all of them; the rest is
-	// Match's.
+	// Where are conditions that one span of a matching trace fulfils, all of them;
+	// the rest is Match's.
 	Where []Condition
 	// Match gives the spans of the trace that match, as indexes into its Spans;
 	// none if the trace does not. It is called with candidates: traces with a

@@ -122,10 +122,20 @@ func (a *api) query(values url.Values) (*traceql.Query, error) {
 	return a.parser.Parse(values.Get("q"))
 }
 
-// conditions are those of the query's that the store can check with SQL.
-func conditions(q *traceql.Query) []store.Condition {
-	var list []store.Condition
-	for _, c := range q.Required() {
+// conditions are those of the query's that the store can check with SQL, of one
+// span: of several spansets, those of the one with the most; the last of these,
+// whose spans are shown.
+func conditions(q *traceql.Query) (most []store.Condition) {
+	for _, required := range q.Required() {
+		if list := checkable(required); len(list) >= len(most) {
+			most = list
+		}
+	}
+	return most
+}
+
+func checkable(required []traceql.Condition) (list []store.Condition) {
+	for _, c := range required {
 		cond := store.Condition{Op: store.Op(c.Op), Text: c.Value.Text, Number: c.Value.Int}
 		switch {
 		case c.Field.Scope == traceql.Name:
@@ -157,18 +167,17 @@ func conditions(q *traceql.Query) []store.Condition {
 
 // matcher gives the spans of a trace that fulfil the query.
 func matcher(q *traceql.Query) func(store.Trace) []int {
-	return func(t store.Trace) (matched []int) {
+	return func(t store.Trace) []int {
 		start, end := t.Bounds()
 		about := traceql.Trace{Duration: time.Duration(end - start)}
 		if root, ok := t.Root(); ok {
 			about.RootName, about.RootServiceName = root.GetName(), root.Source.Service
 		}
+		spans := make([]traceql.Span, len(t.Spans))
 		for i, s := range t.Spans {
-			if q.Match(s.Span, s.Source.Resource, about) {
-				matched = append(matched, i)
-			}
+			spans[i] = traceql.Span{Span: s.Span, Resource: s.Source.Resource}
 		}
-		return matched
+		return q.Select(spans, about)
 	}
 }
 

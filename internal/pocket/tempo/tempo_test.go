@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -242,6 +243,15 @@ func TestSearch(t *testing.T) {
 		{name: "either", target: search("q", `{status=error || kind=internal}`), want: all[1:]},
 		{name: "trace duration", target: search("q", `{traceDuration<200ms}`), want: []string{orphanTrace, fairTrace}},
 		{name: "root", target: search("q", `{rootServiceName="streamlit-frontend" && rootName="POST /roll"}`), want: all[1:]},
+		{name: "child", target: search("q", `{name="POST /roll"} > {name="roll_button_click"}`), want: all[2:]},
+		{name: "child of another service", target: search("q", `{resource.service.name="streamlit-frontend"} > {resource.service.name="dice-roller"}`), want: all[1:]},
+		{name: "descendant", target: search("q", `{rootName="POST /roll" && kind=server} >> {kind=server && span.http.response.status_code=200}`), want: all[2:]},
+		{name: "no child", target: search("q", `{name="roll_button_click"} > {name="POST /roll"}`)},
+		{name: "below a parent that is missing", target: search("q", `{} > {}`), want: all[1:]},
+		{name: "three deep", target: search("q", `{kind=server} > {kind=internal} > {kind=server}`), want: all[2:]},
+		{name: "count", target: search("q", `{} | count() > 2`), want: all[2:]},
+		{name: "count in a range", target: search("q", `{} | count() >= 1 | count() < 3`), want: all[:2]},
+		{name: "count below", target: search("q", `{name="POST /roll"} >> {} | count() = 2`), want: all[2:]},
 		{name: "from", target: search("q", "{}", "start", "1800000001"), want: all[:2]},
 		{name: "until, the second included", target: search("q", "{}", "end", "1800000000"), want: all[2:]},
 		{name: "tags", target: search("tags", `service.name=dice-roller name="GET /roll" http.response.status_code=500`), want: all[1:2]},
@@ -270,6 +280,46 @@ func TestSearch(t *testing.T) {
 				t.Errorf("status %s %s: nothing was left out", f.Status, f.Message)
 			}
 		})
+	}
+}
+
+// A search whose conditions no index knows ends, and says that it has not looked
+// at everything.
+func TestSearchIsBounded(t *testing.T) {
+	s, err := store.Open(t.Context(), t.TempDir(), store.Options{Now: func() time.Time { return time.Unix(epoch, 0) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	// The oldest trace is one that the query would find; more are before it than
+	// a search looks at.
+	spans := []*tracepb.Span{
+		span(fairTrace, "0000000000000001", "", "parent", tracepb.Span_SPAN_KIND_SERVER, 0, 1),
+		span(fairTrace, "0000000000000002", "0000000000000001", "child", tracepb.Span_SPAN_KIND_SERVER, 0, 1),
+	}
+	const traces = 5000
+	for i := range traces {
+		spans = append(spans, span(fmt.Sprintf("%032x", i+1), "0000000000000001", "", "single", tracepb.Span_SPAN_KIND_SERVER, i+1, 1))
+	}
+	if err := s.AppendSpans(t.Context(), []*tracepb.ResourceSpans{batch(contract.ServiceRoller, spans...)}); err != nil {
+		t.Fatal(err)
+	}
+	h, err := tempo.NewHandler(s, tempo.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for query, traces := range map[string]int{`{} > {}`: 0, `{} | count() > 1`: 0, `{} > {name="child"}`: 1, `{name="parent"} > {} | count() = 1`: 1} {
+		var f found
+		if err := json.Unmarshal(get(t, h, search("q", query)).Body.Bytes(), &f); err != nil {
+			t.Fatal(err)
+		}
+		if partial := f.Status == "PARTIAL"; len(f.Traces) != traces || partial != (traces == 0) {
+			t.Errorf("%s: %d traces, status %q, want %d", query, len(f.Traces), f.Status, traces)
+		}
 	}
 }
 
@@ -337,7 +387,7 @@ func TestErrors(t *testing.T) {
 		{name: "ID that is too long", target: "/api/traces/0" + fairTrace, status: 400, contains: "has 33 digits"},
 		{name: "ID zero", target: "/api/traces/0", status: 400, contains: "is zero"},
 		{name: "query", target: search("q", `{status=fail}`), status: 400, contains: "parse error at line 1, col 9"},
-		{name: "unsupported query", target: search("q", `{} | count() > 2`), status: 400, contains: "--stack=native"},
+		{name: "unsupported query", target: search("q", `{} | rate()`), status: 400, contains: "--stack=native"},
 		{name: "limit", target: search("limit", "0"), status: 400, contains: "invalid limit"},
 		{name: "spss", target: search("spss", "x"), status: 400, contains: "invalid spss"},
 		{name: "start", target: search("start", "yesterday"), status: 400, contains: "invalid start"},

@@ -1,9 +1,14 @@
 // Package traceql parses and evaluates the part of TraceQL, Tempo's query
-// language, that the embedded stack serves: one spanset,
+// language, that the embedded stack serves: spansets,
 //
 //	{ resource.service.name = "dice-roller" && (status = error || duration > 500ms) }
 //
-// with conditions on resource.*, span.* and .attribute (the span's, or else the
+// each the child (>) or a descendant (>>) of the one before, and a bound on how
+// many spans the last one has in a trace:
+//
+//	{ name = "POST /roll" } >> { status = error } | count() > 1
+//
+// A spanset has conditions on resource.*, span.* and .attribute (the span's, or else the
 // resource's), on the intrinsics name, status, kind, duration, traceDuration,
 // rootName and rootServiceName (also as span:name, trace:duration and so on),
 // the operators = != =~ !~ < <= > >=, joined by &&, || and parentheses.
@@ -14,8 +19,12 @@
 //   - A condition on an attribute that is not there, or is of another type, does
 //     not hold, whatever its operator.
 //   - A regular expression must match the whole text.
+//   - What is found are the spans of the last spanset.
 //   - Of a list, = =~ and comparisons want one element that fits, != and !~ none
 //     that equals or matches.
+//
+// Unlike Tempo, which numbers the spans of a trace from its root, this goes by
+// parents: spans are found below each other where the root is missing, too.
 //
 // Everything else of TraceQL is an [*Error] that names what is not supported.
 package traceql

@@ -5,13 +5,30 @@ import (
 	"github.com/alecthomas/participle/v2/lexer"
 )
 
-// The grammar. Whatever follows the first spanset, or what cannot be part of it,
-// is taken in as it is, so that the error can name it.
+// The grammar. Whatever follows what is known, or cannot be part of it, is taken
+// in as it is, so that the error can name it.
 type (
 	queryNode struct {
-		Where *orNode   `parser:"'{' @@?"`
-		Close string    `parser:"@'}'?"`
-		Tail  *tailNode `parser:"@@?"`
+		Spanset *spansetNode `parser:"@@"`
+		Tail    *tailNode    `parser:"@@?"`
+	}
+	// What stands below a spanset, and counts it, comes after it is closed: only
+	// the last spanset can be open.
+	spansetNode struct {
+		Where  *orNode      `parser:"'{' @@?"`
+		Close  string       `parser:"( @'}'"`
+		Below  *belowNode   `parser:"@@?"`
+		Counts []*countNode `parser:"@@* )?"`
+	}
+	belowNode struct {
+		Pos     lexer.Position
+		Op      string       `parser:"(?= ('>'|'>>') '{') @('>'|'>>')"`
+		Spanset *spansetNode `parser:"@@"`
+	}
+	countNode struct {
+		Pos    lexer.Position
+		Op     string `parser:"(?= '|' 'count' '(' ')') '|' 'count' '(' ')' ( @('='|'!='|'<'|'<='|'>'|'>=')"`
+		Number string `parser:"@Number )?"`
 	}
 	tailNode struct {
 		Pos   lexer.Position

@@ -18,6 +18,10 @@ import (
 // MaxLength is how long a query may be, in bytes.
 const MaxLength = 16 << 10
 
+// MaxSpansets is how many spansets a query may have: each is held against every
+// span of every trace that is looked at.
+const MaxSpansets = 10
+
 // Error says what is wrong with a query and where, in Tempo's form.
 type Error struct {
 	Line, Column int // from 1; the column counts characters
@@ -70,23 +74,50 @@ func (p *Parser) Parse(text string) (*Query, error) {
 		}
 		return nil, errorAt(start, "syntax error: %v", err)
 	}
-	if node.Close != "" && node.Tail != nil {
-		return nil, unsupported(node.Tail.Pos, tail(node.Tail.First))
-	}
 	q := &Query{}
-	if node.Where != nil {
-		if q.where, err = q.or(node.Where); err != nil {
-			return nil, err
+	last := node.Spanset
+	for below := ""; ; {
+		step := spanset{below: below}
+		if last.Where != nil {
+			if step.where, err = q.or(last.Where); err != nil {
+				return nil, err
+			}
 		}
+		q.spansets = append(q.spansets, step)
+		if last.Below == nil {
+			break
+		}
+		if len(q.spansets) == MaxSpansets {
+			return nil, errorAt(last.Below.Pos, "the query has more than %d spansets", MaxSpansets)
+		}
+		below, last = last.Below.Op, last.Below.Spanset
+	}
+	if q.counts, err = counts(last.Counts); err != nil {
+		return nil, err
 	}
 	switch {
-	case node.Close != "":
+	case last.Close != "" && node.Tail != nil && (node.Tail.First == ">" || node.Tail.First == ">>"):
+		return nil, errorAt(node.Tail.Pos, "syntax error: after %[1]s comes a spanset, as in { status = error } %[1]s { kind = server }", node.Tail.First)
+	case last.Close != "" && node.Tail != nil:
+		return nil, unsupported(node.Tail.Pos, tail(node.Tail.First))
+	case last.Close != "":
 		return q, nil
 	case node.Tail != nil:
 		return nil, errorAt(node.Tail.Pos, "syntax error: %s", hint(fmt.Sprintf("unexpected token %q", node.Tail.First)))
 	}
 	start.Advance(text)
 	return nil, errorAt(start, "syntax error: %s", hint(`unexpected token "<EOF>"`))
+}
+
+func counts(nodes []*countNode) (list []count, err error) {
+	for _, n := range nodes {
+		number, err := strconv.ParseInt(n.Number, 10, 64)
+		if err != nil {
+			return nil, errorAt(n.Pos, "count() is compared with a whole number, as in | count() > 2")
+		}
+		list = append(list, count{n.Op, number})
+	}
+	return list, nil
 }
 
 // hint turns the parser's message into one for the person who typed the query.
@@ -107,11 +138,11 @@ func hint(message string) string {
 func tail(token string) string {
 	switch token {
 	case "|":
-		return "pipelines (|) are"
+		return "pipelines (|) but for | count() > n are"
 	case "&&", "||":
 		return "combining spansets ({…} " + token + " {…}) is"
-	case ">", ">>", "<", "<<", "~", "!>", "!>>", "!<", "!<<", "!~", "!", "&>", "&>>", "&<", "&<<", "&~":
-		return "structural operators (" + token + ") are"
+	case "<", "<<", "~", "!>", "!>>", "!<", "!<<", "!~", "!", "&>", "&>>", "&<", "&<<", "&~":
+		return "structural operators but for > and >> (here: " + token + ") are"
 	}
 	return fmt.Sprintf("%q after the spanset is", token)
 }

@@ -70,8 +70,21 @@ type Condition struct {
 // Query is a parsed query. It does not change and may be used from many
 // goroutines.
 type Query struct {
-	where  expr // nil: every span
-	fields []Field
+	spansets []spanset // at least one; each below the one before
+	counts   []count   // of the last one's spans
+	fields   []Field
+}
+
+// spanset is what stands in { }.
+type spanset struct {
+	below string // > (child) or >> (descendant) of the one before; "" in the first
+	where expr   // nil: every span
+}
+
+// count is a bound on the number of spans.
+type count struct {
+	op     string
+	number int64
 }
 
 // Trace is what a query may ask about the trace of a span.
@@ -80,18 +93,55 @@ type Trace struct {
 	RootName, RootServiceName string
 }
 
-// Match reports whether the span fulfils the query.
-func (q *Query) Match(span *tracepb.Span, resource *resourcepb.Resource, trace Trace) bool {
-	return q.where == nil || q.where.match(&subject{span: span, resource: resource, trace: trace})
+// Span is a span of a trace.
+type Span struct {
+	*tracepb.Span
+	Resource *resourcepb.Resource
+}
+
+// Select gives the spans of a trace that the query finds, as indexes into spans:
+// of several spansets the last one's; none if their number is not what the query
+// wants.
+func (q *Query) Select(spans []Span, trace Trace) (found []int) {
+	var in []bool // whether the span at that index is in the spanset before
+	for _, set := range q.spansets {
+		var allowed []bool
+		switch set.below {
+		case ">":
+			allowed = newTree(spans).below(in, false)
+		case ">>":
+			allowed = newTree(spans).below(in, true)
+		}
+		found, in = found[:0], make([]bool, len(spans))
+		for i, s := range spans {
+			if (set.below == "" || allowed[i]) && (set.where == nil || set.where.match(&subject{span: s.Span, resource: s.Resource, trace: trace})) {
+				in[i] = true
+				found = append(found, i)
+			}
+		}
+	}
+	for _, c := range q.counts {
+		if !order(c.op, cmp.Compare(int64(len(found)), c.number)) {
+			return nil
+		}
+	}
+	return found
 }
 
 // Fields lists the fields that the query names, in order of appearance.
 func (q *Query) Fields() []Field { return slices.Clone(q.fields) }
 
-// Required lists conditions that every span must fulfil to match: those joined
-// by && at the top. A span that fulfils them may still not match.
-func (q *Query) Required() []Condition {
-	var list []Condition
+// Required lists, for each spanset, conditions that one span of a trace must
+// fulfil, all of them, or the query finds nothing in it: those joined by && at
+// the top. A trace with such spans may still not match.
+func (q *Query) Required() (lists [][]Condition) {
+	for _, set := range q.spansets {
+		lists = append(lists, required(set.where))
+	}
+	return lists
+}
+
+func required(where expr) (list []Condition) {
 	var collect func(expr)
 	collect = func(e expr) {
 		switch e := e.(type) {
@@ -103,7 +153,7 @@ func (q *Query) Required() []Condition {
 			}
 		}
 	}
-	collect(q.where)
+	collect(where)
 	return list
 }
 

@@ -2,6 +2,7 @@ package traceql_test
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -114,7 +115,7 @@ func TestMatch(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := q.Match(span, resource, trace); got != tt.want {
+			if got := len(q.Select([]traceql.Span{{Span: span, Resource: resource}}, trace)) == 1; got != tt.want {
 				t.Errorf("match %v, want %v", got, tt.want)
 			}
 		})
@@ -131,10 +132,17 @@ func TestErrors(t *testing.T) {
 	}{
 		{name: "empty", query: " ", line: 1, column: 1, contains: "the query is empty"},
 		{name: "aggregate", query: `count() > 2`, line: 1, column: 1, contains: "--stack=native"},
-		{name: "pipeline", query: `{} | count() > 2`, line: 1, column: 4, contains: "pipelines (|) are" + native},
-		{name: "rate", query: `{status=error} | rate()`, line: 1, column: 16, contains: "pipelines (|) are" + native},
-		{name: "child", query: `{} > {}`, line: 1, column: 4, contains: "structural operators (>) are" + native},
-		{name: "descendant", query: `{} >> {}`, line: 1, column: 4, contains: "structural operators (>>) are" + native},
+		{name: "rate", query: `{status=error} | rate()`, line: 1, column: 16, contains: "pipelines (|) but for | count() > n are" + native},
+		{name: "pipeline after count", query: `{} | count() > 2 | avg(duration) > 1s`, line: 1, column: 18, contains: "pipelines (|) but for | count() > n are" + native},
+		{name: "count of text", query: `{} | count() > "2"`, line: 1, column: 4, contains: "count() is compared with a whole number"},
+		{name: "count of a part", query: `{} | count() > 2.5`, line: 1, column: 4, contains: "count() is compared with a whole number"},
+		{name: "count alone", query: `{} | count()`, line: 1, column: 4, contains: "count() is compared with a whole number"},
+		{name: "parent", query: `{} < {}`, line: 1, column: 4, contains: "structural operators but for > and >> (here: <) are" + native},
+		{name: "sibling below", query: `{} >> {} ~ {}`, line: 1, column: 10, contains: "structural operators but for > and >> (here: ~) are" + native},
+		{name: "below nothing", query: `{} >`, line: 1, column: 4, contains: "after > comes a spanset"},
+		{name: "below, not closed", query: `{} >> { .a = 1`, line: 1, column: 15, contains: "the query ends too early"},
+		{name: "not closed, below", query: `{ .a = 1 >> {}`, line: 1, column: 10, contains: "unexpected token"},
+		{name: "too many spansets", query: "{}" + strings.Repeat(">{}", traceql.MaxSpansets), line: 1, column: 3 * traceql.MaxSpansets, contains: "more than 10 spansets"},
 		{name: "two spansets", query: `{} && {}`, line: 1, column: 4, contains: "combining spansets ({…} && {…}) is" + native},
 		{name: "nil", query: `{ .a != nil }`, line: 1, column: 9, contains: "comparing with nil is" + native},
 		{name: "two fields", query: `{ .a = .b }`, line: 1, column: 8, contains: "comparing two fields is" + native},
@@ -178,13 +186,14 @@ func TestRequired(t *testing.T) {
 	die := traceql.Condition{Field: traceql.Field{Scope: traceql.SpanScope, Name: "die.type"}, Op: "!=", Value: traceql.Value{Type: traceql.String, Text: "fair"}}
 	tests := []struct {
 		query string
-		want  []traceql.Condition
+		want  [][]traceql.Condition
 	}{
-		{query: `{}`},
-		{query: `{status=error}`, want: []traceql.Condition{status}},
-		{query: `{status=error && (span.die.type!="fair" && status=error)}`, want: []traceql.Condition{status, die, status}},
-		{query: `{status=error || span.die.type!="fair"}`},
-		{query: `{status=error && (span.die.type!="fair" || kind=server)}`, want: []traceql.Condition{status}},
+		{query: `{}`, want: [][]traceql.Condition{nil}},
+		{query: `{status=error}`, want: [][]traceql.Condition{{status}}},
+		{query: `{status=error && (span.die.type!="fair" && status=error)}`, want: [][]traceql.Condition{{status, die, status}}},
+		{query: `{status=error || span.die.type!="fair"}`, want: [][]traceql.Condition{nil}},
+		{query: `{status=error && (span.die.type!="fair" || kind=server)}`, want: [][]traceql.Condition{{status}}},
+		{query: `{status=error} >> {} > {span.die.type!="fair"}`, want: [][]traceql.Condition{{status}, nil, {die}}},
 	}
 	p := parser(t)
 	for _, tt := range tests {
@@ -201,7 +210,7 @@ func TestRequired(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, seed := range []string{`{}`, `{resource.service.name="a" && (status=error || duration>1.5s)}`, "{name=~`x`}", `{span."a b".c != 1e3}`, `{} | count()`, `{ .a = "\x00" }`, `{{`, `{ .a = 9223372036854775808 }`, `{duration>99999999999h}`, "{µs=1}"} {
+	for _, seed := range []string{`{}`, `{resource.service.name="a" && (status=error || duration>1.5s)}`, "{name=~`x`}", `{span."a b".c != 1e3}`, `{} | count()`, `{status=error} >> {} > {.a = 1} | count() > 2 | count() != 7`, `{ .a = "\x00" }`, `{{`, `{ .a = 9223372036854775808 }`, `{duration>99999999999h}`, "{µs=1}"} {
 		f.Add(seed)
 	}
 	p := parser(f)
@@ -215,13 +224,75 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		if q.Match(span, resource, trace) {
-			// What matches fulfils what is required of it.
-			for _, c := range q.Required() {
-				if len(q.Fields()) == 0 {
-					t.Fatalf("condition %v without a field", c)
-				}
+		other := &tracepb.Span{SpanId: []byte{2}, ParentSpanId: []byte{1}}
+		q.Select([]traceql.Span{{Span: span, Resource: resource}, {Span: other, Resource: resource}}, trace)
+		for _, list := range q.Required() {
+			if len(list) > 0 && len(q.Fields()) == 0 {
+				t.Fatalf("conditions %v without a field", list)
 			}
 		}
 	})
+}
+
+// chain is a span and its parent, named by letters; "" has no parent.
+type chain struct{ id, parent string }
+
+func TestBelow(t *testing.T) {
+	tree := []chain{{"a", ""}, {"b", "a"}, {"c", "b"}, {"d", "b"}, {"e", "a"}}
+	deep := []chain{{"0", ""}}
+	for i := range 10_000 {
+		deep = append(deep, chain{strconv.Itoa(i + 1), strconv.Itoa(i)})
+	}
+	tests := []struct {
+		name, query string
+		spans       []chain
+		want        string // the found ones' names
+	}{
+		{name: "child", query: `{name="a"} > {}`, spans: tree, want: "b e"},
+		{name: "descendant", query: `{name="a"} >> {}`, spans: tree, want: "b c d e"},
+		{name: "the child's own condition", query: `{name="a"} >> {name="c"}`, spans: tree, want: "c"},
+		{name: "no child", query: `{name="a"} > {name="c"}`, spans: tree},
+		{name: "not upwards", query: `{name="c"} >> {name="a"}`, spans: tree},
+		{name: "not itself", query: `{name="a"} >> {name="a"}`, spans: tree},
+		{name: "three deep", query: `{name="a"} > {} > {name="d"}`, spans: tree, want: "d"},
+		{name: "child of a descendant", query: `{name="a"} >> {name="b"} > {name!="c"}`, spans: tree, want: "d"},
+		{name: "each once, though below two", query: `{} >> {name="c"}`, spans: tree, want: "c"},
+		{name: "everything but roots", query: `{} > {}`, spans: tree, want: "b c d e"},
+		{name: "counted", query: `{} | count() = 5`, spans: tree, want: "a b c d e"},
+		{name: "not as many", query: `{} | count() > 5`, spans: tree},
+		{name: "counted below", query: `{name="b"} > {} | count() >= 2 | count() < 3`, spans: tree, want: "c d"},
+		{name: "none are counted, but not found", query: `{name="z"} | count() = 0`, spans: tree},
+		{name: "the parent is missing", query: `{} > {name="b"}`, spans: []chain{{"b", "gone"}, {"c", "b"}}},
+		{name: "below one whose parent is missing", query: `{name="b"} >> {}`, spans: []chain{{"b", "gone"}, {"c", "b"}}, want: "c"},
+		{name: "not across what is missing", query: `{name="a"} >> {name="c"}`, spans: []chain{{"a", ""}, {"c", "gone"}}},
+		{name: "several roots", query: `{name="b"} >> {}`, spans: []chain{{"a", ""}, {"c", "a"}, {"b", ""}, {"d", "b"}}, want: "d"},
+		{name: "an ID that is there twice", query: `{name="a"} > {} > {}`, spans: []chain{{"a", ""}, {"b", "a"}, {"b", "a"}, {"c", "b"}}, want: "c"},
+		{name: "a circle", query: `{name="a"} >> {}`, spans: []chain{{"a", "c"}, {"b", "a"}, {"c", "b"}}, want: "a b c"},
+		{name: "its own parent", query: `{name="a"} >> {} >> {name="b"}`, spans: []chain{{"a", "a"}, {"b", "a"}}, want: "b"},
+		{name: "deep", query: `{name="0"} >> {name="10000"}`, spans: deep, want: "10000"},
+	}
+	p := parser(t)
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			q, err := p.Parse(tt.query)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var spans []traceql.Span
+			for _, s := range tt.spans {
+				span := &tracepb.Span{Name: s.id, SpanId: []byte(s.id)}
+				if s.parent != "" {
+					span.ParentSpanId = []byte(s.parent)
+				}
+				spans = append(spans, traceql.Span{Span: span})
+			}
+			var got []string
+			for _, i := range q.Select(spans, traceql.Trace{}) {
+				got = append(got, spans[i].GetName())
+			}
+			if got := strings.Join(got, " "); got != tt.want {
+				t.Errorf("found %q, want %q", got, tt.want)
+			}
+		})
+	}
 }
