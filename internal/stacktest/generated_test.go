@@ -131,6 +131,7 @@ func TestGenerated(t *testing.T) {
 type embeddedStack struct {
 	otlp       string
 	prometheus *query.Prometheus
+	tempo      *query.Tempo
 }
 
 func embed(t *testing.T) embeddedStack {
@@ -152,14 +153,17 @@ func embed(t *testing.T) embeddedStack {
 			t.Error(err)
 		}
 	})
-	otlp, api := httptest.NewServer(stack.Receiver()), httptest.NewServer(stack.Prometheus())
-	t.Cleanup(otlp.Close)
-	t.Cleanup(api.Close)
-	prometheus, err := query.NewPrometheus(query.Config{URL: api.URL})
-	if err != nil {
+	serve := func(h http.Handler) string {
+		server := httptest.NewServer(h)
+		t.Cleanup(server.Close)
+		return server.URL
+	}
+	prometheus, err1 := query.NewPrometheus(query.Config{URL: serve(stack.Prometheus())})
+	tempo, err2 := query.NewTempo(query.Config{URL: serve(stack.Tempo())})
+	if err := errors.Join(err1, err2); err != nil {
 		t.Fatal(err)
 	}
-	return embeddedStack{otlp.URL, prometheus}
+	return embeddedStack{serve(stack.Receiver()), prometheus, tempo}
 }
 
 // export sends the same spans to each target.
