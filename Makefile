@@ -6,10 +6,14 @@ CHROMIUM    := $(shell command -v chromium || command -v chromium-browser || com
 BIN         := bin/dicelab
 
 .DEFAULT_GOAL := help
-.PHONY: help run build dashboards stack stack-build stack-clean test test-stack test-deps bench check fmt vet lint tidy clean go-version
+.PHONY: help run build dashboards stack stack-build stack-clean image compose-up compose-down compose-verify compose-tool test test-stack test-compose test-deps bench check fmt vet lint tidy clean go-version
+
+# Docker's plugin, or the one that compose-tool builds.
+COMPOSE_RELEASE = $$($(GO) -C tools/compose list -m -f '{{.Version}}' github.com/docker/compose/v2)
+COMPOSE      = $$(docker compose version >/dev/null 2>&1 && echo docker compose || echo $(CURDIR)/bin/docker-compose)
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: build ## build and start the lab; then open http://localhost:8102
 	@exec $(BIN) up
@@ -34,6 +38,21 @@ stack-clean: go-version ## remove the real servers that were built
 dashboards: go-version ## write Grafana's dashboard and docs/dashboard.md anew, from Go
 	$(GO) test ./internal/grafana -run TestCommittedFilesAreCurrent -count 1 -update
 
+image compose-up: export DICELAB_REVISION ?= $(shell git rev-parse HEAD 2>/dev/null)
+image: compose-tool ## build the container image "dicelab"
+	@$(COMPOSE) build probe
+
+compose-up: compose-tool ## the lab in containers, on the real servers
+	@$(COMPOSE) build probe
+	@$(COMPOSE) up --detach --wait
+	@echo "Roll a die:  http://localhost:8102"; echo "Explore:     http://localhost:8100"; echo "Grafana:     http://localhost:3000"
+
+compose-down: compose-tool ## take the containers down; what they have stored stays
+	@COMPOSE_PROFILES=traffic $(COMPOSE) down
+
+compose-verify: build ## run the checklist against the containers
+	@exec $(BIN) verify --mode compose
+
 test: test-deps ## run every test with the race detector
 	$(GO) test -race -timeout 30m ./...
 
@@ -44,6 +63,10 @@ test-stack: build stack-build ## run the tests of the real servers (Linux); need
 bench: build ## measure speed and size into bench/RESULTS.md, about 3 minutes (LONG=1: 5 million spans, about 30); needs wrk
 	@$(GO) build -o bin/bench ./bench
 	@exec bin/bench -dicelab $(BIN) $(if $(LONG),-long) $(if $(PARTS),-parts $(PARTS))
+
+test-compose: go-version compose-tool ## run the tests of the containers (Linux, root); images that cannot be pulled are made from what stack-build builds
+	$(GO) vet -tags compose ./internal/composetest
+	$(GO) test -tags compose -count 1 -timeout 30m -v ./internal/composetest -compose "$(COMPOSE)"
 
 check: fmt vet lint tidy ## formatting, vet, linters, tidy modules
 
@@ -60,6 +83,7 @@ lint: go-version
 tidy: go-version
 	$(GO) mod tidy -diff
 	$(GO) -C tools mod tidy -diff
+	$(GO) -C tools/compose mod tidy -diff
 
 clean: ## remove what was built; the data directory stays
 	rm -rf bin
@@ -68,6 +92,13 @@ clean: ## remove what was built; the data directory stays
 go-version:
 	@command -v $(GO) >/dev/null || { echo "dicelab needs Go 1.26.7 or newer: install it from https://go.dev/dl/"; exit 1; }
 	@$(GO) mod edit -json >/dev/null 2>&1 && $(GO) list -m >/dev/null 2>&1 || { echo "dicelab needs Go 1.26.7 or newer, this is $$($(GO) env GOVERSION 2>/dev/null || $(GO) version): install a newer one from https://go.dev/dl/"; exit 1; }
+
+# Compose 2.20 or newer is asked for: older ones do not know "include".
+compose-tool: go-version
+	@docker info >/dev/null 2>&1 || { echo "no Docker Engine answers: install one from https://docs.docker.com/engine/install/, or start it"; exit 1; }
+	@docker compose version >/dev/null 2>&1 || [ -x bin/docker-compose ] || { \
+		echo "building Docker Compose $(COMPOSE_RELEASE): Docker has no such plugin here"; \
+		$(GO) -C tools/compose build -ldflags "-s -w -X github.com/docker/compose/v2/internal.Version=$(COMPOSE_RELEASE)" -o $(CURDIR)/bin/docker-compose github.com/docker/compose/v2/cmd; }
 
 # What the tests need besides Go: a C compiler for the race detector, Chromium
 # for the pages.
