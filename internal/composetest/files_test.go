@@ -1,0 +1,312 @@
+package composetest_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"go/version"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/dustin/go-humanize"
+	"github.com/google/go-cmp/cmp"
+
+	"dicelab/internal/contract"
+	"dicelab/stack"
+)
+
+// Names of Compose services that are no service of the contract and no server of
+// the stack.
+const (
+	probe    = "probe"    // brings the program that checks health
+	explorer = "explorer" // shows what the stack has
+)
+
+// Ports inside the containers, as the original demonstration had them.
+const (
+	frontendPort = "8501"
+	rollerPort   = "8000"
+	trafficPort  = "8103"
+)
+
+// Run together or each alone, the files make one project on one network.
+func TestOneProject(t *testing.T) {
+	files := both(t)
+	whole := read(t, filepath.Join(root, "compose.yaml"))
+	want := []include{{Path: []string{"deploy/compose/stack.yaml", "deploy/compose/services.yaml", "deploy/compose/order.yaml"}}}
+	if diff := cmp.Diff(want, whole.Include); diff != "" {
+		t.Errorf("included (-want +got):\n%s", diff)
+	}
+	if len(whole.Services) > 0 {
+		t.Error("compose.yaml has services of its own: a file that is run alone would lack them")
+	}
+	for name, f := range files {
+		if f.Name != whole.Name {
+			t.Errorf("%s.yaml is of project %q, want %q", name, f.Name, whole.Name)
+		}
+		if diff := cmp.Diff(map[string]network{"monitoring": {Name: "monitoring"}}, f.Networks); diff != "" {
+			t.Errorf("networks of %s.yaml (-want +got):\n%s", name, diff)
+		}
+	}
+	image := files["stack"].Services[probe].Build
+	for name, s := range files["services"].Services {
+		if diff := cmp.Diff(image, s.Build); diff != "" {
+			t.Errorf("%s builds another image than %s (-want +got):\n%s", name, probe, diff)
+		}
+	}
+}
+
+// The services and their names are the contract's.
+func TestNames(t *testing.T) {
+	files := both(t)
+	want := append([]string{probe}, servers()...)
+	if diff := cmp.Diff(slices.Sorted(slices.Values(want)), slices.Sorted(maps.Keys(files["stack"].Services))); diff != "" {
+		t.Errorf("services of stack.yaml (-want +got):\n%s", diff)
+	}
+	names := map[string]string{
+		contract.ServiceFrontend: contract.ContainerName(contract.ServiceFrontend),
+		contract.ServiceRoller:   contract.ContainerName(contract.ServiceRoller),
+		contract.ServiceTraffic:  contract.ContainerName(contract.ServiceTraffic),
+		explorer:                 "",
+	}
+	got := map[string]string{}
+	for name, s := range files["services"].Services {
+		got[name] = s.ContainerName
+		if logs := s.Labels["dicelab.logs"] == "true"; logs != (s.ContainerName != "") {
+			t.Errorf("%s: that Alloy reads its output is %v", name, logs)
+		}
+		if traffic := slices.Contains(s.Profiles, "traffic"); traffic != (name == contract.ServiceTraffic) {
+			t.Errorf("%s: that it is of the profile traffic is %v", name, traffic)
+		}
+	}
+	if diff := cmp.Diff(names, got); diff != "" {
+		t.Errorf("names of the containers of services.yaml (-want +got):\n%s", diff)
+	}
+}
+
+func servers() (names []string) {
+	for _, c := range stack.Images() {
+		names = append(names, c.Name)
+	}
+	return names
+}
+
+// The servers are those of the table, in its versions, and ready where it says so.
+func TestServers(t *testing.T) {
+	services := read(t, stackFile()).Services
+	for _, c := range stack.Images() {
+		t.Run(c.Name, func(t *testing.T) {
+			s := services[c.Name]
+			if want := c.Image + ":" + c.Tag; s.Image != want {
+				t.Errorf("image %s, want %s", s.Image, want)
+			}
+			if diff := cmp.Diff(checked("/probe/dicelab", c.ReadyURL()), s.Healthcheck.Test); diff != "" {
+				t.Errorf("health check (-want +got):\n%s", diff)
+			}
+			mounted := map[string]bool{}
+			for _, m := range s.Volumes {
+				mounted[filepath.Join("deploy", "compose", m.Source)] = true
+			}
+			entries, err := stack.Configs.ReadDir(c.Name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range entries {
+				path := filepath.Join("stack", c.Name, e.Name())
+				natively := path == filepath.Join("stack", stack.Alloy, "files.alloy") // docker.alloy stands in its place
+				if mounted[path] == natively {
+					t.Errorf("that %s is mounted is %v", path, mounted[path])
+				}
+			}
+		})
+	}
+}
+
+// checked is the test of a container's health.
+func checked(program, url string) []string { return []string{"CMD", program, "health", url} }
+
+func TestServicesHealth(t *testing.T) {
+	for name, url := range map[string]string{
+		contract.ServiceFrontend: "http://127.0.0.1:" + frontendPort + "/readyz",
+		contract.ServiceRoller:   "http://127.0.0.1:" + rollerPort + "/readyz",
+		contract.ServiceTraffic:  "http://127.0.0.1:" + trafficPort + "/readyz",
+		explorer:                 "http://127.0.0.1:" + contract.PortExplorer + "/assets/theme.css",
+	} {
+		got := read(t, servicesFile()).Services[name].Healthcheck.Test
+		if diff := cmp.Diff(checked("/usr/local/bin/dicelab", url), got); diff != "" {
+			t.Errorf("health check of %s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+// The ports are published on loopback, under the numbers that they have in every
+// mode, and nothing else is.
+func TestPublishedPorts(t *testing.T) {
+	publish := func(variable, number, inside string) string {
+		return fmt.Sprintf("127.0.0.1:${DICELAB_%s_PORT:-%s}:%s", variable, number, inside)
+	}
+	want := map[string][]string{
+		stack.Prometheus:         {publish("PROMETHEUS", contract.PortPrometheus, contract.PortPrometheus)},
+		stack.Tempo:              {publish("TEMPO", contract.PortTempo, contract.PortTempo)},
+		stack.Loki:               {publish("LOKI", contract.PortLoki, contract.PortLoki)},
+		stack.Alloy:              {publish("ALLOY", stack.PortAlloy, stack.PortAlloy)},
+		stack.Grafana:            {publish("GRAFANA", stack.PortGrafana, stack.PortGrafana)},
+		stack.Collector:          {publish("OTLP_GRPC", contract.PortOTLPGRPC, contract.PortOTLPGRPC), publish("OTLP_HTTP", contract.PortOTLPHTTP, contract.PortOTLPHTTP)},
+		contract.ServiceFrontend: {publish("FRONTEND", contract.PortFrontend, frontendPort)},
+		contract.ServiceRoller:   {publish("ROLLER", contract.PortRoller, rollerPort)},
+		explorer:                 {publish("EXPLORER", contract.PortExplorer, contract.PortExplorer)},
+	}
+	got := map[string][]string{}
+	for _, f := range both(t) {
+		for name, s := range f.Services {
+			if s.Ports != nil {
+				got[name] = s.Ports
+			}
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("published ports (-want +got):\n%s", diff)
+	}
+}
+
+// Every container is locked up and comes back.
+func TestEveryContainer(t *testing.T) {
+	for name, f := range both(t) {
+		for service, s := range f.Services {
+			t.Run(name+"/"+service, func(t *testing.T) {
+				type facts struct {
+					ReadOnly             bool
+					CapDrop, SecurityOpt []string
+					Networks             []string
+					Restart, LogDriver   string
+					Checked, Bounded     bool
+				}
+				want := facts{
+					ReadOnly: true, CapDrop: []string{"ALL"}, SecurityOpt: []string{"no-new-privileges:true"},
+					Networks: []string{"monitoring"}, Restart: "unless-stopped", LogDriver: "json-file", Checked: true, Bounded: true,
+				}
+				if service == probe { // it ends at once, and talks to nobody
+					want.Networks, want.Restart, want.Checked = nil, "no", false
+				}
+				got := facts{
+					ReadOnly: s.ReadOnly, CapDrop: s.CapDrop, SecurityOpt: s.SecurityOpt, Networks: s.Networks, Restart: s.Restart,
+					LogDriver: s.Logging.Driver, Checked: s.Healthcheck != nil, Bounded: s.Logging.Options["max-size"] != "" && s.Logging.Options["max-file"] != "",
+				}
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Errorf("(-want +got):\n%s", diff)
+				}
+				// The Go runtime keeps away from the limit: what it would take is collected
+				// before the kernel ends the container.
+				limit, err := humanize.ParseBytes(strings.Replace(s.MemLimit, "m", "MiB", 1))
+				if err != nil || limit == 0 {
+					t.Fatalf("memory limit %q: %v", s.MemLimit, err)
+				}
+				if service == probe {
+					return
+				}
+				soft, err := humanize.ParseBytes(s.Environment["GOMEMLIMIT"])
+				if err != nil || soft < limit/2 || soft > limit*9/10 {
+					t.Errorf("GOMEMLIMIT %q with a memory limit of %s (%v): want half to nine tenths of it", s.Environment["GOMEMLIMIT"], s.MemLimit, err)
+				}
+			})
+		}
+	}
+}
+
+// What is mounted is there, and what is not a volume is not written to.
+func TestMounts(t *testing.T) {
+	for name, f := range both(t) {
+		for service, s := range f.Services {
+			for _, m := range s.Volumes {
+				_, named := f.Volumes[m.Source]
+				switch {
+				case m.Type == "volume" && !named:
+					t.Errorf("%s: volume %s is not declared in %s.yaml", service, m.Source, name)
+				case m.Type == "bind" && !m.ReadOnly:
+					t.Errorf("%s may write to %s", service, m.Source)
+				case m.Type == "bind" && !strings.HasPrefix(m.Source, "$"):
+					if _, err := os.Stat(filepath.Join(root, "deploy", "compose", m.Source)); err != nil {
+						t.Errorf("%s: %v", service, err)
+					}
+				}
+			}
+		}
+	}
+}
+
+// Where the lab runs as a whole, a service waits until what takes its telemetry,
+// and what it asks, is healthy.
+func TestOrder(t *testing.T) {
+	whole := map[string]service{}
+	for _, f := range both(t) {
+		maps.Copy(whole, f.Services)
+	}
+	order := read(t, orderFile())
+	for name, s := range order.Services {
+		if diff := cmp.Diff(service{DependsOn: s.DependsOn}, s); diff != "" {
+			t.Errorf("order.yaml says more of %s than what it waits for (-want +got):\n%s", name, diff)
+		}
+	}
+	for name, want := range map[string][]string{
+		contract.ServiceRoller:   {stack.Alloy, stack.Collector},
+		contract.ServiceFrontend: {stack.Alloy, contract.ServiceRoller, stack.Collector},
+		contract.ServiceTraffic:  {stack.Alloy, stack.Collector, contract.ServiceFrontend},
+		explorer:                 {stack.Loki, stack.Prometheus, stack.Tempo},
+		stack.Grafana:            {stack.Loki, stack.Prometheus, stack.Tempo},
+	} {
+		var got []string
+		for _, waits := range []map[string]dependency{whole[name].DependsOn, order.Services[name].DependsOn} {
+			for on, d := range waits {
+				if d.Condition == "service_healthy" && whole[on].Healthcheck != nil {
+					got = append(got, on)
+				}
+			}
+		}
+		slices.Sort(got)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s waits for the health of (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+// Prometheus scrapes the services where they listen.
+func TestTargets(t *testing.T) {
+	for service, port := range map[string]string{contract.ServiceFrontend: frontendPort, contract.ServiceRoller: rollerPort} {
+		text, err := os.ReadFile(filepath.Join(root, "deploy", "compose", "prometheus", "targets", service+".json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []map[string][]string
+		if err := json.Unmarshal(text, &got); err != nil {
+			t.Fatal(err)
+		}
+		want := []map[string][]string{{"targets": {service + ":" + port}}}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("targets of %s (-want +got):\n%s", service, diff)
+		}
+	}
+}
+
+// The image is built with a Go that the module accepts.
+func TestBuilder(t *testing.T) {
+	dockerfile, err := os.ReadFile(filepath.Join(root, "Dockerfile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mod, err := os.ReadFile(filepath.Join(root, "go.mod"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	builder := regexp.MustCompile(`(?m)^ARG BUILDER=golang:([0-9.]+)$`).FindSubmatch(dockerfile)
+	wanted := regexp.MustCompile(`(?m)^go ([0-9.]+)$`).FindSubmatch(mod)
+	if builder == nil || wanted == nil {
+		t.Fatalf("the Dockerfile names the builder %q, go.mod the Go version %q", builder, wanted)
+	}
+	if version.Compare("go"+string(builder[1]), "go"+string(wanted[1])) < 0 {
+		t.Errorf("the builder is of Go %s; go.mod wants %s", builder[1], wanted[1])
+	}
+}
