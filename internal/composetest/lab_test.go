@@ -1,0 +1,308 @@
+//go:build compose
+
+package composetest_test
+
+import (
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/google/go-cmp/cmp"
+
+	"dicelab/internal/contract"
+	"dicelab/internal/verify"
+	"dicelab/stack"
+)
+
+var compose = flag.String("compose", "docker compose", "the command of Docker Compose")
+
+// patience is how long a test waits for what must come; it is no measurement.
+const patience = 2 * time.Minute
+
+// mostBytes is how large the compressed image may be.
+const mostBytes = 60e6
+
+// TestLab runs the lab in containers and the checklist over it, kills each of
+// them, takes the lab down, and brings it up again file by file.
+func TestLab(t *testing.T) {
+	nobodyElse(t)
+	env, missing := images(t)
+	p := newProject(t, env...)
+	p.missing = missing
+	t.Cleanup(func() { p.remove(t) })
+
+	p.run(t, whole(), "build", probe) // the image of all
+	t.Run("image", image)
+	if t.Failed() {
+		return
+	}
+	stranger(t)
+	p.up(t, whole())
+	t.Run("containers", func(t *testing.T) { containers(t, p) })
+
+	// Before the checklist, for rates: a series of Tempo's that begins with all the
+	// rolls in it has no rate yet.
+	first := p.roll(t)
+	t.Run("a roll arrives", func(t *testing.T) { p.arrives(t, first) })
+	t.Run("checklist", func(t *testing.T) { checklist(t, p) })
+
+	p.env = append(p.env, "COMPOSE_PROFILES=traffic")
+	p.up(t, whole())
+	t.Run("discovery", func(t *testing.T) { discovered(t, p) })
+	t.Run("names on the network", func(t *testing.T) {
+		docker(t, "exec", contract.ContainerName(contract.ServiceFrontend), "/usr/local/bin/dicelab", "health",
+			"http://"+contract.ContainerName(contract.ServiceRoller)+":"+rollerPort+"/")
+	})
+	t.Run("memory", func(t *testing.T) {
+		t.Log("\n" + docker(t, "stats", "--no-stream", "--format", "{{.Name}}\t{{.MemUsage}}"))
+	})
+	for _, service := range p.services(t, whole()) {
+		if service == probe {
+			continue
+		}
+		t.Run("killed/"+service, func(t *testing.T) { comesBack(t, p, service) })
+	}
+	if t.Failed() {
+		return
+	}
+
+	p.run(t, whole(), "down")
+	p.up(t, stackAlone())
+	p.up(t, servicesAlone())
+	t.Run("yesterday's data is found again", func(t *testing.T) { p.arrives(t, first) })
+	t.Run("a roll arrives in the lab that was put together", func(t *testing.T) { p.arrives(t, p.roll(t)) })
+}
+
+// nobodyElse fails where a lab runs in containers already: there is one network
+// and one container of a name.
+func nobodyElse(t *testing.T) {
+	t.Helper()
+	if names := docker(t, "ps", "--all", "--filter", "name=-stage2$", "--format", "{{.Names}}"); names != "" {
+		t.Fatalf("a lab runs in containers: %s; make compose-down takes it down", strings.ReplaceAll(names, "\n", ", "))
+	}
+}
+
+// remove takes the lab down with what it has stored. What the containers said is
+// told first if the test has failed.
+func (p *project) remove(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience)
+	defer cancel()
+	if t.Failed() {
+		out, err := p.try(ctx, whole(), "ps", "--all")
+		t.Logf("%s %v", out, err)
+		out, err = p.try(ctx, whole(), "logs", "--no-color", "--tail", "30")
+		t.Logf("%s %v", out, err)
+	}
+	if _, err := p.try(ctx, whole(), "down", "--volumes", "--remove-orphans"); err != nil {
+		t.Errorf("taking the lab down: %v", err)
+	}
+}
+
+// up starts the services of files, and waits until they are healthy.
+func (p *project) up(t *testing.T, files []string) {
+	t.Helper()
+	p.run(t, files, append([]string{"up", "--detach", "--wait"}, p.services(t, files)...)...)
+}
+
+// services lists the Compose services of files that can be run.
+func (p *project) services(t *testing.T, files []string) []string {
+	t.Helper()
+	out, err := p.try(t.Context(), files, "config", "--services")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := slices.DeleteFunc(strings.Fields(out), func(name string) bool { return slices.Contains(p.missing, name) })
+	slices.Sort(names)
+	return names
+}
+
+// golang is the image that the Dockerfile builds with.
+func golang(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, "Dockerfile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`(?m)^ARG BUILDER=(\S+)$`).FindSubmatch(text)
+	if m == nil {
+		t.Fatal("the Dockerfile names no BUILDER")
+	}
+	return string(m[1])
+}
+
+// image holds what an image is asked for: no root, small, and a program that runs.
+func image(t *testing.T) {
+	if user := docker(t, "image", "inspect", "--format", "{{.Config.User}}", "dicelab"); user != "65532:65532" {
+		t.Errorf("user %q", user)
+	}
+	t.Log(docker(t, "run", "--rm", "--read-only", "--cap-drop", "ALL", "--network", "none", "dicelab", "version"))
+	save := exec.CommandContext(t.Context(), "docker", "save", "dicelab")
+	tar, err := save.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := save.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var packed counter
+	zip := gzip.NewWriter(&packed)
+	_, err = io.Copy(zip, tar)
+	if err := errors.Join(err, zip.Close(), save.Wait()); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("compressed %s", humanize.Bytes(uint64(packed)))
+	if packed > mostBytes {
+		t.Errorf("the image has %s compressed, more than %s", humanize.Bytes(uint64(packed)), humanize.Bytes(mostBytes))
+	}
+}
+
+// checklist runs "dicelab verify" from the image. Where Grafana is left out, the
+// check that asks it fails, and no other may.
+func checklist(t *testing.T, p *project) {
+	out, err := try(t.Context(), nil, nil, "docker", "run", "--rm", "--network", "host", "--env", "OTEL_EXPORTER_OTLP_ENDPOINT="+p.at["OTLP_HTTP"],
+		"dicelab", "verify", "--json", "--mode", string(verify.Compose), "--timeout", "1m",
+		"--frontend-url", p.at["FRONTEND"], "--roller-url", p.at["ROLLER"], "--prometheus-url", p.at["PROMETHEUS"],
+		"--loki-url", p.at["LOKI"], "--tempo-url", p.at["TEMPO"], "--alloy-url", p.at["ALLOY"], "--grafana-url", p.at["GRAFANA"])
+	var report struct {
+		Passed        int
+		Failed        int
+		NotApplicable int     `json:"not_applicable"`
+		Took          float64 `json:"took_seconds"`
+		Results       []struct {
+			Name, Evidence, Why string
+			Outcome             verify.Outcome
+		}
+	}
+	if bad := json.Unmarshal([]byte(out), &report); bad != nil {
+		t.Fatalf("reading the report: %v; %v\n%s", bad, err, out)
+	}
+	var want, got []string
+	if slices.Contains(p.missing, stack.Grafana) {
+		want = []string{"dashboard-in-grafana"}
+	}
+	for _, r := range report.Results {
+		t.Logf("%-15s %-28s %s%s", r.Outcome, r.Name, r.Evidence, r.Why)
+		if r.Outcome == verify.Fail {
+			got = append(got, r.Name)
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("failed checks (-want +got):\n%s", diff)
+	}
+	t.Logf("%d hold, %d fail, %d not applicable; %.1f s", report.Passed, report.Failed, report.NotApplicable, report.Took)
+}
+
+// counter counts what is written to it.
+type counter uint64
+
+func (c *counter) Write(b []byte) (int, error) {
+	*c += counter(len(b))
+	return len(b), nil
+}
+
+// stranger runs a container that prints as a service does, and is of another
+// project. (It has to say so: Compose labels the images that it builds with their
+// project, and a container has its image's labels.)
+func stranger(t *testing.T) {
+	t.Helper()
+	id := docker(t, "run", "--detach", "--label", "dicelab.logs=true", "--label", "com.docker.compose.project=another", "--network", "none", "dicelab", "roller", "--addr", "127.0.0.1:8000")
+	t.Cleanup(func() {
+		if _, err := try(context.WithoutCancel(t.Context()), nil, nil, "docker", "rm", "--force", id); err != nil {
+			t.Errorf("removing the stranger: %v", err)
+		}
+	})
+}
+
+// containers holds that everybody is healthy.
+func containers(t *testing.T, p *project) {
+	want, got := map[string]string{}, map[string]string{}
+	for _, service := range p.services(t, whole()) {
+		want[service] = "running healthy"
+		got[service] = docker(t, "inspect", "--format", `{{.State.Status}}{{if .State.Health}} {{.State.Health.Status}}{{else}} {{.State.ExitCode}}{{end}}`, p.container(t, service))
+	}
+	want[probe] = "exited 0"
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// discovered holds that Alloy reads the services' output, and nobody else's.
+func discovered(t *testing.T, p *project) {
+	r := p.readers(t)
+	services := append(contract.Services(), contract.ServiceTraffic)
+	var names []string
+	for _, s := range services {
+		names = append(names, contract.ContainerName(s))
+	}
+	slices.Sort(services)
+	slices.Sort(names)
+	until(t, "Alloy reads the output of the three services", time.Now(), func(ctx context.Context) (string, error) {
+		text, err := get(ctx, p.at["ALLOY"]+"/api/v0/web/components/discovery.relabel.services")
+		var got []string
+		for _, m := range regexp.MustCompile(`"key":"container_name","value":{"type":"string","value":"([^"]+)"`).FindAllStringSubmatch(text, -1) {
+			got = append(got, m[1])
+		}
+		slices.Sort(got) // a container has a target for each of its ports
+		return cmp.Diff(names, slices.Compact(got)), err
+	})
+	want := map[string][]string{contract.StreamContainer: names, contract.StreamService: services, contract.StreamJob: services}
+	until(t, "the labels of the stored lines", time.Now(), func(ctx context.Context) (string, error) {
+		labels, err := r.loki.Labels(ctx, time.Now().Add(-time.Hour), time.Now())
+		if err != nil {
+			return "", err
+		}
+		got := map[string][]string{}
+		for _, l := range labels {
+			if l == contract.StreamLevel {
+				continue
+			}
+			if got[l], err = r.loki.LabelValues(ctx, l, time.Now().Add(-time.Hour), time.Now()); err != nil {
+				return "", err
+			}
+		}
+		return cmp.Diff(want, got), nil
+	})
+}
+
+// comesBack kills a container's process, as a crash would, and waits until the
+// container is healthy again and a roll leaves behind what it should. (What
+// "docker kill" kills Docker takes for stopped, and does not start again.)
+func comesBack(t *testing.T, p *project, service string) {
+	id := p.container(t, service)
+	state := strings.Fields(docker(t, "inspect", "--format", "{{.State.Pid}} {{.RestartCount}}", id))
+	pid, err1 := strconv.Atoi(state[0])
+	before, err2 := strconv.Atoi(state[1])
+	if err := errors.Join(err1, err2); err != nil || pid == 0 {
+		t.Fatalf("%s: %v, %v", service, state, err)
+	}
+	since := time.Now()
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatalf("killing a process of Docker's: %v (only root may)", err)
+	}
+	until(t, service+" is back", since, func(ctx context.Context) (string, error) {
+		out, err := try(ctx, nil, nil, "docker", "inspect", "--format", "{{.RestartCount}} {{.State.Health.Status}}", id)
+		if err != nil {
+			return "", err
+		}
+		if want := fmt.Sprintf("%d healthy", before+1); out != want {
+			return fmt.Sprintf("restarts and health: %s, want %s", out, want), nil
+		}
+		return "", nil
+	})
+	p.arrives(t, p.roll(t))
+}

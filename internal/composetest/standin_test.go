@@ -1,0 +1,166 @@
+//go:build compose
+
+package composetest_test
+
+import (
+	"context"
+	"io/fs"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"dicelab/stack"
+)
+
+// Where no image can be pulled, stand-ins take the images' names: of a server,
+// the program that stack/build has made, at the place, under the user and beside
+// the directories that the official image has; of the builder, the Go of this
+// machine. They are removed after the test, so that nobody takes them for what
+// they are named after.
+
+// standInLabel marks a stand-in.
+const standInLabel = "dicelab.stand-in"
+
+// official is what is known of an official image besides its name.
+type official struct {
+	program string
+	user    string
+	dirs    []directory
+}
+
+type directory struct {
+	path  string
+	owner int
+	mode  fs.FileMode
+}
+
+// officials tells what the images are like, by component. The sources are their
+// Dockerfiles: github.com/prometheus/prometheus, grafana/tempo, grafana/loki,
+// grafana/alloy (each in the repository's root or in cmd/NAME) and
+// open-telemetry/opentelemetry-collector-releases (distributions/otelcol-contrib).
+func officials() map[string]official {
+	return map[string]official{
+		stack.Prometheus: {program: "/bin/prometheus", user: "65534:65534", dirs: []directory{{"/prometheus", 65534, 0o775}, {"/etc/prometheus", 65534, 0o755}}},
+		stack.Tempo:      {program: "/tempo", user: "10001:10001", dirs: []directory{{"/var/tempo", 10001, 0o700}}},
+		stack.Loki:       {program: "/usr/bin/loki", user: "10001", dirs: []directory{{"/etc/loki", 10001, 0o755}, {"/loki", 10001, 0o755}}},
+		stack.Alloy:      {program: "/bin/alloy", user: "0", dirs: []directory{{"/etc/alloy", 473, 0o755}, {"/var/lib/alloy", 473, 0o770}}},
+		stack.Collector:  {program: "/otelcol-contrib", user: "10001:10001"},
+	}
+}
+
+// builderImage is the name of the stand-in for the image golang.
+const builderImage = "dicelab-test-builder"
+
+// images sees to it that the servers' images are there: those that are, those
+// that can be pulled, or stand-ins. It returns the environment with which the
+// image of the lab is built, and the servers of which there is nothing.
+func images(t *testing.T) (env, missing []string) {
+	t.Helper()
+	var pulled, stood []string
+	for _, c := range stack.Images() {
+		name := c.Image + ":" + c.Tag
+		switch {
+		case obtain(t, name):
+			pulled = append(pulled, c.Name)
+		case c.Module == "": // nothing that stack/build could build
+			missing = append(missing, c.Name)
+		default:
+			standIn(t, c, name)
+			stood = append(stood, c.Name)
+		}
+	}
+	t.Logf("official images: %s; stand-ins: %s; left out: %s", list(pulled), list(stood), list(missing))
+	if !obtain(t, golang(t)) {
+		builder(t)
+		t.Logf("the image is built in a stand-in of %s", golang(t))
+		env = append(env, "BUILDER="+builderImage, "DICELAB_BUILD_NETWORK=host")
+	}
+	return env, missing
+}
+
+func list(names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}
+
+// obtain tells whether an image is there or can be pulled. A stand-in that a
+// killed test has left does not count.
+func obtain(t *testing.T, name string) bool {
+	t.Helper()
+	label, err := try(t.Context(), nil, nil, "docker", "image", "inspect", "--format", `{{index .Config.Labels "`+standInLabel+`"}}`, name)
+	if err == nil {
+		return label == ""
+	}
+	// Why it could not be pulled does not matter: the test says what it does instead.
+	_, err = try(t.Context(), nil, nil, "docker", "pull", "--quiet", name)
+	return err == nil
+}
+
+// standIn makes an image from the server that stack/build has built.
+func standIn(t *testing.T, c stack.Component, name string) {
+	t.Helper()
+	binary, err := stack.Binary(c.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	like := officials()[c.Name]
+	changes := []string{"LABEL " + standInLabel + "=true", "USER " + like.user, `ENTRYPOINT ["` + like.program + `"]`}
+	removeAfterwards(t, name)
+	importImage(t, name, changes, func(l *layer) error {
+		for _, d := range like.dirs {
+			if err := l.dir(d.path, d.owner, d.mode); err != nil {
+				return err
+			}
+		}
+		return l.program(binary, like.program)
+	})
+}
+
+// builder makes an image that has Go, a shell and its tools, and certificates.
+func builder(t *testing.T) {
+	t.Helper()
+	goroot, err := try(t.Context(), nil, nil, "go", "env", "GOROOT")
+	if err != nil {
+		t.Fatal(err)
+	}
+	changes := []string{"LABEL " + standInLabel + "=true", "ENV PATH=/usr/local/go/bin:/bin GOPATH=/go GOTOOLCHAIN=local"}
+	removeAfterwards(t, builderImage)
+	importImage(t, builderImage, changes, func(l *layer) error {
+		if err := l.dir("/tmp", 0, 0o1777); err != nil {
+			return err
+		}
+		for _, part := range []string{"bin", "lib", "pkg", "src"} {
+			if err := l.tree(filepath.Join(goroot, part), path.Join("/usr/local/go", part)); err != nil {
+				return err
+			}
+		}
+		for _, file := range []string{"VERSION", "go.env"} {
+			if err := l.file(filepath.Join(goroot, file), path.Join("/usr/local/go", file)); err != nil {
+				return err
+			}
+		}
+		for _, tool := range []string{"sh", "cp", "mkdir", "touch"} {
+			found, err := exec.LookPath(tool)
+			if err != nil {
+				return err
+			}
+			if err := l.program(found, "/bin/"+tool); err != nil {
+				return err
+			}
+		}
+		const certificates = "/etc/ssl/certs/ca-certificates.crt"
+		return l.file(certificates, certificates)
+	})
+}
+
+func removeAfterwards(t *testing.T, image string) {
+	t.Cleanup(func() {
+		if _, err := try(context.WithoutCancel(t.Context()), nil, nil, "docker", "image", "rm", image); err != nil {
+			t.Errorf("removing the stand-in %s: %v", image, err)
+		}
+	})
+}
