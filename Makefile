@@ -45,7 +45,7 @@ image: compose-tool ## build the container image "dicelab"
 compose-up: compose-tool ## the lab in containers, on the real servers
 	@$(COMPOSE) build probe
 	@$(COMPOSE) up --detach --wait
-	@echo "Roll a die:  http://localhost:8102"; echo "Explore:     http://localhost:8100"; echo "Grafana:     http://localhost:3000"
+	@echo "Roll a die:  http://localhost:$${DICELAB_FRONTEND_PORT:-8102}"; echo "Explore:     http://localhost:$${DICELAB_EXPLORER_PORT:-8100}"; echo "Grafana:     http://localhost:$${DICELAB_GRAFANA_PORT:-3000}"
 
 compose-down: compose-tool ## take the containers down; what they have stored stays
 	@COMPOSE_PROFILES=traffic $(COMPOSE) down
@@ -83,7 +83,6 @@ lint: go-version
 tidy: go-version
 	$(GO) mod tidy -diff
 	$(GO) -C tools mod tidy -diff
-	$(GO) -C tools/compose mod tidy -diff
 
 clean: ## remove what was built; the data directory stays
 	rm -rf bin
