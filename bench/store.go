@@ -239,6 +239,10 @@ func kinds() []kind {
 // id32 stands for the ID that was asked for.
 const id32 = "ID"
 
+// maxLines bounds the log lines beside the spans, so that both fit the store's
+// bound of size.
+const maxLines = 500_000
+
 // growth fills the store step by step and times queries at each.
 func growth(ctx context.Context, p plan, r *report) (err error) {
 	b, err := startLab(ctx, p, filepath.Join(p.dir, "growth"))
@@ -269,7 +273,7 @@ func growth(ctx context.Context, p plan, r *report) (err error) {
 			if stored += exportSpans; len(ids) < 1000 || stored%(97*exportSpans) == 0 {
 				ids = append(ids, first)
 			}
-			if pushes*pushLines < stored*4/rollSpans { // a roll writes four lines
+			if pushes*pushLines < min(stored*4/rollSpans, maxLines) { // a roll writes four lines
 				if err := b.push(ctx, pushOf(time.Now(), 77, pushes)); err != nil {
 					return err
 				}
@@ -308,7 +312,7 @@ func growth(ctx context.Context, p plan, r *report) (err error) {
 		return err
 	}
 	r.heading("Queries as the store grows")
-	r.line("p50 / p95 of %d queries each over the public APIs, one at a time; there are four log lines for five spans.", p.scale.queries)
+	r.line("p50 / p95 of %d queries each over the public APIs, one at a time; there are four log lines for five spans, at most %d.", p.scale.queries, maxLines)
 	r.line("")
 	head, rule := "| ", "|---"
 	for _, size := range p.scale.sizes {
