@@ -10,8 +10,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -57,25 +57,25 @@ func (s *service) roll(ctx context.Context, in rollInput) (int, error) {
 	if in.Baggage != "" {
 		server.SetAttributes(attribute.StringSlice(contract.AttrBaggage, []string{strings.ToValidUTF8(in.Baggage[:min(len(in.Baggage), maxBaggage)], "")}))
 	}
-	if !slices.Contains(contract.Dice(), die) {
+	m, ok := s.metrics[die]
+	if !ok {
 		return 0, s.invalid(ctx, die)
 	}
-	server.SetAttributes(attribute.String(contract.AttrDieType, die))
-	s.Logger.InfoContext(ctx, contract.MsgRollReceived, contract.FieldDieType, die)
+	s.Logger.LogAttrs(ctx, slog.LevelInfo, contract.MsgRollReceived, slog.String(contract.FieldDieType, die))
 
 	value, err := s.throw(ctx, die)
-	var gone *web.Problem
-	if errors.As(err, &gone) && gone.Status == contract.StatusClientClosedRequest {
-		return 0, err // nobody knows how this roll would have ended
-	}
-	server.SetAttributes(attribute.Bool(contract.AttrDieError, err != nil))
 	if err != nil {
-		count(ctx, s.Telemetry, s.metrics[die].failure, s.faults)
+		server.SetAttributes(attribute.String(contract.AttrDieType, die))
+		if gone := web.AsProblem(err); gone.Status == contract.StatusClientClosedRequest {
+			return 0, err // nobody knows how this roll would have ended
+		}
+		server.SetAttributes(attribute.Bool(contract.AttrDieError, true))
+		count(ctx, s.Telemetry, m.failure, s.faults)
 		return 0, err
 	}
-	server.SetAttributes(attribute.Int(contract.AttrDieResult, value))
-	count(ctx, s.Telemetry, s.metrics[die].success, s.faults)
-	s.Observe(ctx, s.metrics[die].values, float64(value))
+	server.SetAttributes(attribute.String(contract.AttrDieType, die), attribute.Bool(contract.AttrDieError, false), attribute.Int(contract.AttrDieResult, value))
+	count(ctx, s.Telemetry, m.success, s.faults)
+	s.Observe(ctx, m.values, float64(value))
 	return value, nil
 }
 
@@ -86,8 +86,9 @@ const maxBaggage = 1 << 10
 // throw is the roll itself: the delay, the draw, and the span around them.
 func (s *service) throw(ctx context.Context, die string) (int, error) {
 	start := time.Now()
-	ctx, span := s.Tracer.Start(ctx, contract.SpanRoll, trace.WithAttributes(attribute.String(contract.AttrDieType, die)))
+	ctx, span := s.Tracer.Start(ctx, contract.SpanRoll)
 	defer span.End()
+	span.SetAttributes(attribute.String(contract.AttrDieType, die))
 
 	faults := s.faults.State()
 	drawn := s.dice.draw(die)
@@ -104,7 +105,8 @@ func (s *service) throw(ctx context.Context, die string) (int, error) {
 		return 0, s.failed(ctx, span, contract.MsgRiskyFailed, die, start,
 			ErrRiskyFailed, "The risky die failed, as it does now and then. Roll again.")
 	}
-	s.Logger.InfoContext(ctx, contract.MsgRollCompleted, append(fields(die, http.StatusOK, start, nil), contract.FieldRollValue, drawn.value)...)
+	s.Logger.LogAttrs(ctx, slog.LevelInfo, contract.MsgRollCompleted, slog.String(contract.FieldDieType, die), slog.Int(contract.FieldStatus, http.StatusOK),
+		slog.Float64(contract.FieldDurationSeconds, time.Since(start).Seconds()), slog.Int(contract.FieldRollValue, drawn.value))
 	return drawn.value, nil
 }
 
@@ -133,7 +135,7 @@ func (s *service) invalid(ctx context.Context, die string) error {
 	return &web.Problem{Status: http.StatusUnprocessableEntity, Detail: detail, Parameter: "die", Value: die, Allowed: contract.Dice()}
 }
 
-// fields are the log fields of a roll that has ended.
+// fields are the log fields of a roll that has brought no value.
 func fields(die string, status int, start time.Time, err error) []any {
 	f := []any{contract.FieldDieType, die, contract.FieldStatus, status, contract.FieldDurationSeconds, time.Since(start).Seconds()}
 	if err != nil {

@@ -68,18 +68,29 @@ func appendLogValue(b []byte, v slog.Value) (_ []byte, ok bool) {
 	case slog.KindBool:
 		return strconv.AppendBool(b, v.Bool()), true
 	case slog.KindFloat64:
-		// Within these bounds encoding/json uses no exponent.
-		f := v.Float64()
-		if a := math.Abs(f); f != 0 && !(a >= 1e-6 && a < 1e21) {
-			return b, false
-		}
-		return strconv.AppendFloat(b, f, 'f', -1, 64), true
+		return appendFloat(b, v.Float64())
 	case slog.KindAny:
 		if err, ok := v.Any().(error); ok && err != nil {
 			return appendPlain(b, err.Error())
 		}
 	}
 	return b, false
+}
+
+// appendFloat writes a number as encoding/json does; it has no form for those
+// that are not finite.
+func appendFloat(b []byte, f float64) (_ []byte, ok bool) {
+	switch a := math.Abs(f); {
+	case math.IsNaN(f) || math.IsInf(f, 0):
+		return b, false
+	case f == 0 || a >= 1e-6 && a < 1e21:
+		return strconv.AppendFloat(b, f, 'f', -1, 64), true
+	}
+	b = strconv.AppendFloat(b, f, 'e', -1, 64)
+	if n := len(b); b[n-4] == 'e' && b[n-3] == '-' && b[n-2] == '0' { // e-09 is e-9
+		b = append(b[:n-2], b[n-1])
+	}
+	return b, true
 }
 
 func appendPlain(b []byte, s string) (_ []byte, ok bool) {
