@@ -447,7 +447,11 @@ func TestStoreAnswers(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			h, err := tempo.NewHandler(tt.store, tempo.Options{Timeout: time.Millisecond})
+			var opts tempo.Options
+			if errors.Is(tt.store.err, context.DeadlineExceeded) {
+				opts.Timeout = time.Millisecond // on a busy machine any answer can take longer
+			}
+			h, err := tempo.NewHandler(tt.store, opts)
 			if err != nil {
 				t.Fatal(err)
 			}
