@@ -38,7 +38,7 @@ func correlation() []check {
 			Expects: "a trace that has the span of the line's span_id"},
 			needs: needLoki | needTempo | aSuccess, run: logToTrace},
 		{Row: Row{Name: "exemplar-to-trace", Does: "query_exemplars of Prometheus for a counter and a histogram of each service, and the trace of one",
-			Expects: "exemplars of these rolls, which lead to traces"},
+			Expects: "exemplars since the rolls began, which lead to traces"},
 			needs: needPrometheus | needTempo | aSuccess, run: exemplarToTrace},
 		{Row: Row{Name: "status-agrees", Does: "what answer, spans, lines and counters say of a failed roll",
 			Expects: "one own status of each service, and one of the dice roller as the front end saw it"},
@@ -92,6 +92,9 @@ func logsMatch(service string) func(context.Context, *probe) finding {
 		t, f := p.traceOf(ctx, p.rolls.success)
 		if f != nil {
 			return *f
+		}
+		if !slices.Contains(t.Services(), service) {
+			return p.oneSided(t)
 		}
 		lines, err := p.logsOf(ctx, service, t.ID)
 		if err != nil {
@@ -173,29 +176,32 @@ func (p *probe) withoutLine(service string, lines []query.LogLine) finding {
 	return p.because(rowContext, "no line of "+service+" names a trace", "looked among "+plural(len(lines), "line"))
 }
 
-// exemplarsOf are metrics of each service whose exemplars name a roll's trace: a
-// counter and a histogram.
+// exemplarsOf select series of each service whose exemplars name the traces of
+// rolls: a counter's and a histogram's.
 func exemplarsOf(service string) []string {
+	requests := fmt.Sprintf("%s{%s=%q,%s=%q}", contract.MetricHTTPRequests, contract.StreamJob, service, contract.LabelHandler, "/roll")
 	if service == contract.ServiceFrontend {
-		return []string{contract.MetricButtonClicks, contract.MetricBackendDuration + "_bucket"}
+		return []string{requests, contract.MetricBackendDuration + "_bucket"}
 	}
-	return []string{contract.MetricDiceRolls, contract.MetricDiceRollValue + "_bucket"}
+	return []string{requests, contract.MetricDiceRollValue + "_bucket"}
 }
 
+// exemplarToTrace takes any roll's exemplar since the rolls began: a counter
+// keeps only its last one, which may be somebody else's.
 func exemplarToTrace(ctx context.Context, p *probe) finding {
 	var evidence, problems []string
 	for _, service := range contract.Services() {
-		for _, metric := range exemplarsOf(service) {
-			e, err := p.exemplar(ctx, metric)
+		for _, series := range exemplarsOf(service) {
+			e, err := p.exemplar(ctx, series)
 			if err != nil {
 				problems = append(problems, err.Error())
 				continue
 			}
 			t, err := p.trace(ctx, e.TraceID, spansOfRoll)
 			if err != nil {
-				return fail("the exemplar %s of %s leads nowhere: %v", e.TraceID, metric, err)
+				return fail("the exemplar %s of %s leads nowhere: %v", e.TraceID, series, err)
 			}
-			evidence = append(evidence, metric+" to "+t.ID)
+			evidence = append(evidence, e.Series["__name__"]+" to "+t.ID)
 		}
 	}
 	if len(problems) > 0 {
@@ -204,21 +210,20 @@ func exemplarToTrace(ctx context.Context, p *probe) finding {
 	return pass("%s", strings.Join(evidence, ", "))
 }
 
-// exemplar is an exemplar of a metric that one of this run's rolls has left.
-func (p *probe) exemplar(ctx context.Context, metric string) (query.Exemplar, error) {
-	return p.seen.exemplars.of(metric).get(ctx, p, func(ctx context.Context, p *probe) (query.Exemplar, error) {
-		own := p.rolls.ids()
+// exemplar is an exemplar of a series that names a trace, of the time of this run.
+func (p *probe) exemplar(ctx context.Context, series string) (query.Exemplar, error) {
+	return p.seen.exemplars.of(series).get(ctx, p, func(ctx context.Context, p *probe) (query.Exemplar, error) {
 		return until(ctx, p, func(ctx context.Context) (query.Exemplar, error) {
-			found, err := p.prometheus().Exemplars(ctx, metric, p.since(), p.till())
+			found, err := p.prometheus().Exemplars(ctx, series, p.since(), p.till())
 			if err != nil {
 				return query.Exemplar{}, err
 			}
 			for _, e := range found {
-				if o := own[e.TraceID]; o != nil {
+				if e.TraceID != "" {
 					return e, nil
 				}
 			}
-			return query.Exemplar{}, fmt.Errorf("none of %s of %s names a roll", plural(len(found), "exemplar"), metric)
+			return query.Exemplar{}, fmt.Errorf("%s has %s since the rolls began, none with a %s", series, plural(len(found), "exemplar"), contract.FieldTraceID)
 		})
 	})
 }

@@ -18,7 +18,7 @@ type evidence struct {
 	traces    memos[string, *query.Trace]       // by ID
 	lines     memo[[]query.LogLine]             // of both services' rolls
 	found     memos[[2]string, []query.LogLine] // by service and trace ID
-	exemplars memos[string, query.Exemplar]     // by metric
+	exemplars memos[string, query.Exemplar]     // by selector
 	traffic   memo[Traffic]
 	files     memo[grafana.Files]
 	panels    memo[[]shown]

@@ -132,7 +132,7 @@ func linkToTrace(ctx context.Context, p *probe) finding {
 	for _, service := range contract.Services() {
 		i := slices.IndexFunc(lines, func(l query.LogLine) bool { return l.Service() == service && l.TraceID() == id })
 		if i < 0 {
-			return p.because(rowContext, "no line of "+service+" names the trace "+id, "looked among "+plural(len(lines), "line"))
+			return p.withoutLine(service, lines)
 		}
 		to, err := files.DataSources.LogToTrace(lines[i])
 		if err != nil {
@@ -172,8 +172,8 @@ func linkFromExemplar(ctx context.Context, p *probe) finding {
 	}
 	// Either service's will do: whether each has some is another row's matter.
 	var e query.Exemplar
-	for _, metric := range []string{contract.MetricDiceRolls, contract.MetricButtonClicks} {
-		if e, err = p.exemplar(ctx, metric); err == nil {
+	for _, service := range contract.Services() {
+		if e, err = p.exemplar(ctx, exemplarsOf(service)[0]); err == nil {
 			break
 		}
 	}

@@ -48,6 +48,10 @@ func tracing() []check {
 
 func searchable(service string) func(context.Context, *probe) finding {
 	return func(ctx context.Context, p *probe) finding {
+		t, f := p.traceOf(ctx, p.rolls.success)
+		if f == nil && !slices.Contains(t.Services(), service) {
+			return p.oneSided(t)
+		}
 		return p.search(ctx, query.SpanFilter{Service: service}.TraceQL(), p.rolls.success.trace.TraceID)
 	}
 }
