@@ -112,6 +112,7 @@ func (p *probe) panels(ctx context.Context) ([]shown, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reading the dashboard: %w", err)
 		}
+		defer p.move(ctx)()
 		out := make([]shown, len(queries))
 		var wait sync.WaitGroup
 		for i, q := range queries {

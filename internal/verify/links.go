@@ -96,6 +96,7 @@ func linkToMetrics(ctx context.Context, p *probe) finding {
 	if f != nil {
 		return *f
 	}
+	defer p.move(ctx)()
 	n := 0
 	for _, s := range spans {
 		links, err := files.DataSources.TraceToMetrics(*s)

@@ -156,6 +156,34 @@ func (o *roll) make(ctx context.Context, r *run) {
 	o.trace, _ = query.ParseTraceparent(a.header.Get(contract.HeaderTraceresponse))
 }
 
+// moveEvery is the pause between rolls that keep counters moving: as long as the
+// lab's servers scrape and collect apart.
+const moveEvery = 2 * time.Second
+
+// move makes rolls again and again until stop: a rate needs a counter that moves
+// while it is looked at, and in a lab in which nobody has rolled before, all of a
+// run's rolls may fall between two samples.
+func (r *run) move(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		tick := time.NewTicker(moveEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+			for _, die := range contract.Dice() {
+				(&roll{die: die}).make(ctx, r)
+				r.moved.Add(1)
+			}
+		}
+	})
+	return func() { cancel(); wait.Wait() }
+}
+
 // told says how the rolls ended: how many, and in which ways.
 func (s *rolls) told() string {
 	count := map[string]int{}

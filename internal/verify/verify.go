@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"dicelab/internal/query"
@@ -122,7 +123,6 @@ func (v *Verifier) Run(ctx context.Context, began func(Start), each func(Result)
 	}
 	if r.needs()&needRolls != 0 {
 		r.rolls.make(ctx, r)
-		report.Rolls = len(r.rolls.all)
 	}
 	r.deadline = time.Now().Add(v.Timeout)
 	results := make([]chan Result, len(v.checks))
@@ -139,6 +139,7 @@ func (v *Verifier) Run(ctx context.Context, began func(Start), each func(Result)
 		}
 	}
 	wait.Wait()
+	report.Rolls = len(r.rolls.all) + int(r.moved.Load())
 	report.Took = Seconds(time.Since(report.Began))
 	return report, ctx.Err()
 }
@@ -153,6 +154,7 @@ type run struct {
 	down      map[need]string      // those that give no usable answer, and why
 	deadline  time.Time            // of what must come
 	rolls     rolls
+	moved     atomic.Int64 // rolls besides these, see move
 	seen      evidence
 }
 

@@ -1,0 +1,258 @@
+package main_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"dicelab/internal/contract"
+	"dicelab/internal/lab"
+	"dicelab/internal/verify"
+	"dicelab/stack"
+)
+
+// verified is what came of "dicelab verify --json".
+type verified struct {
+	report struct {
+		Mode    string
+		Results []result
+	}
+	status int
+}
+
+type result struct {
+	Name, Outcome, Why, Evidence string
+	BlockedBy                    string `json:"blocked_by"`
+}
+
+// failures are the names of the rows that failed, in the order of the table.
+func (v verified) failures() (names []string) {
+	for _, r := range v.report.Results {
+		if r.Outcome == string(verify.Fail) {
+			names = append(names, r.Name)
+		}
+	}
+	return names
+}
+
+func (v verified) row(t *testing.T, name string) result {
+	t.Helper()
+	i := slices.IndexFunc(v.report.Results, func(r result) bool { return r.Name == name })
+	if i < 0 {
+		t.Fatalf("there is no row %s", name)
+	}
+	return v.report.Results[i]
+}
+
+// verifyArgs are the flags that lead to the lab.
+func (l *running) verifyArgs(t *testing.T, more ...string) []string {
+	return append([]string{"verify", "--frontend-url", l.url(t, contract.ServiceFrontend), "--roller-url", l.url(t, contract.ServiceRoller),
+		"--prometheus-url", l.url(t, "prometheus"), "--loki-url", l.url(t, "loki"), "--tempo-url", l.url(t, "tempo")}, more...)
+}
+
+// verify checks the lab.
+func (l *running) verify(t *testing.T, more ...string) verified {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "dicelab", l.verifyArgs(t, append([]string{"--json"}, more...)...)...)
+	cmd.Env = append(os.Environ(), envBook+"="+string(l.book), "OTEL_EXPORTER_OTLP_ENDPOINT="+l.url(t, "otlp http"))
+	var out, log bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &log
+	err := cmd.Run()
+	var v verified
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		v.status, err = exit.ExitCode(), nil
+	}
+	if err = errors.Join(err, json.Unmarshal(out.Bytes(), &v.report)); err != nil {
+		t.Fatalf("%v; stdout:\n%s\nstderr:\n%s", err, &out, &log)
+	}
+	if log.Len() > 0 {
+		t.Errorf("stderr: %s", &log)
+	}
+	return v
+}
+
+// failsIn holds that exactly these rows fail, in whatever order they are named,
+// and that one of them says so.
+func (v verified) failsIn(t *testing.T, want []string, row, says string) {
+	t.Helper()
+	got := v.failures()
+	sorted := func(names []string) []string { return slices.Sorted(slices.Values(names)) }
+	if diff := gocmp.Diff(sorted(want), sorted(got)); diff != "" || v.status != lab.ExitFailed {
+		t.Errorf("exit status %d, failures (-want +got):\n%s", v.status, diff)
+		for _, name := range got {
+			t.Logf("%s: %s", name, v.row(t, name).Why)
+		}
+	}
+	if why := v.row(t, row).Why; !strings.Contains(why, says) {
+		t.Errorf("%s says %q, not %q", row, why, says)
+	}
+}
+
+// quickDice make rolls that take no time, half of the risky ones failing.
+func quickDice() []string { return []string{"--max-delay", "10ms", "--error-rate", "0.5"} }
+
+// On a healthy lab all holds that can; what is broken around it is caught.
+func TestVerify(t *testing.T) {
+	t.Parallel()
+	l := startLab(t, t.TempDir(), nil, quickDice()...)
+	t.Run("holds", func(t *testing.T) { l.holds(t) })
+	t.Run("a panel with a misspelt metric", func(t *testing.T) {
+		dir := misspell(t, "grafana/dashboards/stage2-dashboard.json", `increase(dice_roll_value_bucket{die_type=\"fair\"`, `increase(dice_role_value_bucket{die_type=\"fair\"`)
+		v := l.verify(t, "--timeout", brokenTime, "--stack-config", dir)
+		v.failsIn(t, []string{"backend-panels-data"}, "backend-panels-data", "dice_role_value_bucket")
+	})
+	t.Run("a link with a wrong regular expression", func(t *testing.T) {
+		dir := misspell(t, "grafana/provisioning/datasources/dicelab.yaml", "matcherRegex: ^trace_id$$", "matcherRegex: ^traceID$$")
+		v := l.verify(t, "--timeout", brokenTime, "--stack-config", dir)
+		v.failsIn(t, []string{"link-log-to-trace"}, "link-log-to-trace", "no derived field for traces matches the line")
+	})
+	t.Run("an exemplar destination with a wrong label", func(t *testing.T) {
+		dir := misspell(t, "grafana/provisioning/datasources/dicelab.yaml", "- name: trace_id", "- name: traceID")
+		v := l.verify(t, "--timeout", brokenTime, "--stack-config", dir)
+		v.failsIn(t, []string{"link-exemplar-to-trace"}, "link-exemplar-to-trace", "it has trace_id")
+	})
+	t.Run("Tempo away", func(t *testing.T) {
+		v := l.verify(t, "--tempo-url", "http://127.0.0.1:1", "--mode", "embedded")
+		for _, r := range v.report.Results {
+			if r.Outcome == string(verify.Fail) && (r.Name == "tempo-answers") == (r.BlockedBy == "tempo-answers") {
+				t.Errorf("%s: %s (blocked by %q)", r.Name, r.Why, r.BlockedBy)
+			}
+		}
+		if why := v.row(t, "tempo-answers").Why; !strings.Contains(why, "connection refused") || v.row(t, "span-tree").Why != "Tempo does not answer" {
+			t.Errorf("tempo-answers: %s; span-tree: %s", why, v.row(t, "span-tree").Why)
+		}
+	})
+	t.Run("others roll", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() {
+			var err error
+			for err == nil && ctx.Err() == nil {
+				_, err = l.tryRoll(contract.DieFair)
+			}
+			ended <- err
+		}()
+		v := l.verify(t, "--only", "counters-exact")
+		cancel()
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
+		if r := v.row(t, "counters-exact"); r.Outcome != string(verify.NotApplicable) || !strings.Contains(r.Why, "others rolled at the same time") || v.status != lab.ExitOK {
+			t.Errorf("%+v, exit status %d", r, v.status)
+		}
+	})
+	t.Run("only", func(t *testing.T) {
+		var names []string
+		for _, r := range l.verify(t, "--only", "timing", "--only", "frontend-ui").report.Results {
+			names = append(names, r.Name)
+		}
+		want := []string{"timing", "dropdown-offers-dice", "roll-button-works", "trace-id-displayed", "errors-displayed", "sidebar-shows-backend"}
+		if diff := gocmp.Diff(want, names); diff != "" {
+			t.Errorf("rows (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func (l *running) holds(t *testing.T) {
+	v := l.verify(t)
+	if failed := v.failures(); len(failed) > 0 || v.status != lab.ExitOK || v.report.Mode != "embedded" {
+		t.Errorf("mode %s, exit status %d, failures:", v.report.Mode, v.status)
+		for _, name := range failed {
+			t.Errorf("%s: %s", name, v.row(t, name).Why)
+		}
+	}
+	var idle []string
+	for _, r := range v.report.Results {
+		switch {
+		case r.Outcome == string(verify.NotApplicable):
+			idle = append(idle, r.Name)
+			if r.Why == "" {
+				t.Errorf("%s does not say why it is not applicable", r.Name)
+			}
+		case r.Evidence == "":
+			t.Errorf("%s holds without evidence", r.Name)
+		}
+	}
+	if diff := gocmp.Diff([]string{"alloy-discovers", "traffic-dependencies", "dashboard-in-grafana"}, idle); diff != "" {
+		t.Errorf("not applicable (-want +got):\n%s", diff)
+	}
+}
+
+// brokenTime is how long is waited for what will not come. What must come on the
+// embedded stack comes with the next scrape but one.
+const brokenTime = "15s"
+
+// misspell copies the folder stack and changes the first of some words in a file.
+func misspell(t *testing.T, file, from, to string) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	if err := os.CopyFS(dir, stack.Configs); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, file)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(text, []byte(from)) {
+		t.Fatalf("%s has no %s", file, from)
+	}
+	if err := os.WriteFile(path, bytes.Replace(text, []byte(from), []byte(to), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// What is broken on purpose is caught: exactly the rows fail that should, and the
+// message of one points at the cause.
+func TestVerifyCatchesFaults(t *testing.T) {
+	t.Parallel()
+	// The dice roller's half of a roll is not in the roll's trace.
+	apart := []string{"backend-traces-searchable", "two-service-trace", "same-trace-id", "timing", "span-tree", "failed-span-tree", "spans-from-both",
+		"parent-child", "traceparent-propagated", "tracestate-arrives", "baggage-arrives", "backend-span-logs", "backend-logs-match", "log-to-trace",
+		"status-agrees", "traffic-propagates", "backend-panels-data", "frontend-panels-data", "link-trace-to-logs", "link-trace-to-metrics", "link-service-map"}
+	// Nor do its lines name it.
+	elsewhere := slices.Concat(apart, []string{"logs-same-trace", "link-log-to-trace"})
+	// A service's lines name no trace.
+	unnamed := func(service string) []string {
+		return []string{"logs-have-trace-context", service + "-span-logs", service + "-logs-match", "logs-same-trace", "log-to-trace",
+			"status-agrees", "link-trace-to-logs", "link-log-to-trace"}
+	}
+	for _, test := range []struct {
+		fault string   // of up
+		want  []string // the rows that fail
+		row   string   // the one whose message tells
+		says  string   // a part of it
+	}{
+		{"streamlit-frontend:no-propagation", append(slices.Clone(elsewhere), "caller-continued", "unsampled-respected"),
+			"spans-from-both", "so the context does not reach it"},
+		{"dice-roller:no-propagation", elsewhere, "spans-from-both", "so the context does not reach it"},
+		{"dice-roller:no-export", apart, "spans-from-both", "so it does not export its spans"},
+		{"dice-roller:log-without-trace", unnamed("backend"), "logs-have-trace-context", "a line of dice-roller has no trace_id"},
+		{"streamlit-frontend:log-traceID", unnamed("frontend"), "logs-have-trace-context", "a line of streamlit-frontend spells trace_id traceID"},
+		{"streamlit-frontend:status-200-on-error", []string{"status-agrees"}, "status-agrees", "the answer says 200, its page says 502"},
+		{"dice-roller:status-200-on-error", []string{"counters-exact", "failed-span-tree", "status-agrees"},
+			"status-agrees", "its span says 500, its log line says 500, the front end's GET span says 200"},
+		{"dice-roller:counter-stuck", []string{"counters-exact", "backend-panels-data"},
+			"counters-exact", `dice_rolls_total{die_type="fair",result="success"} of dice-roller moved by 0, not by 4`},
+		{"streamlit-frontend:counter-stuck", []string{"counters-exact"}, "counters-exact", "streamlit_button_clicks_total"},
+		{"dice-roller:no-exemplars", []string{"exemplar-to-trace"}, "exemplar-to-trace", `http_requests_total{job="dice-roller",handler="/roll"} has 0 exemplars`},
+		{"dice-roller:clock-skew=10s", []string{"timing"}, "timing", "do the clocks of the services agree?"},
+		{"streamlit-frontend:clock-skew=10s", []string{"timing"}, "timing", "do the clocks of the services agree?"},
+	} {
+		t.Run(test.fault, func(t *testing.T) {
+			t.Parallel()
+			l := startLab(t, t.TempDir(), nil, append(quickDice(), "--fault", test.fault)...)
+			l.verify(t, "--timeout", brokenTime).failsIn(t, test.want, test.row, test.says)
+		})
+	}
+}
