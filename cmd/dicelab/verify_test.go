@@ -131,6 +131,13 @@ func TestVerify(t *testing.T) {
 			t.Errorf("tempo-answers: %s; span-tree: %s", why, v.row(t, "span-tree").Why)
 		}
 	})
+	t.Run("Tempo away, and nobody asked for it", func(t *testing.T) {
+		v := l.verify(t, "--tempo-url", "http://127.0.0.1:1", "--mode", "embedded", "--only", "timing", "--only", "span-tree")
+		first, next := v.row(t, "timing"), v.row(t, "span-tree")
+		if !strings.Contains(first.Why, "connection refused") || first.BlockedBy != "" || next.Why != "Tempo does not answer" || next.BlockedBy != "timing" {
+			t.Errorf("first %+v, next %+v; want the cause told once", first, next)
+		}
+	})
 	t.Run("others roll", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error)
@@ -249,8 +256,7 @@ func TestVerifyCatchesFaults(t *testing.T) {
 		{"dice-roller:clock-skew=10s", []string{"timing"}, "timing", "do the clocks of the services agree?"},
 		{"streamlit-frontend:clock-skew=10s", []string{"timing"}, "timing", "do the clocks of the services agree?"},
 	} {
-		t.Run(test.fault, func(t *testing.T) {
-			t.Parallel()
+		t.Run(test.fault, func(t *testing.T) { // one lab at a time: other tests run beside this one
 			l := startLab(t, t.TempDir(), nil, append(quickDice(), "--fault", test.fault)...)
 			l.verify(t, "--timeout", brokenTime).failsIn(t, test.want, test.row, test.says)
 		})

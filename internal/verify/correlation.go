@@ -154,7 +154,7 @@ func logToTrace(ctx context.Context, p *probe) finding {
 		}
 		t, err := p.trace(ctx, lines[i].TraceID(), spansOfRoll)
 		if err != nil {
-			return fail("the line %q of %s leads nowhere: %v", lines[i].Message(), service, err)
+			return fail("the line %q of %s leads to no trace, %s: %s", lines[i].Message(), service, lines[i].TraceID(), missing(err))
 		}
 		s := slices.IndexFunc(t.Spans, func(s query.Span) bool { return s.SpanID == lines[i].SpanID() })
 		if s < 0 {
@@ -199,7 +199,7 @@ func exemplarToTrace(ctx context.Context, p *probe) finding {
 			}
 			t, err := p.trace(ctx, e.TraceID, spansOfRoll)
 			if err != nil {
-				return fail("the exemplar %s of %s leads nowhere: %v", e.TraceID, series, err)
+				return fail("the exemplar %s of %s leads to no trace: %s", e.TraceID, series, missing(err))
 			}
 			evidence = append(evidence, e.Series["__name__"]+" to "+t.ID)
 		}

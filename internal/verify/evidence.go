@@ -70,7 +70,7 @@ func (p *probe) traceOf(ctx context.Context, o *roll) (*query.Trace, *finding) {
 	}
 	t, err := p.trace(ctx, o.trace.TraceID, spansOfRoll)
 	if err != nil {
-		f := p.because(rowFound, "the trace "+o.trace.TraceID+" has not arrived", err.Error())
+		f := p.because(rowFound, "the trace "+o.trace.TraceID+" has not arrived", missing(err))
 		if !errors.Is(err, query.ErrNotFound) {
 			f = fail("%v", err)
 		}

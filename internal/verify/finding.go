@@ -1,6 +1,12 @@
 package verify
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"dicelab/internal/query"
+)
 
 // finding is what a check found.
 type finding struct {
@@ -8,6 +14,7 @@ type finding struct {
 	evidence  string
 	why       string
 	blockedBy string
+	cause     string // of what blockedBy would tell, where that row is not checked
 	command   string // where it is not that of the last exchange
 }
 
@@ -27,6 +34,14 @@ func notApplicable(format string, args ...any) finding {
 // name tells the cause.
 func blockedBy(row, format string, args ...any) finding {
 	return finding{outcome: Fail, why: fmt.Sprintf(format, args...), blockedBy: row}
+}
+
+// missing says in a few words why a trace is not there.
+func missing(err error) string {
+	if errors.Is(err, query.ErrNotFound) {
+		return "Tempo does not have it"
+	}
+	return err.Error()
 }
 
 // need is what a check cannot be made without.
@@ -83,13 +98,12 @@ func (r *run) blocked(needs need) (finding, bool) {
 	return finding{}, false
 }
 
-// because is blockedBy a row; it tells the whole cause where that row is not
-// checked.
+// because is blockedBy a row. Where that row is not checked, the first result that
+// it blocks tells the cause.
 func (r *run) because(row, short, cause string) finding {
-	for _, c := range r.checks {
-		if c.Name == row {
-			return blockedBy(row, "%s", short)
-		}
+	f := blockedBy(row, "%s", short)
+	if !slices.ContainsFunc(r.checks, func(c check) bool { return c.Name == row }) {
+		f.cause = cause
 	}
-	return fail("%s: %s", short, cause)
+	return f
 }

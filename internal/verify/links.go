@@ -157,7 +157,7 @@ func (p *probe) leads(ctx context.Context, to, id string) *finding {
 	})
 	switch {
 	case err != nil:
-		f := fail("the link leads to the trace %q: %v", to, err)
+		f := fail("the link leads to the trace %q: %s", to, missing(err))
 		return &f
 	case t == nil || t.ID != id:
 		f := fail("the link leads to the trace %q, not to %s", to, id)

@@ -112,7 +112,7 @@ func countersExact(ctx context.Context, p *probe) finding {
 	}
 	want, ok := s.expected()
 	if !ok {
-		return p.because(rowRoll, "rolls ended in a way that no counter is known for", s.told())
+		return fail("some rolls ended in a way that no counter is known for; %s", s.told())
 	}
 	diffs := differences(want, s.before, s.after)
 	if len(diffs) == 0 {

@@ -84,7 +84,7 @@ func trafficPropagates(ctx context.Context, p *probe) finding {
 	}
 	t, err := p.trace(ctx, run.TraceIDs[0], spansOfSimulated)
 	if err != nil {
-		return fail("the trace of a simulated roll has not arrived: %v", err)
+		return fail("the trace %s of a simulated roll has not arrived: %s", run.TraceIDs[0], missing(err))
 	}
 	parent := map[string]*query.Span{} // by span ID
 	for i := range t.Spans {

@@ -56,7 +56,7 @@ func rollButton(_ context.Context, p *probe) finding {
 	}
 	for _, die := range contract.Dice() {
 		if counts[die] == 0 {
-			return p.because(rowRoll, "no roll of the "+die+" die brought a value", p.rolls.told())
+			return fail("no roll of the %s die brought a value; %s", die, p.rolls.told())
 		}
 	}
 	p.keep(p.rolls.fair)

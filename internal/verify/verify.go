@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"net/http"
 	"net/url"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -125,20 +124,20 @@ func (v *Verifier) Run(ctx context.Context, began func(Start), each func(Result)
 		r.rolls.make(ctx, r)
 	}
 	r.deadline = time.Now().Add(v.Timeout)
-	results := make([]chan Result, len(v.checks))
-	var wait sync.WaitGroup
+	results := make([]chan ended, len(v.checks))
 	for i, c := range v.checks {
-		results[i] = make(chan Result, 1)
-		wait.Go(func() { results[i] <- r.check(ctx, c) })
+		results[i] = make(chan ended, 1)
+		go func() { results[i] <- r.check(ctx, c) }()
 	}
+	told := map[string]string{} // who has told the cause, by the row that would
 	for _, result := range results {
 		got := <-result
-		report.add(got)
+		got.explain(told)
+		report.add(got.Result)
 		if each != nil {
-			each(got)
+			each(got.Result)
 		}
 	}
-	wait.Wait()
 	report.Rolls = len(r.rolls.all) + int(r.moved.Load())
 	report.Took = Seconds(time.Since(report.Began))
 	return report, ctx.Err()
@@ -185,8 +184,28 @@ func (r *run) needs() (all need) {
 	return all
 }
 
+// ended is a check that has ended, and what its result may have to tell in the
+// place of a row that is not checked.
+type ended struct {
+	Result
+	cause string
+}
+
+// explain tells the cause, or names the earlier result that has told it.
+func (e *ended) explain(told map[string]string) {
+	if e.cause == "" {
+		return
+	}
+	if by := told[e.BlockedBy]; by != "" {
+		e.BlockedBy = by
+		return
+	}
+	told[e.BlockedBy] = e.Name
+	e.Why, e.BlockedBy = e.Why+": "+e.cause, ""
+}
+
 // check runs one check, unless what it needs is known to be missing.
-func (r *run) check(ctx context.Context, c check) Result {
+func (r *run) check(ctx context.Context, c check) ended {
 	start := time.Now()
 	p := &probe{run: r}
 	found, blocked := r.blocked(c.needs)
@@ -198,13 +217,10 @@ func (r *run) check(ctx context.Context, c check) Result {
 	}
 	result := Result{Row: c.Row, Outcome: found.outcome, Evidence: found.evidence, Why: found.why, BlockedBy: found.blockedBy,
 		Exchanges: p.taken(), Took: Seconds(time.Since(start))}
-	if result.BlockedBy == result.Name {
-		result.BlockedBy = ""
-	}
 	if result.Reproduce = found.command; result.Reproduce == "" && len(result.Exchanges) > 0 {
 		result.Reproduce = result.Exchanges[len(result.Exchanges)-1].Command
 	}
-	return result
+	return ended{result, found.cause}
 }
 
 // prometheus, loki and tempo are clients whose exchanges are kept.
