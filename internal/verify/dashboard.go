@@ -67,7 +67,7 @@ func inGrafana(ctx context.Context, p *probe) finding {
 		}
 		var said struct{ Dashboard struct{ Title string } }
 		if a.status != http.StatusOK || json.Unmarshal(a.body, &said) != nil {
-			return "", fmt.Errorf("Grafana at %s answered %d: %s", base, a.status, shorten(string(a.body)))
+			return "", fmt.Errorf("asking Grafana at %s: answered %d: %s", base, a.status, shorten(string(a.body)))
 		}
 		if said.Dashboard.Title != files.Dashboard.Title {
 			return "", fmt.Errorf("the dashboard %s of Grafana is %q, that of the file %q", files.Dashboard.UID, said.Dashboard.Title, files.Dashboard.Title)

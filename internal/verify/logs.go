@@ -153,7 +153,7 @@ func (p *probe) discovered(ctx context.Context, source string) (string, error) {
 	}
 	for _, c := range components {
 		if c.Health.State != "healthy" {
-			return "", fmt.Errorf("Alloy's %s is %s: %s", c.LocalID, c.Health.State, c.Health.Message)
+			return "", fmt.Errorf("component %s of Alloy is %s: %s", c.LocalID, c.Health.State, c.Health.Message)
 		}
 	}
 	for _, c := range components {
@@ -166,12 +166,12 @@ func (p *probe) discovered(ctx context.Context, source string) (string, error) {
 		}
 		for _, service := range contract.Services() {
 			if !strings.Contains(string(a.body), service) {
-				return "", fmt.Errorf("Alloy's %s has not found %s", c.LocalID, service)
+				return "", fmt.Errorf("component %s of Alloy has not found %s", c.LocalID, service)
 			}
 		}
 		return fmt.Sprintf("%d components, all healthy; %s has found both services", len(components), c.LocalID), nil
 	}
-	return "", fmt.Errorf("Alloy at %s has no component %s", p.alloyURL(), source)
+	return "", fmt.Errorf("no component of the Alloy at %s is a %s", p.alloyURL(), source)
 }
 
 // alloyTimeout bounds the look at an Alloy that may not be there.

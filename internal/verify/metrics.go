@@ -86,11 +86,11 @@ func stored(service, metric string) func(context.Context, *probe) finding {
 				return 0, err
 			}
 			if len(r.Series) == 0 {
-				return 0, fmt.Errorf("Prometheus has no %s with the job %s", metric, service)
+				return 0, fmt.Errorf("no %s with the job %s is in Prometheus", metric, service)
 			}
 			got := r.Series[0].Last()
 			if math.IsNaN(got) || got < shown {
-				return 0, fmt.Errorf("Prometheus has %v, but %s showed %v after the rolls", got, service, shown)
+				return 0, fmt.Errorf("%s showed %v after the rolls, but Prometheus has %v", service, shown, got)
 			}
 			return got, nil
 		})

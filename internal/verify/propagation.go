@@ -277,7 +277,7 @@ func unsampledRespected(ctx context.Context, p *probe) finding {
 		case err != nil:
 			return err
 		}
-		return fmt.Errorf("Tempo has %s of trace %s, which was not to be recorded", plural(len(t.Spans), "span"), t.ID)
+		return fmt.Errorf("trace %s was not to be recorded, but Tempo has %s of it", t.ID, plural(len(t.Spans), "span"))
 	})
 	if err != nil {
 		return fail("%v", err)
