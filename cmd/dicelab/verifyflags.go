@@ -34,7 +34,7 @@ func defineVerify(f *flags) *verifyFlags {
 		roller:   f.url("roller-url", "http://localhost:"+contract.PortRoller, "`URL` of the dice roller"),
 		backends: backendFlags(f, ""),
 		alloy:    f.url("alloy-url", "http://localhost:"+stack.PortAlloy, "`URL` of Alloy"),
-		grafana:  f.url("grafana-url", "", "`URL` of Grafana; "+orNone+", which in mode compose means http://localhost:3000"),
+		grafana:  f.url("grafana-url", verify.DefaultGrafana, "`URL` of Grafana, asked at the default in mode compose only; "+orNone),
 		mode:     f.oneOf("mode", "`how` the servers run: embedded, native, compose, own, or guess to find out", modes...),
 		only:     f.list("only", "`NAME` of a check or group to run alone (repeatable; a wrong name lists all)", func(string) error { return nil }),
 		timeout:  f.duration("timeout", verify.DefaultTimeout, 100*time.Millisecond, time.Hour, "`time` to wait for what must come, after the rolls"),

@@ -45,16 +45,17 @@ func (p *probe) files(ctx context.Context) (grafana.Files, error) {
 	})
 }
 
-// defaultGrafana is where a lab in containers has it.
-const defaultGrafana = "http://localhost:3000"
+// DefaultGrafana is where a lab in containers has it. Elsewhere nobody is asked
+// to have one there.
+const DefaultGrafana = "http://localhost:3000"
 
 func inGrafana(ctx context.Context, p *probe) finding {
 	base := p.Grafana
-	if base == "" && p.mode == Compose {
-		base = defaultGrafana
-	}
 	if base == "" {
-		return notApplicable("no Grafana runs with this lab; --grafana-url says where one is")
+		return notApplicable("Grafana is left out, as --grafana-url says")
+	}
+	if base == DefaultGrafana && p.mode != Compose {
+		return notApplicable("only a lab in containers has a Grafana; --grafana-url says where another one is")
 	}
 	files, err := p.files(ctx)
 	if err != nil {

@@ -21,7 +21,7 @@ type Options struct {
 	// Base URLs, http or https.
 	Frontend, Roller, Prometheus, Loki, Tempo string
 	Alloy                                     string // "": where a lab has it
-	Grafana                                   string // "": none, but in mode Compose where a lab has it
+	Grafana                                   string // "": none
 	// Header is sent with every request to the telemetry servers: tenants, tokens.
 	Header http.Header
 	// Mode is how the lab runs; "" lets it be guessed.
