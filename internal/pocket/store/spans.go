@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math"
 	"strconv"
-	"strings"
 	"time"
 
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
@@ -322,8 +321,7 @@ func (w *writer) insertSegment(seg *spanSegment, sources, classes []int64) error
 }
 
 func insertParts(n int) string {
-	const row = "(?,?,?)"
-	return "INSERT INTO span_part (id, trace_id, spans) VALUES " + strings.Repeat(row+",", n-1) + row
+	return insertInto + "span_part (id, trace_id, spans) VALUES " + values("(?,?,?)", n)
 }
 
 // takeParts gives the first of n IDs of parts in a row. A segment's parts must

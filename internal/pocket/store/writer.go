@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -77,6 +78,15 @@ func (w *writer) exec(query string, args ...any) (int64, error) {
 	}
 	return res.RowsAffected()
 }
+
+// insertInto begins an INSERT of several rows. If one of them is refused, the
+// whole transaction is undone, which [Store.commit] does anyway; the default,
+// undoing only the statement, would have SQLite copy every page aside before it
+// is changed.
+const insertInto = "INSERT OR ROLLBACK INTO "
+
+// values repeats the marks of one row n times.
+func values(marks string, n int) string { return strings.Repeat(marks+",", n-1) + marks }
 
 // intern gives the id of a dictionary row, made if it is new. The first keys of
 // args are what find asks for.
