@@ -32,21 +32,42 @@ func appendAttributes(b []byte, kvs []*commonpb.KeyValue) (_ []byte, exact bool)
 }
 
 func appendObject(b []byte, kvs []*commonpb.KeyValue, depth int) (_ []byte, exact bool) {
-	exact = true
+	exact = distinct(kvs)
 	b = append(b, '{')
 	for i, kv := range kvs {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		for _, before := range kvs[:i] {
-			exact = exact && before.GetKey() != kv.GetKey()
-		}
 		b = append(appendString(b, kv.GetKey()), ':')
 		var ok bool
 		b, ok = appendValue(b, kv.GetValue(), depth+1)
-		exact = exact && ok && len(kv.ProtoReflect().GetUnknown()) == 0 && kv.GetKeyStrindex() == 0
+		exact = exact && ok && exactKey(kv)
 	}
 	return append(b, '}'), exact
+}
+
+// exactKey tells whether JSON says all of a key.
+func exactKey(kv *commonpb.KeyValue) bool {
+	return kv.GetKeyStrindex() == 0 && len(kv.ProtoReflect().GetUnknown()) == 0
+}
+
+// distinct tells whether every key is there once.
+func distinct(kvs []*commonpb.KeyValue) bool {
+	if len(kvs) > 50 {
+		keys := make(map[string]bool, len(kvs))
+		for _, kv := range kvs {
+			keys[kv.GetKey()] = true
+		}
+		return len(keys) == len(kvs)
+	}
+	for i, kv := range kvs {
+		for _, before := range kvs[:i] {
+			if before.GetKey() == kv.GetKey() {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func appendValue(b []byte, v *commonpb.AnyValue, depth int) (_ []byte, exact bool) {

@@ -73,6 +73,7 @@ type Store struct {
 	sweepErr error               // of the last sweep
 	sources  map[int64]*Source   // span_source by id; its rows never change
 	classes  map[int64]spanClass // span_class by id; nor do these
+	formed   map[int64]*formList // of segments, by id; nor do these
 }
 
 // Open opens the store in dir, which is created if it is missing. It fails with
@@ -99,6 +100,7 @@ func Open(ctx context.Context, dir string, opts Options) (_ *Store, err error) {
 		swept:   make(chan struct{}),
 		sources: make(map[int64]*Source),
 		classes: make(map[int64]spanClass),
+		formed:  make(map[int64]*formList),
 	}
 	defer func() {
 		if err != nil {

@@ -32,7 +32,7 @@ type writer struct {
 	classes  map[spanClass]int64
 	sources  map[string]int64
 	streams  map[string]int64
-	nextPart int64 // of span_part; 0: not known
+	nextPart int64 // of span_part; 0: not known. No ID is given twice while the store is open
 
 	args []any  // scratch
 	text []byte // scratch
@@ -51,7 +51,6 @@ func newWriter(ctx context.Context, conn *sql.Conn) (*writer, error) {
 // may name rows that are not there.
 func (w *writer) forget() {
 	w.classes, w.sources, w.streams = make(map[spanClass]int64), make(map[string]int64), make(map[string]int64)
-	w.nextPart = 0
 }
 
 // stmt prepares a statement once.
