@@ -309,23 +309,14 @@ func (w *writer) insertSegment(seg *spanSegment, sources, classes []int64) error
 		return err
 	}
 	h := heads{oldest: seg.oldest}
-	for at := 0; at < len(seg.parts); {
-		n := 1
-		if len(seg.parts)-at >= insertRows {
-			n = insertRows
+	for _, part := range seg.parts {
+		h.part(part.trace, len(part.spans))
+		for _, span := range part.spans {
+			h.span(classes[span.class], span.start, span.duration)
 		}
-		w.args = w.args[:0]
-		for i, part := range seg.parts[at : at+n] {
-			h.part(part.trace, len(part.spans))
-			for _, span := range part.spans {
-				h.span(classes[span.class], span.start, span.duration)
-			}
-			w.args = append(w.args, first+int64(at+i), part.trace[:], part.text)
-		}
-		if _, err := w.exec(insertParts(n), w.args...); err != nil {
-			return err
-		}
-		at += n
+	}
+	if err := w.insertParts(first, seg.parts); err != nil {
+		return err
 	}
 	w.text = seg.forms.appendText(w.text[:0], sources, classes)
 	if _, err := w.exec("INSERT INTO span_segment (id, last, oldest, newest, spans, forms, heads) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -340,8 +331,28 @@ func (w *writer) insertSegment(seg *spanSegment, sources, classes []int64) error
 	return nil
 }
 
-func insertParts(n int) string {
-	return insertInto + "span_part (id, trace_id, spans) VALUES " + values("(?,?,?)", n)
+// insertParts gives the first one its ID; SQLite counts on from there. (An ID
+// that is given may be no number, against which a statement of several rows would
+// take the precautions that [insertInto] is to avoid.)
+func (w *writer) insertParts(first int64, parts []spanPart) error {
+	if _, err := w.exec("INSERT INTO span_part (id, trace_id, spans) VALUES (?,?,?)", first, parts[0].trace[:], parts[0].text); err != nil {
+		return err
+	}
+	for parts = parts[1:]; len(parts) > 0; {
+		n := 1
+		if len(parts) >= insertRows {
+			n = insertRows
+		}
+		w.args = w.args[:0]
+		for i := range parts[:n] {
+			w.args = append(w.args, parts[i].trace[:], parts[i].text)
+		}
+		if _, err := w.exec(insertInto+"span_part (trace_id, spans) VALUES "+values("(?,?)", n), w.args...); err != nil {
+			return err
+		}
+		parts = parts[n:]
+	}
+	return nil
 }
 
 // takeParts gives the first of n IDs of parts in a row. A segment's parts must
