@@ -28,6 +28,9 @@ const schemaVersion = 3
 // span_source, once; service, name, kind, status (OTLP's numbers) and die in
 // span_class, once.
 //
+// trace_run and trace_chunk index span_part by trace ID, but for the newest rows;
+// see traceIndex.
+//
 // Searches read none of that. span_segment has for up to segmentSpans spans of
 // one export, that started within one minute, what a search compares (heads);
 // span_summary says which class is in which segment. Both are small: a search
@@ -54,7 +57,15 @@ CREATE TABLE span_part (
   trace_id BLOB NOT NULL,
   spans TEXT NOT NULL
 );
-CREATE INDEX span_trace ON span_part (trace_id);
+CREATE TABLE trace_run (
+  last INTEGER PRIMARY KEY,
+  fences BLOB NOT NULL,
+  filter BLOB NOT NULL
+);
+CREATE TABLE trace_chunk (
+  id INTEGER PRIMARY KEY,
+  entries BLOB NOT NULL
+);
 CREATE TABLE span_segment (
   id INTEGER PRIMARY KEY,
   last INTEGER NOT NULL,

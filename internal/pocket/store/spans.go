@@ -318,6 +318,9 @@ func (w *writer) insertSegment(seg *spanSegment, sources, classes []int64) error
 	if err := w.insertParts(first, seg.parts); err != nil {
 		return err
 	}
+	if err := w.indexParts(first, seg.parts); err != nil {
+		return err
+	}
 	w.text = seg.forms.appendText(w.text[:0], sources, classes)
 	if _, err := w.exec("INSERT INTO span_segment (id, last, oldest, newest, spans, forms, heads) VALUES (?, ?, ?, ?, ?, ?, ?)",
 		first, first+int64(len(seg.parts))-1, seg.oldest, seg.newest, seg.spans, string(w.text), h.data); err != nil {
@@ -359,7 +362,7 @@ func (w *writer) insertParts(first int64, parts []spanPart) error {
 // follow each other.
 func (w *writer) takeParts(n int) (first int64, err error) {
 	if w.nextPart == 0 {
-		st, err := w.stmt("SELECT coalesce(max(id), 0) + 1 FROM span_part")
+		st, err := w.stmt("SELECT max(coalesce((SELECT max(id) FROM span_part), 0), coalesce((SELECT max(last) FROM trace_run), 0)) + 1")
 		if err != nil {
 			return 0, err
 		}

@@ -59,6 +59,7 @@ type Store struct {
 	lock  *os.File
 	write *sql.DB // one connection
 	read  *sql.DB // read-only connections
+	index *traceIndex
 
 	queue   chan *request
 	cancel  context.CancelFunc
@@ -128,7 +129,10 @@ func Open(ctx context.Context, dir string, opts Options) (_ *Store, err error) {
 	if s.read, err = openDB(path, 3, "query_only(1)", "busy_timeout(5000)", "cache_size(-2048)"); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
-	w, err := newWriter(ctx, conn)
+	if s.index, err = loadIndex(ctx, conn); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	w, err := newWriter(ctx, conn, s.index)
 	if err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}

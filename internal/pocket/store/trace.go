@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -158,8 +159,16 @@ type partRow struct {
 
 // parts reads the rows of a trace, in the order in which they came.
 func (s *Store) parts(ctx context.Context, id TraceID) ([]partRow, error) {
+	ids, err := s.index.find(ctx, s.read, id)
+	if err != nil || len(ids) == 0 {
+		return nil, err
+	}
+	list, err := json.Marshal(ids)
+	if err != nil {
+		return nil, err
+	}
 	rows, err := s.read.QueryContext(ctx, `SELECT (SELECT max(id) FROM span_segment WHERE id <= p.id), p.spans
-		FROM span_part p INDEXED BY span_trace WHERE p.trace_id = ? ORDER BY p.id`, id[:])
+		FROM span_part p WHERE p.id IN (SELECT value FROM json_each(?)) AND p.trace_id = ? ORDER BY p.id`, string(list), id[:])
 	if err != nil {
 		return nil, err
 	}

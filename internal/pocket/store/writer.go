@@ -34,15 +34,20 @@ type writer struct {
 	streams  map[string]int64
 	nextPart int64 // of span_part; 0: not known. No ID is given twice while the store is open
 
+	index   *traceIndex // which only the writer changes
+	added   []indexed   // what the transaction adds to it
+	run     *traceRun   // that the transaction makes of what was recent; nil: none
+	dropped int         // how many of the oldest runs it deletes
+
 	args []any  // scratch
 	text []byte // scratch
 }
 
-func newWriter(ctx context.Context, conn *sql.Conn) (*writer, error) {
+func newWriter(ctx context.Context, conn *sql.Conn, index *traceIndex) (*writer, error) {
 	if err := conn.PingContext(ctx); err != nil {
 		return nil, fmt.Errorf("opening the writer's connection: %w", err)
 	}
-	w := &writer{conn: conn, stmts: make(map[string]*sql.Stmt)}
+	w := &writer{conn: conn, stmts: make(map[string]*sql.Stmt), index: index}
 	w.forget()
 	return w, nil
 }
@@ -51,6 +56,7 @@ func newWriter(ctx context.Context, conn *sql.Conn) (*writer, error) {
 // may name rows that are not there.
 func (w *writer) forget() {
 	w.classes, w.sources, w.streams = make(map[spanClass]int64), make(map[string]int64), make(map[string]int64)
+	w.forgetIndexed()
 }
 
 // stmt prepares a statement once.
@@ -188,7 +194,9 @@ func (s *Store) commit(w *writer, first *request) {
 		if err == nil {
 			_, err = w.exec("COMMIT")
 		}
-		if err != nil {
+		if err == nil {
+			w.indexCommitted()
+		} else {
 			w.forget()
 			// SQLite may have rolled back by itself, as on a full disk; then
 			// this says that no transaction is active, which is what is wanted.
