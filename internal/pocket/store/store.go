@@ -18,11 +18,18 @@ import (
 // FileName is the name of the database file in the data directory.
 const FileName = "store.db"
 
+// The default bounds of a store.
+const (
+	DefaultTraceAge = 48 * time.Hour
+	DefaultLogAge   = 31 * 24 * time.Hour
+	DefaultMaxBytes = 2 << 30
+)
+
 // Options are the bounds of a store. The zero value means the defaults.
 type Options struct {
-	TraceAge   time.Duration    // spans older than this go; default 48 h
-	LogAge     time.Duration    // log lines older than this go; default 31 days
-	MaxBytes   int64            // bytes of the file that are in use; default 2 GiB
+	TraceAge   time.Duration    // spans older than this go; default DefaultTraceAge
+	LogAge     time.Duration    // log lines older than this go; default DefaultLogAge
+	MaxBytes   int64            // bytes of the file that are in use; default DefaultMaxBytes
 	SweepEvery time.Duration    // how often the bounds are enforced; default 30 s
 	Now        func() time.Time // default time.Now
 }
@@ -33,13 +40,13 @@ func (o Options) withDefaults() (Options, error) {
 			o.TraceAge, o.LogAge, o.MaxBytes, o.SweepEvery)
 	}
 	if o.TraceAge == 0 {
-		o.TraceAge = 48 * time.Hour
+		o.TraceAge = DefaultTraceAge
 	}
 	if o.LogAge == 0 {
-		o.LogAge = 31 * 24 * time.Hour
+		o.LogAge = DefaultLogAge
 	}
 	if o.MaxBytes == 0 {
-		o.MaxBytes = 2 << 30
+		o.MaxBytes = DefaultMaxBytes
 	}
 	if o.SweepEvery == 0 {
 		o.SweepEvery = 30 * time.Second
