@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -11,13 +10,16 @@ import (
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
 )
 
-// maxFormLists is how many segments' forms are remembered. A search reads many
-// traces of few segments.
-const maxFormLists = 32
+// maxForms is how many bytes of forms, as text, are remembered; decoded they take
+// some six times as much. A search reads thousands of traces of a few hundred
+// segments, in turns.
+const maxForms = 1 << 20
 
 // formList is the forms of a stored segment, each decoded when it is first asked
 // for.
 type formList struct {
+	size int // of the text
+
 	mu    sync.Mutex
 	texts [][]byte
 	forms []*form
@@ -46,14 +48,29 @@ func (s *Store) forms(ctx context.Context, segment int64) (*formList, error) {
 	if err != nil {
 		return nil, fmt.Errorf("decoding the forms of segment %d: %w", segment, err)
 	}
-	l = &formList{texts: texts, forms: make([]*form, len(texts))}
+	l = &formList{size: len(text), texts: texts, forms: make([]*form, len(texts))}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.formed) >= maxFormLists {
-		clear(s.formed)
+	for id, old := range s.formed { // some, in no order
+		if s.formedSize+l.size <= maxForms {
+			break
+		}
+		delete(s.formed, id)
+		s.formedSize -= old.size
 	}
-	s.formed[segment] = l
+	if _, ok := s.formed[segment]; !ok {
+		s.formed[segment] = l
+		s.formedSize += l.size
+	}
 	return l, nil
+}
+
+// forgetForms gives the memory back.
+func (s *Store) forgetForms() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.formed)
+	s.formedSize = 0
 }
 
 func (l *formList) form(i int64) (*form, error) {
@@ -109,66 +126,4 @@ func (f *form) change(text []byte) ([]*commonpb.KeyValue, error) {
 		list[i] = kv
 	}
 	return list, nil
-}
-
-var errArray = errors.New("not a JSON array: the file is damaged")
-
-// splitArray gives the texts of the elements of an array as this package writes
-// it, without spaces.
-func splitArray(text []byte) ([][]byte, error) {
-	if len(text) < 2 || text[0] != '[' || text[len(text)-1] != ']' {
-		return nil, errArray
-	}
-	text = text[1 : len(text)-1]
-	var list [][]byte
-	for len(text) > 0 {
-		n := lengthOfValue(text)
-		if n == 0 || n+1 == len(text) || n < len(text) && text[n] != ',' {
-			return nil, errArray
-		}
-		list = append(list, text[:n])
-		text = text[min(n+1, len(text)):]
-	}
-	return list, nil
-}
-
-// lengthOfValue is how long the JSON value is with which text begins.
-func lengthOfValue(text []byte) int {
-	depth := 0
-	for i := 0; i < len(text); i++ {
-		switch text[i] {
-		case '"':
-			n := lengthOfString(text[i+1:])
-			if n < 0 {
-				return 0
-			}
-			i += n
-		case '[', '{':
-			depth++
-		case ']', '}':
-			depth--
-		case ',':
-			if depth == 0 {
-				return i
-			}
-		}
-	}
-	if depth != 0 {
-		return 0
-	}
-	return len(text)
-}
-
-// lengthOfString counts up to and with the quote that ends a string; -1 if none
-// does.
-func lengthOfString(text []byte) int {
-	for i := 0; i < len(text); i++ {
-		switch text[i] {
-		case '"':
-			return i + 1
-		case '\\':
-			i++ // what is escaped
-		}
-	}
-	return -1
 }

@@ -82,6 +82,8 @@ type Store struct {
 	sources  map[int64]*Source   // span_source by id; its rows never change
 	classes  map[int64]spanClass // span_class by id; nor do these
 	formed   map[int64]*formList // of segments, by id; nor do these
+
+	formedSize int // bytes of formed
 }
 
 // Open opens the store in dir, which is created if it is missing. It fails with

@@ -22,6 +22,7 @@ func (s *Store) runSweeper(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			s.forgetForms() // an idle lab needs no cache
 			err := s.Sweep(ctx)
 			if ctx.Err() != nil {
 				return
