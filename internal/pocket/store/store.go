@@ -68,6 +68,8 @@ type Store struct {
 	read  *sql.DB // read-only connections
 	index *traceIndex
 
+	readParts *sql.Stmt // partsQuery; closed with read
+
 	queue   chan *request
 	cancel  context.CancelFunc
 	closing <-chan struct{} // closed by Close: no more appends
@@ -140,6 +142,9 @@ func Open(ctx context.Context, dir string, opts Options) (_ *Store, err error) {
 	}
 	if s.index, err = loadIndex(ctx, conn); err != nil {
 		return nil, errors.Join(err, conn.Close())
+	}
+	if s.readParts, err = s.read.PrepareContext(ctx, partsQuery); err != nil {
+		return nil, errors.Join(fmt.Errorf("preparing to read traces: %w", err), conn.Close())
 	}
 	w, err := newWriter(ctx, conn, s.index)
 	if err != nil {

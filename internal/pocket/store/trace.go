@@ -151,6 +151,11 @@ func (s *Store) Trace(ctx context.Context, id TraceID) (Trace, error) {
 	return t, nil
 }
 
+// partsQuery reads parts of a trace by their IDs, with the segment of each. A
+// search runs it for every trace that it looks at, so it is prepared.
+const partsQuery = `SELECT (SELECT max(id) FROM span_segment WHERE id <= p.id), p.spans
+	FROM span_part p WHERE p.id IN (SELECT value FROM json_each(?)) AND p.trace_id = ? ORDER BY p.id`
+
 // partRow is a row of span_part.
 type partRow struct {
 	segment int64
@@ -167,8 +172,7 @@ func (s *Store) parts(ctx context.Context, id TraceID) ([]partRow, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.read.QueryContext(ctx, `SELECT (SELECT max(id) FROM span_segment WHERE id <= p.id), p.spans
-		FROM span_part p WHERE p.id IN (SELECT value FROM json_each(?)) AND p.trace_id = ? ORDER BY p.id`, string(list), id[:])
+	rows, err := s.readParts.QueryContext(ctx, string(list), id[:])
 	if err != nil {
 		return nil, err
 	}
