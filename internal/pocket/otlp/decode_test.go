@@ -43,16 +43,16 @@ func FuzzUnmarshal(f *testing.F) {
 		}
 		return b
 	}
-	status := inside([]byte{3<<3 | 0, 2}, 15)
+	status := inside([]byte{3 << 3, 2}, 15)
 	for _, b := range [][]byte{
 		nil,
 		whole[:len(whole)-1],
 		inside(append(status, inside([]byte{2<<3 | 2, 1, 'm'}, 15)...), 2, 2, 1),       // two statuses
 		inside([]byte{5<<3 | 2, 1, 0xff}, 2, 2, 1),                                     // a name that is not UTF-8
-		inside([]byte{6<<3 | 0, 1, 6<<3 | 0, 0x83, 0}, 2, 2, 1),                        // two kinds, the second longer than needed
+		inside([]byte{6 << 3, 1, 6 << 3, 0x83, 0}, 2, 2, 1),                            // two kinds, the second longer than needed
 		inside([]byte{0xf8, 0xff, 0xff, 0xff, 0x0f, 1}, 2, 2, 1),                       // a field of a later OTLP
-		inside([]byte{7<<3 | 0, 1}, 2, 2, 1),                                           // a start of another type
-		inside([]byte{1<<3 | 2, 1, 'a', 2<<3 | 0, 1}, 2, 9, 2, 2, 1),                   // two values of one attribute
+		inside([]byte{7 << 3, 1}, 2, 2, 1),                                             // a start of another type
+		inside([]byte{1<<3 | 2, 1, 'a', 2 << 3, 1}, 2, 9, 2, 2, 1),                     // two values of one attribute
 		inside(append(inside([]byte{1<<3 | 2, 0}, 2), 2<<3|2, 2, 3<<3, 1), 9, 2, 2, 1), // and as messages
 		inside([]byte{3 << 3, 1, 3<<3 | 4}, 2, 2, 1),                                   // the end of a group that never began
 	} {
