@@ -60,7 +60,7 @@ test-stack: build stack-build ## run the tests of the real servers (Linux); need
 	$(GO) vet -tags stack ./internal/stacktest
 	$(GO) test -tags stack -count 1 -timeout 20m -v ./internal/stacktest -dicelab $(CURDIR)/$(BIN)
 
-bench: build ## measure speed and size into bench/RESULTS.md, about 3 minutes (LONG=1: 4 million spans, about 15); needs wrk
+bench: build ## measure speed and size into bench/RESULTS.md, about 3 minutes (LONG=1: 5 million spans, about 15); needs wrk
 	@$(GO) build -o bin/bench ./bench
 	@exec bin/bench -dicelab $(BIN) $(if $(LONG),-long) $(if $(PARTS),-parts $(PARTS))
 

@@ -41,7 +41,7 @@ func run(ctx context.Context, args []string) (err error) {
 	admin := f.String("admin", "127.0.0.1:0", "`address` of its metrics")
 	dicelab := f.String("dicelab", "bin/dicelab", "`program` to measure")
 	out := f.String("out", "bench/RESULTS.md", "`file` for the results")
-	long := f.Bool("long", false, "store up to 4 million spans and hold the load for a minute")
+	long := f.Bool("long", false, "store up to 5 million spans and hold the load for a minute")
 	parts := f.String("parts", "services,store", "what to measure, a `list` of services and store")
 	native := f.String("tempo", "", "`program` of the real Tempo, for comparison (default: where make stack-build puts it)")
 	if err := f.Parse(args); err != nil {

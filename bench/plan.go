@@ -34,7 +34,7 @@ type scale struct {
 func scaleOf(long bool) scale {
 	if long {
 		return scale{name: "long", rounds: 5, load: 10 * time.Second, sustain: time.Minute,
-			sizes: []int{10_000, 100_000, 1_000_000, 4_000_000}, queries: 50} // more would not fit the store's bound of 2 GiB
+			sizes: []int{10_000, 100_000, 1_000_000, 5_000_000}, queries: 50}
 	}
 	return scale{name: "short", rounds: 3, load: 5 * time.Second, sustain: 10 * time.Second,
 		sizes: []int{10_000, 100_000}, queries: 50}

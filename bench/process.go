@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -96,20 +98,51 @@ func (p *process) cpu() (time.Duration, error) {
 	return time.Duration(ticks) * (time.Second / 100), nil // USER_HZ is 100
 }
 
-// memory is the proportional set size in bytes (proc(5), smaps_rollup).
-func (p *process) memory() (int64, error) {
-	f, err := os.Open(fmt.Sprintf("/proc/%d/smaps_rollup", p.cmd.Process.Pid))
+// memory is the proportional set size in bytes of the process and of those that
+// it has started: of the lab, all three.
+func (p *process) memory() (int64, error) { return memoryOf(p.cmd.Process.Pid) }
+
+// memoryOf reads proc(5), smaps_rollup and children.
+func memoryOf(pid int) (total int64, err error) {
+	f, err := os.Open(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
 	if err != nil {
 		return 0, err
 	}
 	defer f.Close()
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		var kb int64
-		if _, err := fmt.Sscanf(lines.Text(), "Pss: %d kB", &kb); err == nil {
-			return kb << 10, nil
+	for lines := bufio.NewScanner(f); lines.Scan() && total == 0; {
+		if _, err := fmt.Sscanf(lines.Text(), "Pss: %d kB", &total); err != nil {
+			total = 0
 		}
 	}
-	return 0, errors.New("reading memory: smaps_rollup has no line Pss")
+	if total == 0 {
+		return 0, errors.New("reading memory: smaps_rollup has no line Pss")
+	}
+	total <<= 10
+	lists, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid)) // of each thread
+	if err != nil {
+		return 0, err
+	}
+	for _, name := range lists {
+		text, err := os.ReadFile(name)
+		if errors.Is(err, fs.ErrNotExist) { // the thread has ended
+			continue
+		}
+		if err != nil {
+			return 0, err
+		}
+		for _, child := range strings.Fields(string(text)) {
+			n, err := strconv.Atoi(child)
+			if err != nil {
+				return 0, err
+			}
+			more, err := memoryOf(n)
+			if err != nil {
+				return 0, err
+			}
+			total += more
+		}
+	}
+	return total, nil
 }
 
 // get reads url, which must answer 200.

@@ -14,6 +14,9 @@ import (
 	"dicelab/internal/contract"
 )
 
+// settle is how long a backend is left alone before its idle memory is read.
+const settle = 2 * time.Second
+
 // senders is how many exports are under way at once.
 const senders = 4
 
@@ -42,6 +45,7 @@ func sustained(ctx context.Context, p plan, r *report) error {
 	r.heading("Spans and log lines stored")
 	r.line("Exports of rolls (%d spans of the front end, %d of the roller), %d senders at once on the same %d processors, %v, sent as", exportRolls*3, exportRolls*2, senders, runtime.NumCPU(), p.scale.sustain)
 	r.line("fast as answers come. dicelab answers when the spans are committed to the file, Tempo when it has them in memory and in its log.")
+	r.line("Memory is the proportional set size, of the lab that of its three processes.")
 	r.line("")
 	r.line("| | stored/s | CPU each | bytes each on disk | memory idle | at most |")
 	r.line("|---|---|---|---|---|---|")
@@ -153,7 +157,7 @@ func mega(bytes int64) float64 { return float64(bytes) / (1 << 20) }
 
 // hold lets senders send for a while and watches the backend.
 func hold(ctx context.Context, b *backend, d time.Duration, load func(ctx context.Context, sender int, until time.Time, sent *atomic.Int64) error) (m measured, err error) {
-	time.Sleep(2 * time.Second) // what starting took has settled
+	time.Sleep(settle)
 	if m.idle, err = b.memory(); err != nil {
 		return m, err
 	}
@@ -240,7 +244,7 @@ func kinds() []kind {
 const id32 = "ID"
 
 // maxLines bounds the log lines beside the spans, so that both fit the store's
-// bound of size.
+// bound of size, 2 GiB.
 const maxLines = 500_000
 
 // growth fills the store step by step and times queries at each.
@@ -307,7 +311,7 @@ func growth(ctx context.Context, p plan, r *report) (err error) {
 	if err != nil {
 		return err
 	}
-	started, err := timeStart(ctx, p, b.data)
+	started, idle, err := timeStart(ctx, p, b.data)
 	if err != nil {
 		return err
 	}
@@ -326,8 +330,9 @@ func growth(ctx context.Context, p plan, r *report) (err error) {
 	r.row("from export to found by a search", fresh)
 	r.row("memory after the queries", memory)
 	r.line("")
-	r.line("The file of %d spans and %d log lines has %.0f MB; the lab starts over it, up to the first answer to a search, in %.0f ms.",
+	r.line("The file of %d spans and %d log lines has %.0f MB. The lab starts over it, up to the first answer to a search, in %.0f ms;",
 		stored, pushes*pushLines, mega(bytes), started.Seconds()*1000)
+	r.line("idle, its three processes then have %.0f MB.", mega(idle))
 	return nil
 }
 
@@ -384,13 +389,19 @@ func timeFresh(ctx context.Context, b *backend, n int) (string, error) {
 }
 
 // timeStart starts the lab over a directory and waits for the answer to a search.
-func timeStart(ctx context.Context, p plan, data string) (took time.Duration, err error) {
+// It also gives the memory of the lab when it has nothing to do.
+func timeStart(ctx context.Context, p plan, data string) (took time.Duration, idle int64, err error) {
 	start := time.Now()
 	b, err := startLab(ctx, p, data)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	defer func() { err = errors.Join(err, b.stop()) }()
-	_, err = b.search(ctx, `{ resource.service.name = "`+contract.ServiceRoller+`" }`)
-	return time.Since(start), err
+	if _, err = b.search(ctx, `{ resource.service.name = "`+contract.ServiceRoller+`" }`); err != nil {
+		return 0, 0, err
+	}
+	took = time.Since(start)
+	time.Sleep(settle)
+	idle, err = b.memory()
+	return took, idle, err
 }

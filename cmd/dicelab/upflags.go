@@ -45,6 +45,7 @@ type upFlags struct {
 	stack, data *string
 	configs     *string
 	addresses   []address
+	keep        *keepFlags
 	dice        *diceFlags
 	rollTimeout *time.Duration
 	faults      *[]string
@@ -83,6 +84,7 @@ func defineUp(f *flags) *upFlags {
 		}
 		define(p.Name, p.Port, p.Owner, with...)
 	}
+	u.keep = defineKeep(f)
 	u.dice = defineDice(f)
 	u.rollTimeout = rollTimeout(f, "roll-timeout")
 	u.faults = f.list("fault", "`SERVICE:FAULT` to switch on, such as dice-roller:slow=2s; see docs/faults.md (repeatable)", checkServiceFault)
@@ -109,6 +111,9 @@ func (u *upFlags) settle(f *flags) (err error) {
 	}
 	if *u.stack != stackNative {
 		idle = append(idle, configsFlag)
+	}
+	if *u.stack != stackEmbedded {
+		idle = append(idle, u.keep.names()...)
 	}
 	unused := func(a address) bool { return !slices.Contains(a.stacks, *u.stack) }
 	for _, a := range u.addresses {

@@ -39,7 +39,7 @@ func (j joiner) telemetry() (telemetryStack, error) {
 		return telemetryStack{}, err
 	}
 	s := pocket.New(pocket.Options{
-		Dir: j.dir.Path(), Rules: rules, Explorer: j.at.url(explorerAt), Version: version(),
+		Dir: j.dir.Path(), Store: j.keep.options(), Rules: rules, Explorer: j.at.url(explorerAt), Version: version(),
 		Logger: slog.New(slog.NewTextHandler(j.env.stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		Targets: []metrics.Target{
 			{Job: contract.ServiceFrontend, Address: j.at[frontendAt].Addr().String()},

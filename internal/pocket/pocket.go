@@ -33,6 +33,7 @@ import (
 // Options are what a stack is made of.
 type Options struct {
 	Dir      string           // data directory; the stack has it to itself
+	Store    store.Options    // what is kept of traces and logs
 	Targets  []metrics.Target // what is scraped
 	Rules    []byte           // a Prometheus rules file; empty for none
 	Explorer string           // base URL to which Prometheus's own pages lead
@@ -68,7 +69,7 @@ func New(o Options) *Stack {
 
 // OpenStore opens the file of traces and logs and starts to take both.
 func (s *Stack) OpenStore(ctx context.Context) (err error) {
-	if s.store, err = store.Open(ctx, s.o.Dir, store.Options{}); err != nil {
+	if s.store, err = store.Open(ctx, s.o.Dir, s.o.Store); err != nil {
 		return err
 	}
 	dropped := collect.NewDropped()

@@ -7,14 +7,27 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/encoding"
 	_ "google.golang.org/grpc/encoding/gzip" // the compression that OTLP asks for
+	protocodec "google.golang.org/grpc/encoding/proto"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
 // ServerOptions are what a gRPC server needs to have the receiver's bounds.
 func (r *Receiver) ServerOptions() []grpc.ServerOption {
-	return []grpc.ServerOption{grpc.MaxRecvMsgSize(r.opts.MaxBytes)}
+	return []grpc.ServerOption{grpc.MaxRecvMsgSize(r.opts.MaxBytes), grpc.ForceServerCodecV2(codec{encoding.GetCodecV2(protocodec.Name)})}
+}
+
+// codec is gRPC's for protobuf, with exports decoded by unmarshal.
+type codec struct{ encoding.CodecV2 }
+
+func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
+	if req, ok := v.(*coltracepb.ExportTraceServiceRequest); ok {
+		return unmarshal(data.Materialize(), req)
+	}
+	return c.CodecV2.Unmarshal(data, v)
 }
 
 // Register adds OTLP's TraceService to a gRPC server made with

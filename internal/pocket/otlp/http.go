@@ -1,6 +1,7 @@
 package otlp
 
 import (
+	"bytes"
 	"compress/gzip"
 	"errors"
 	"fmt"
@@ -60,7 +61,7 @@ func (r *Receiver) traces(w http.ResponseWriter, req *http.Request) {
 	if kind == typeJSON {
 		err = unmarshalJSON(body, &export)
 	} else {
-		err = proto.Unmarshal(body, &export)
+		err = unmarshal(body, &export)
 	}
 	if err != nil {
 		fail(w, req, http.StatusBadRequest, codes.InvalidArgument, fmt.Sprintf("decoding the body as %s: %v", kind, err))
@@ -99,7 +100,11 @@ func (r *Receiver) body(w http.ResponseWriter, req *http.Request) (_ []byte, cod
 	default:
 		return nil, http.StatusUnsupportedMediaType, fmt.Errorf("content encoding %q is not understood: send gzip or none", encoding)
 	}
-	body, err := io.ReadAll(io.LimitReader(raw, int64(r.opts.MaxBytes)+1))
+	// Room for all of it, and for the read that finds the end.
+	room := min(max(req.ContentLength, 0), int64(r.opts.MaxBytes)) + bytes.MinRead
+	buffer := bytes.NewBuffer(make([]byte, 0, room))
+	_, err = buffer.ReadFrom(io.LimitReader(raw, int64(r.opts.MaxBytes)+1))
+	body := buffer.Bytes()
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge), len(body) > r.opts.MaxBytes:

@@ -32,21 +32,42 @@ func appendAttributes(b []byte, kvs []*commonpb.KeyValue) (_ []byte, exact bool)
 }
 
 func appendObject(b []byte, kvs []*commonpb.KeyValue, depth int) (_ []byte, exact bool) {
-	exact = true
+	exact = distinct(kvs)
 	b = append(b, '{')
 	for i, kv := range kvs {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		for _, before := range kvs[:i] {
-			exact = exact && before.GetKey() != kv.GetKey()
-		}
 		b = append(appendString(b, kv.GetKey()), ':')
 		var ok bool
 		b, ok = appendValue(b, kv.GetValue(), depth+1)
-		exact = exact && ok && len(kv.ProtoReflect().GetUnknown()) == 0 && kv.GetKeyStrindex() == 0
+		exact = exact && ok && exactKey(kv)
 	}
 	return append(b, '}'), exact
+}
+
+// exactKey tells whether JSON says all of a key.
+func exactKey(kv *commonpb.KeyValue) bool {
+	return kv.GetKeyStrindex() == 0 && len(kv.ProtoReflect().GetUnknown()) == 0
+}
+
+// distinct tells whether every key is there once.
+func distinct(kvs []*commonpb.KeyValue) bool {
+	if len(kvs) > 50 {
+		keys := make(map[string]bool, len(kvs))
+		for _, kv := range kvs {
+			keys[kv.GetKey()] = true
+		}
+		return len(keys) == len(kvs)
+	}
+	for i, kv := range kvs {
+		for _, before := range kvs[:i] {
+			if before.GetKey() == kv.GetKey() {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func appendValue(b []byte, v *commonpb.AnyValue, depth int) (_ []byte, exact bool) {
@@ -104,11 +125,52 @@ func appendString(b []byte, s string) []byte {
 	return append(append(append(b, '"'), s...), '"')
 }
 
-// decodeAttributes reads what appendAttributes wrote.
+// decodeAttributes reads what appendAttributes wrote: plain keys and values by
+// hand, of which there are ten in a span, the rest with package json.
 func decodeAttributes(text []byte) ([]*commonpb.KeyValue, error) {
 	if string(text) == "{}" {
 		return nil, nil
 	}
+	members, err := splitObject(text)
+	if err != nil {
+		return nil, fmt.Errorf("decoding attributes %.100q: %w", text, err)
+	}
+	list, kvs := make([]*commonpb.KeyValue, len(members)), make([]commonpb.KeyValue, len(members))
+	for i, m := range members {
+		kv := &kvs[i]
+		list[i] = kv
+		var plain bool
+		if kv.Key, plain = plainString(m.key); plain {
+			kv.Value, plain = plainValue(m.value)
+		}
+		if !plain {
+			return decodeAnyAttributes(text)
+		}
+	}
+	return list, nil
+}
+
+// plainString gives a string without escapes.
+func plainString(text []byte) (string, bool) {
+	if len(text) < 2 || text[0] != '"' || bytes.IndexByte(text, '\\') >= 0 {
+		return "", false
+	}
+	return string(text[1 : len(text)-1]), true
+}
+
+func plainValue(text []byte) (*commonpb.AnyValue, bool) {
+	if s, ok := plainString(text); ok {
+		return &commonpb.AnyValue{Value: &commonpb.AnyValue_StringValue{StringValue: s}}, true
+	}
+	switch string(text) {
+	case "true", "false":
+		return &commonpb.AnyValue{Value: &commonpb.AnyValue_BoolValue{BoolValue: text[0] == 't'}}, true
+	}
+	i, err := strconv.ParseInt(string(text), 10, 64)
+	return &commonpb.AnyValue{Value: &commonpb.AnyValue_IntValue{IntValue: i}}, err == nil
+}
+
+func decodeAnyAttributes(text []byte) ([]*commonpb.KeyValue, error) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
 	v, err := decodeValue(d)

@@ -16,6 +16,11 @@
 //   - Nothing is lost of a span: what the columns do not hold is kept as
 //     protobuf, see [Store.AppendSpans].
 //
+//   - What is written is written once and in order: the spans of an export with
+//     what a search compares of them (a segment), then an index of trace IDs in
+//     sorted runs (traceIndex). Nothing is put into the middle of a large table,
+//     so that a span costs the same whether the store is empty or full.
+//
 //   - The store is bounded by age and size; the oldest goes first, in small
 //     steps between appends.
 //

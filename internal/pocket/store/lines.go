@@ -73,8 +73,7 @@ func (w *writer) insertLines(rows []lineRow) error {
 			}
 			w.args = append(w.args, stream, r.time, r.trace, r.span, r.others, r.text)
 		}
-		const row = "(?,?,?,?,?,?)"
-		if _, err := w.exec("INSERT INTO log_row (stream, time, trace_id, span_id, metadata, text) VALUES "+strings.Repeat(row+",", n-1)+row, w.args...); err != nil {
+		if _, err := w.exec(insertInto+"log_row (stream, time, trace_id, span_id, metadata, text) VALUES "+values("(?,?,?,?,?,?)", n), w.args...); err != nil {
 			return fmt.Errorf("inserting log lines: %w", err)
 		}
 		rows = rows[n:]

@@ -7,20 +7,29 @@ import (
 )
 
 // schemaVersion is the user_version of the files that this program writes.
-const schemaVersion = 2
+const schemaVersion = 3
 
-// schema creates version 2.
+// schema creates version 3.
 //
 // A span is an element of a JSON array in span_part, which holds the spans of
-// one trace that came in one export: one row and one entry in one index for what
-// belongs together anyway. An element is again an array:
+// one trace that came in one export: one row for what belongs together anyway.
+// An element is again an array:
 //
-//	[source, class, "span ID", "parent ID", start, duration, flags, {attributes}, "rest"]
+//	[form, "span ID", "parent ID", start, duration, {changes}, "rest"]
 //
-// IDs are hex digits, times nanoseconds since 1970, durations nanoseconds; rest,
-// only where there is one, is the protobuf, in base64, of what has no place in
-// JSON. Resource and scope are in span_source, once; service, name, kind, status
-// (OTLP's numbers) and die in span_class, once.
+// IDs are hex digits, start is in nanoseconds since 1970, duration in
+// nanoseconds; rest, only where there is one, is the protobuf, in base64, of what
+// has no place in JSON. form is the place in the array forms of the part's
+// segment, of what the span has in common with others of that segment:
+//
+//	[source, class, flags, {attributes}]
+//
+// changes are the attributes that are others. Resource and scope are in
+// span_source, once; service, name, kind, status (OTLP's numbers) and die in
+// span_class, once.
+//
+// trace_run and trace_chunk index span_part by trace ID, but for the newest rows;
+// see traceIndex.
 //
 // Searches read none of that. span_segment has for up to segmentSpans spans of
 // one export, that started within one minute, what a search compares (heads);
@@ -48,13 +57,22 @@ CREATE TABLE span_part (
   trace_id BLOB NOT NULL,
   spans TEXT NOT NULL
 );
-CREATE INDEX span_trace ON span_part (trace_id);
+CREATE TABLE trace_run (
+  last INTEGER PRIMARY KEY,
+  fences BLOB NOT NULL,
+  filter BLOB NOT NULL
+);
+CREATE TABLE trace_chunk (
+  id INTEGER PRIMARY KEY,
+  entries BLOB NOT NULL
+);
 CREATE TABLE span_segment (
   id INTEGER PRIMARY KEY,
   last INTEGER NOT NULL,
   oldest INTEGER NOT NULL,
   newest INTEGER NOT NULL,
   spans INTEGER NOT NULL,
+  forms TEXT NOT NULL,
   heads BLOB NOT NULL
 );
 CREATE INDEX span_segment_newest ON span_segment (newest);
@@ -81,21 +99,22 @@ CREATE INDEX log_trace ON log_row (trace_id, time) WHERE trace_id IS NOT NULL;
 CREATE INDEX log_span ON log_row (span_id, time) WHERE span_id IS NOT NULL;
 CREATE VIEW spans AS SELECT
   lower(hex(p.trace_id)) AS trace_id,
-  e.value ->> 2 AS span_id,
-  e.value ->> 3 AS parent_id,
-  strftime('%Y-%m-%dT%H:%M:%S', (e.value ->> 4) / 1000000000, 'unixepoch') || printf('.%09dZ', (e.value ->> 4) % 1000000000) AS start,
-  (e.value ->> 5) / 1e6 AS duration_ms,
+  e.value ->> 1 AS span_id,
+  e.value ->> 2 AS parent_id,
+  strftime('%Y-%m-%dT%H:%M:%S', (e.value ->> 3) / 1000000000, 'unixepoch') || printf('.%09dZ', (e.value ->> 3) % 1000000000) AS start,
+  (e.value ->> 4) / 1e6 AS duration_ms,
   s.service AS service,
   c.name AS name,
   CASE c.kind WHEN 1 THEN 'internal' WHEN 2 THEN 'server' WHEN 3 THEN 'client' WHEN 4 THEN 'producer' WHEN 5 THEN 'consumer' ELSE 'unspecified' END AS kind,
   CASE c.status WHEN 1 THEN 'ok' WHEN 2 THEN 'error' ELSE 'unset' END AS status,
   nullif(c.die, '') AS die,
-  e.value -> 7 AS attributes,
+  json_patch(g.forms -> (e.value ->> 0) -> 3, e.value -> 5) AS attributes,
   s.resource AS resource,
   s.scope AS scope
-FROM span_part p, json_each(p.spans) e
-JOIN span_class c ON c.id = e.value ->> 1
-JOIN span_source s ON s.id = e.value ->> 0;
+FROM span_segment g CROSS JOIN span_part p CROSS JOIN json_each(p.spans) e
+JOIN span_class c ON c.id = g.forms -> (e.value ->> 0) ->> 1
+JOIN span_source s ON s.id = g.forms -> (e.value ->> 0) ->> 0
+WHERE p.id BETWEEN g.id AND g.last;
 CREATE VIEW logs AS SELECT
   strftime('%Y-%m-%dT%H:%M:%S', r.time / 1000000000, 'unixepoch') || printf('.%09dZ', r.time % 1000000000) AS time,
   s.labels ->> '$.service_name' AS service,

@@ -2,6 +2,7 @@ package store
 
 import (
 	"cmp"
+	"container/heap"
 	"context"
 	"database/sql"
 	"errors"
@@ -135,10 +136,24 @@ type candidate struct {
 	start int64
 }
 
+// candidates are a heap, for package heap: the newest one is the first. Where many
+// segments overlap, as under load, there are hundreds of thousands.
+type candidates []candidate
+
+func (c candidates) Len() int           { return len(c) }
+func (c candidates) Less(i, j int) bool { return c[i].start > c[j].start }
+func (c candidates) Swap(i, j int)      { c[i], c[j] = c[j], c[i] }
+func (c *candidates) Push(x any)        { *c = append(*c, x.(candidate)) }
+func (c *candidates) Pop() any {
+	last := (*c)[len(*c)-1]
+	*c = (*c)[:len(*c)-1]
+	return last
+}
+
 // run reads segments, newest first, and looks at candidates as soon as no
 // segment that is left can have a newer one.
 func (f *finder) run(ctx context.Context, next func() (segmentRef, bool, error)) error {
-	var pending []candidate // newest last
+	var pending candidates
 	spans, segments := 0, 0
 	for {
 		ref, ok, err := next()
@@ -149,12 +164,11 @@ func (f *finder) run(ctx context.Context, next func() (segmentRef, bool, error))
 		if ok {
 			bound = ref.newest
 		}
-		for n := len(pending); n > 0 && (!ok || pending[n-1].start > bound); n-- {
-			more, err := f.look(ctx, pending[n-1].trace)
+		for len(pending) > 0 && (!ok || pending[0].start > bound) {
+			more, err := f.look(ctx, heap.Pop(&pending).(candidate).trace)
 			if err != nil || !more {
 				return err
 			}
-			pending = pending[:n-1]
 		}
 		if !ok {
 			return nil
@@ -166,14 +180,13 @@ func (f *finder) run(ctx context.Context, next func() (segmentRef, bool, error))
 		}
 		n, err := f.store.readSegment(ctx, ref.id, func(h head) {
 			if h.start >= f.from && h.start < f.to && f.sel.holds(h) {
-				pending = append(pending, candidate{trace: h.trace, start: h.start})
+				heap.Push(&pending, candidate{trace: h.trace, start: h.start})
 			}
 		})
 		if err != nil {
 			return err
 		}
 		spans, segments = spans+n, segments+1
-		slices.SortStableFunc(pending, func(a, b candidate) int { return cmp.Compare(a.start, b.start) })
 	}
 }
 

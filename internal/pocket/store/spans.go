@@ -5,9 +5,9 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"hash/maphash"
 	"math"
 	"strconv"
-	"strings"
 	"time"
 
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
@@ -45,24 +45,25 @@ type sourceRow struct {
 	data                     []byte
 }
 
-// spanRow is a span as far as it can be encoded before the writer has numbers
-// for its source and class.
+// spanRow is a span of a batch.
 type spanRow struct {
-	source, class   int // indexes into the batch
+	class           int // index into the batch
 	start, duration int64
-	text            []byte // of the array's elements from the span ID on
+	from, to        int // where its array stands in the text of the batch
 }
 
 // spanPart is the spans of one trace in a segment.
 type spanPart struct {
 	trace TraceID
 	spans []spanRow
+	text  string
 }
 
 // spanSegment is what becomes a row of span_segment and what belongs to it.
 type spanSegment struct {
 	parts  []spanPart
 	byID   map[TraceID]int // index into parts
+	forms  forms
 	spans  int
 	oldest int64
 	newest int64
@@ -76,6 +77,11 @@ type spanBatch struct {
 
 	byClass  map[spanClass]int
 	byPeriod map[int64]*spanSegment // that has room, by start / segmentTime
+	seed     maphash.Seed
+
+	text       []byte // of the spans, one after the other
+	rest       []byte // scratch
+	attributes fields // scratch
 }
 
 // AppendSpans stores spans and returns when they are committed. On error none
@@ -85,7 +91,7 @@ type spanBatch struct {
 // status message, dropped counts, unknown fields, attributes that JSON cannot
 // express) is kept as protobuf. IDs must have 16 and 8 bytes.
 func (s *Store) AppendSpans(ctx context.Context, batches []*tracepb.ResourceSpans) error {
-	batch := &spanBatch{byClass: make(map[spanClass]int), byPeriod: make(map[int64]*spanSegment)}
+	batch := &spanBatch{byClass: make(map[spanClass]int), byPeriod: make(map[int64]*spanSegment), seed: maphash.MakeSeed()}
 	for _, resource := range batches {
 		for _, scope := range resource.GetScopeSpans() {
 			if len(scope.GetSpans()) == 0 {
@@ -106,6 +112,7 @@ func (s *Store) AppendSpans(ctx context.Context, batches []*tracepb.ResourceSpan
 	if len(batch.segments) == 0 {
 		return ctx.Err()
 	}
+	batch.joinParts()
 	return s.do(ctx, func(w *writer) error { return w.insertSpans(batch) })
 }
 
@@ -143,11 +150,8 @@ func (b *spanBatch) add(span *tracepb.Span, service string) error {
 	if len(span.GetTraceId()) != 16 || len(span.GetSpanId()) != 8 {
 		return fmt.Errorf("its trace ID has %d bytes and its span ID %d: they must have 16 and 8", len(span.GetTraceId()), len(span.GetSpanId()))
 	}
-	row := spanRow{
-		source: len(b.sources) - 1,
-		// Conversions wrap, and wrap back when read: no value is lost.
-		start: int64(span.GetStartTimeUnixNano()), duration: int64(span.GetEndTimeUnixNano() - span.GetStartTimeUnixNano()),
-	}
+	// Conversions wrap, and wrap back when read: no value is lost.
+	row := spanRow{start: int64(span.GetStartTimeUnixNano()), duration: int64(span.GetEndTimeUnixNano() - span.GetStartTimeUnixNano())}
 	status := span.GetStatus()
 	class := spanClass{service: service, name: span.GetName(), kind: int32(span.GetKind()), die: textAttribute(span.GetAttributes(), contract.AttrDieType)}
 	if code := status.GetCode(); code > 0 && code <= 2 {
@@ -159,11 +163,27 @@ func (b *spanBatch) add(span *tracepb.Span, service string) error {
 		b.classes = append(b.classes, class)
 		b.byClass[class] = row.class
 	}
-	var err error
-	if row.text, err = encodeSpan(span, class.status, row); err != nil {
+	b.attributes.set(span.GetAttributes(), b.seed)
+	rest, err := encodeRest(span, class.status, b.attributes.exact)
+	if err != nil {
 		return err
 	}
-	b.segment(row.start).add(TraceID(span.GetTraceId()), row)
+	key := formKey{source: len(b.sources) - 1, class: row.class, flags: uint64(span.GetFlags()), keys: b.attributes.keys}
+	if emptyStatus(status) {
+		key.flags |= flagStatus
+	}
+	seg := b.segment(row.start)
+	row.from = len(b.text)
+	b.rest = appendPlain(b.rest[:0], span, row)
+	b.text = seg.forms.appendForm(append(b.text, '['), b.rest, key, &b.attributes)
+	if len(rest) > 0 {
+		b.text = append(b.text, `,"`...)
+		b.text = base64.StdEncoding.AppendEncode(b.text, rest)
+		b.text = append(b.text, '"')
+	}
+	b.text = append(b.text, ']')
+	row.to = len(b.text)
+	seg.add(TraceID(span.GetTraceId()), row)
 	return nil
 }
 
@@ -172,7 +192,7 @@ func (b *spanBatch) segment(start int64) *spanSegment {
 	period := start / segmentTime
 	seg := b.byPeriod[period]
 	if seg == nil || seg.spans == segmentSpans {
-		seg = &spanSegment{byID: make(map[TraceID]int), oldest: math.MaxInt64, newest: math.MinInt64}
+		seg = &spanSegment{byID: make(map[TraceID]int), forms: forms{byKey: make(map[formKey]int)}, oldest: math.MaxInt64, newest: math.MinInt64}
 		b.segments = append(b.segments, seg)
 		b.byPeriod[period] = seg
 	}
@@ -191,33 +211,40 @@ func (s *spanSegment) add(id TraceID, row spanRow) {
 	s.oldest, s.newest = min(s.oldest, row.start), max(s.newest, row.start)
 }
 
-// encodeSpan writes the elements of the span's array that need no numbers from
-// the writer. status is the class's: what the span's own has besides is rest.
-func encodeSpan(span *tracepb.Span, status int32, row spanRow) ([]byte, error) {
-	b := make([]byte, 0, 768)
+// joinParts gives every part its text.
+func (b *spanBatch) joinParts() {
+	text := make([]byte, 0, len(b.text)+2*len(b.text)/64)
+	for _, seg := range b.segments {
+		for _, part := range seg.parts {
+			for i, span := range part.spans {
+				text = append(text, "[,"[min(i, 1)])
+				text = append(text, b.text[span.from:span.to]...)
+			}
+			text = append(text, ']')
+		}
+	}
+	all := string(text) // once: the parts share it
+	for _, seg := range b.segments {
+		for i := range seg.parts {
+			n := 1
+			for _, span := range seg.parts[i].spans {
+				n += 1 + span.to - span.from
+			}
+			seg.parts[i].text, all = all[:n], all[n:]
+		}
+	}
+	b.text = nil
+}
+
+// appendPlain appends the elements of the span's array between form and changes.
+func appendPlain(b []byte, span *tracepb.Span, row spanRow) []byte {
 	b = append(b, `,"`...)
 	b = hex.AppendEncode(b, span.GetSpanId())
 	b = append(b, `","`...)
 	b = hex.AppendEncode(b, span.GetParentSpanId())
 	b = append(b, `",`...)
 	b = append(strconv.AppendInt(b, row.start, 10), ',')
-	b = append(strconv.AppendInt(b, row.duration, 10), ',')
-	flags := uint64(span.GetFlags())
-	if emptyStatus(span.GetStatus()) {
-		flags |= flagStatus
-	}
-	b = append(strconv.AppendUint(b, flags, 10), ',')
-	b, exact := appendAttributes(b, span.GetAttributes())
-	rest, err := encodeRest(span, status, exact)
-	if err != nil {
-		return nil, err
-	}
-	if len(rest) > 0 {
-		b = append(b, `,"`...)
-		b = base64.StdEncoding.AppendEncode(b, rest)
-		b = append(b, '"')
-	}
-	return append(b, ']'), nil
+	return append(strconv.AppendInt(b, row.duration, 10), ',')
 }
 
 // flagStatus, beyond OTLP's 32 bits of flags, marks a span that has a status that
@@ -282,35 +309,21 @@ func (w *writer) insertSegment(seg *spanSegment, sources, classes []int64) error
 		return err
 	}
 	h := heads{oldest: seg.oldest}
-	for at := 0; at < len(seg.parts); {
-		n := 1
-		if len(seg.parts)-at >= insertRows {
-			n = insertRows
+	for _, part := range seg.parts {
+		h.part(part.trace, len(part.spans))
+		for _, span := range part.spans {
+			h.span(classes[span.class], span.start, span.duration)
 		}
-		w.args = w.args[:0]
-		for i, part := range seg.parts[at : at+n] {
-			w.text = append(w.text[:0], '[')
-			h.part(part.trace, len(part.spans))
-			for j, span := range part.spans {
-				if j > 0 {
-					w.text = append(w.text, ',')
-				}
-				class := classes[span.class]
-				w.text = strconv.AppendInt(append(w.text, '['), sources[span.source], 10)
-				w.text = strconv.AppendInt(append(w.text, ','), class, 10)
-				w.text = append(w.text, span.text...)
-				h.span(class, span.start, span.duration)
-			}
-			w.text = append(w.text, ']')
-			w.args = append(w.args, first+int64(at+i), part.trace[:], string(w.text))
-		}
-		if _, err := w.exec(insertParts(n), w.args...); err != nil {
-			return err
-		}
-		at += n
 	}
-	if _, err := w.exec("INSERT INTO span_segment (id, last, oldest, newest, spans, heads) VALUES (?, ?, ?, ?, ?, ?)",
-		first, first+int64(len(seg.parts))-1, seg.oldest, seg.newest, seg.spans, h.data); err != nil {
+	if err := w.insertParts(first, seg.parts); err != nil {
+		return err
+	}
+	if err := w.indexParts(first, seg.parts); err != nil {
+		return err
+	}
+	w.text = seg.forms.appendText(w.text[:0], sources, classes)
+	if _, err := w.exec("INSERT INTO span_segment (id, last, oldest, newest, spans, forms, heads) VALUES (?, ?, ?, ?, ?, ?, ?)",
+		first, first+int64(len(seg.parts))-1, seg.oldest, seg.newest, seg.spans, string(w.text), h.data); err != nil {
 		return err
 	}
 	for _, sum := range h.summaries() {
@@ -321,16 +334,35 @@ func (w *writer) insertSegment(seg *spanSegment, sources, classes []int64) error
 	return nil
 }
 
-func insertParts(n int) string {
-	const row = "(?,?,?)"
-	return "INSERT INTO span_part (id, trace_id, spans) VALUES " + strings.Repeat(row+",", n-1) + row
+// insertParts gives the first one its ID; SQLite counts on from there. (An ID
+// that is given may be no number, against which a statement of several rows would
+// take the precautions that [insertInto] is to avoid.)
+func (w *writer) insertParts(first int64, parts []spanPart) error {
+	if _, err := w.exec("INSERT INTO span_part (id, trace_id, spans) VALUES (?,?,?)", first, parts[0].trace[:], parts[0].text); err != nil {
+		return err
+	}
+	for parts = parts[1:]; len(parts) > 0; {
+		n := 1
+		if len(parts) >= insertRows {
+			n = insertRows
+		}
+		w.args = w.args[:0]
+		for i := range parts[:n] {
+			w.args = append(w.args, parts[i].trace[:], parts[i].text)
+		}
+		if _, err := w.exec(insertInto+"span_part (trace_id, spans) VALUES "+values("(?,?)", n), w.args...); err != nil {
+			return err
+		}
+		parts = parts[n:]
+	}
+	return nil
 }
 
 // takeParts gives the first of n IDs of parts in a row. A segment's parts must
 // follow each other.
 func (w *writer) takeParts(n int) (first int64, err error) {
 	if w.nextPart == 0 {
-		st, err := w.stmt("SELECT coalesce(max(id), 0) + 1 FROM span_part")
+		st, err := w.stmt("SELECT max(coalesce((SELECT max(id) FROM span_part), 0), coalesce((SELECT max(last) FROM trace_run), 0)) + 1")
 		if err != nil {
 			return 0, err
 		}

@@ -3,8 +3,10 @@ package store_test
 import (
 	"database/sql"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"path/filepath"
 	"testing"
 	"time"
@@ -251,4 +253,126 @@ func TestViews(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Spans that are alike share what they have in common. Nothing of what they have
+// not is lost, nor shown wrongly.
+func TestSpansThatAreAlike(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, store.Options{})
+	random := rand.New(rand.NewPCG(3, 4))
+	list := func(values ...*commonpb.AnyValue) *commonpb.AnyValue {
+		return &commonpb.AnyValue{Value: &commonpb.AnyValue_ArrayValue{ArrayValue: &commonpb.ArrayValue{Values: values}}}
+	}
+	kvlist := func(kvs ...*commonpb.KeyValue) *commonpb.AnyValue {
+		return &commonpb.AnyValue{Value: &commonpb.AnyValue_KvlistValue{KvlistValue: &commonpb.KeyValueList{Values: kvs}}}
+	}
+	values := []*commonpb.AnyValue{
+		str("", "a").Value, str("", "{").Value, str("", `"],[\`).Value, integer("", 1).Value, integer("", 2).Value, double("", 1).Value, boolean("", true).Value,
+		list(str("", "]").Value), list(), list(kvlist(str("k", "1"))), list(kvlist(str("k", "2"))), kvlist(), kvlist(str("k", "1")), kvlist(str("l", "1")), {},
+		double("", math.NaN()).Value,
+	}
+	want := map[string]*tracepb.Span{}
+	batch := from("s", "")
+	for i := range 3000 {
+		id := fmt.Appendf(nil, "trace %010d", random.IntN(1000))
+		span := &tracepb.Span{TraceId: id, SpanId: fmt.Appendf(nil, "%08d", i), Name: fmt.Sprint(i % 2), Flags: uint32(random.IntN(2)),
+			StartTimeUnixNano: uint64(epoch.UnixNano() + random.Int64N(int64(3*time.Minute)))}
+		for _, key := range []string{"a", `b"`, "c", "d", "e"} {
+			if random.IntN(10) > 0 {
+				value := values[0]
+				if random.IntN(10) == 0 {
+					value = values[random.IntN(len(values))]
+				}
+				span.Attributes = append(span.Attributes, &commonpb.KeyValue{Key: key, Value: value})
+			}
+		}
+		if random.IntN(20) == 0 {
+			span.Attributes = append(span.Attributes, str("a", "again"))
+		}
+		if random.IntN(20) == 0 {
+			span.Status = &tracepb.Status{Code: 2, Message: "m"}
+		}
+		want[string(span.SpanId)] = span
+		batch.ScopeSpans[0].Spans = append(batch.ScopeSpans[0].Spans, span)
+	}
+	if err := s.AppendSpans(t.Context(), []*tracepb.ResourceSpans{batch}); err != nil {
+		t.Fatal(err)
+	}
+	found, err := s.Search(t.Context(), store.SearchQuery{Limit: 5000, Match: func(store.Trace) []int { return []int{0} }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]*tracepb.Span{}
+	for _, trace := range found.Traces {
+		for _, span := range trace.Spans {
+			got[string(span.SpanId)] = span.Span
+		}
+	}
+	if diff := cmp.Diff(want, got, protocmp.Transform(), equateNaN()); diff != "" {
+		t.Errorf("spans (-want +got):\n%s", diff)
+	}
+	// The view, in SQLite's own words.
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, store.FileName)+"?mode=ro")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	rows, err := db.QueryContext(t.Context(), "SELECT span_id, attributes FROM spans")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	shown := 0
+	for ; rows.Next(); shown++ {
+		var id, text string
+		if err := rows.Scan(&id, &text); err != nil {
+			t.Fatal(err)
+		}
+		attributes := map[string]any{}
+		if err := json.Unmarshal([]byte(text), &attributes); err != nil {
+			t.Fatalf("span %s has attributes %s: %v", id, text, err)
+		}
+		if diff := cmp.Diff(plain(want[string(unhex(t, id))].GetAttributes()), attributes); diff != "" {
+			t.Errorf("span %s in the view (-want +got):\n%s", id, diff)
+		}
+	}
+	if err := rows.Err(); err != nil || shown != len(want) {
+		t.Errorf("the view shows %d spans of %d, error %v", shown, len(want), err)
+	}
+}
+
+// plain gives attributes as JSON has them; of a key that comes twice the last
+// counts.
+func plain(kvs []*commonpb.KeyValue) map[string]any {
+	m := map[string]any{}
+	for _, kv := range kvs {
+		m[kv.GetKey()] = plainValue(kv.GetValue())
+	}
+	return m
+}
+
+func plainValue(v *commonpb.AnyValue) any {
+	switch v := v.GetValue().(type) {
+	case *commonpb.AnyValue_StringValue:
+		return v.StringValue
+	case *commonpb.AnyValue_IntValue:
+		return float64(v.IntValue)
+	case *commonpb.AnyValue_DoubleValue:
+		if math.IsNaN(v.DoubleValue) {
+			return "NaN"
+		}
+		return v.DoubleValue
+	case *commonpb.AnyValue_BoolValue:
+		return v.BoolValue
+	case *commonpb.AnyValue_ArrayValue:
+		list := []any{}
+		for _, e := range v.ArrayValue.GetValues() {
+			list = append(list, plainValue(e))
+		}
+		return list
+	case *commonpb.AnyValue_KvlistValue:
+		return plain(v.KvlistValue.GetValues())
+	}
+	return nil
 }

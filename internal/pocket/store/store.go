@@ -18,11 +18,18 @@ import (
 // FileName is the name of the database file in the data directory.
 const FileName = "store.db"
 
+// The default bounds of a store.
+const (
+	DefaultTraceAge = 48 * time.Hour
+	DefaultLogAge   = 31 * 24 * time.Hour
+	DefaultMaxBytes = 2 << 30
+)
+
 // Options are the bounds of a store. The zero value means the defaults.
 type Options struct {
-	TraceAge   time.Duration    // spans older than this go; default 48 h
-	LogAge     time.Duration    // log lines older than this go; default 31 days
-	MaxBytes   int64            // bytes of the file that are in use; default 2 GiB
+	TraceAge   time.Duration    // spans older than this go; default DefaultTraceAge
+	LogAge     time.Duration    // log lines older than this go; default DefaultLogAge
+	MaxBytes   int64            // bytes of the file that are in use; default DefaultMaxBytes
 	SweepEvery time.Duration    // how often the bounds are enforced; default 30 s
 	Now        func() time.Time // default time.Now
 }
@@ -33,13 +40,13 @@ func (o Options) withDefaults() (Options, error) {
 			o.TraceAge, o.LogAge, o.MaxBytes, o.SweepEvery)
 	}
 	if o.TraceAge == 0 {
-		o.TraceAge = 48 * time.Hour
+		o.TraceAge = DefaultTraceAge
 	}
 	if o.LogAge == 0 {
-		o.LogAge = 31 * 24 * time.Hour
+		o.LogAge = DefaultLogAge
 	}
 	if o.MaxBytes == 0 {
-		o.MaxBytes = 2 << 30
+		o.MaxBytes = DefaultMaxBytes
 	}
 	if o.SweepEvery == 0 {
 		o.SweepEvery = 30 * time.Second
@@ -59,6 +66,9 @@ type Store struct {
 	lock  *os.File
 	write *sql.DB // one connection
 	read  *sql.DB // read-only connections
+	index *traceIndex
+
+	readParts *sql.Stmt // partsQuery; closed with read
 
 	queue   chan *request
 	cancel  context.CancelFunc
@@ -73,6 +83,9 @@ type Store struct {
 	sweepErr error               // of the last sweep
 	sources  map[int64]*Source   // span_source by id; its rows never change
 	classes  map[int64]spanClass // span_class by id; nor do these
+	formed   map[int64]*formList // of segments, by id; nor do these
+
+	formedSize int // bytes of formed
 }
 
 // Open opens the store in dir, which is created if it is missing. It fails with
@@ -99,6 +112,7 @@ func Open(ctx context.Context, dir string, opts Options) (_ *Store, err error) {
 		swept:   make(chan struct{}),
 		sources: make(map[int64]*Source),
 		classes: make(map[int64]spanClass),
+		formed:  make(map[int64]*formList),
 	}
 	defer func() {
 		if err != nil {
@@ -126,7 +140,13 @@ func Open(ctx context.Context, dir string, opts Options) (_ *Store, err error) {
 	if s.read, err = openDB(path, 3, "query_only(1)", "busy_timeout(5000)", "cache_size(-2048)"); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
-	w, err := newWriter(ctx, conn)
+	if s.index, err = loadIndex(ctx, conn); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	if s.readParts, err = s.read.PrepareContext(ctx, partsQuery); err != nil {
+		return nil, errors.Join(fmt.Errorf("preparing to read traces: %w", err), conn.Close())
+	}
+	w, err := newWriter(ctx, conn, s.index)
 	if err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}

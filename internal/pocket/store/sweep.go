@@ -22,6 +22,7 @@ func (s *Store) runSweeper(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			s.forgetForms() // an idle lab needs no cache
 			err := s.Sweep(ctx)
 			if ctx.Err() != nil {
 				return
@@ -118,8 +119,10 @@ func (w *writer) deleteSegment(condition string, args ...any) (bool, error) {
 	if _, err := w.exec("DELETE FROM span_part WHERE id BETWEEN ? AND ?", id, last); err != nil {
 		return false, err
 	}
-	_, err = w.exec("DELETE FROM span_segment WHERE id = ?", id)
-	return true, err
+	if _, err := w.exec("DELETE FROM span_segment WHERE id = ?", id); err != nil {
+		return false, err
+	}
+	return true, w.dropRuns()
 }
 
 // shrink deletes from whichever of spans and lines has the older oldest row,

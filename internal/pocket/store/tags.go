@@ -9,6 +9,11 @@ import (
 // names and values of span attributes.
 const tagRows = 10_000
 
+// newestSegments names the segments, from the newest on, that have ?1 spans.
+const newestSegments = `WITH newest AS (SELECT id, last, forms FROM span_segment WHERE id >= coalesce((
+	SELECT id FROM (SELECT id, sum(spans) OVER (ORDER BY id DESC) AS n FROM span_segment ORDER BY id DESC LIMIT ?1)
+	WHERE n >= ?1 ORDER BY id DESC LIMIT 1), 0)) `
+
 // Scope says where an attribute is.
 type Scope string
 
@@ -24,9 +29,9 @@ func (s Scope) source() (string, error) {
 	case ScopeResource:
 		return "SELECT resource AS attributes FROM span_source ORDER BY id DESC LIMIT ?1", nil
 	case ScopeSpan:
-		return `SELECT e.value -> 7 AS attributes FROM span_part p, json_each(p.spans) e WHERE p.id >= coalesce((
-			SELECT id FROM (SELECT id, sum(spans) OVER (ORDER BY id DESC) AS n FROM span_segment ORDER BY id DESC LIMIT ?1)
-			WHERE n >= ?1 ORDER BY id DESC LIMIT 1), 0)`, nil
+		// What a form says its first span had, a change some other.
+		return newestSegments + `SELECT f.value -> 3 AS attributes FROM newest g, json_each(g.forms) f
+			UNION ALL SELECT e.value -> 5 FROM newest g CROSS JOIN span_part p CROSS JOIN json_each(p.spans) e WHERE p.id BETWEEN g.id AND g.last`, nil
 	}
 	return "", fmt.Errorf("listing attributes: scope %q is neither %s nor %s", s, ScopeResource, ScopeSpan)
 }

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"database/sql"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -31,7 +33,8 @@ type Source struct {
 	data []byte // the row's protobuf: ResourceSpans of one ScopeSpans without spans
 }
 
-// Span is a stored span, complete.
+// Span is a stored span, complete. Attributes may be shared with other spans:
+// they must not be changed.
 type Span struct {
 	*tracepb.Span
 	Source *Source
@@ -119,12 +122,19 @@ func (s *Store) Trace(ctx context.Context, id TraceID) (Trace, error) {
 	}
 	seen := make(map[identity]bool)
 	for _, part := range parts {
-		var spans [][]json.RawMessage
-		if err := json.Unmarshal(part, &spans); err != nil {
+		forms, err := s.forms(ctx, part.segment)
+		if errors.Is(err, sql.ErrNoRows) { // swept since
+			continue
+		}
+		if err != nil {
 			return t, fmt.Errorf("reading trace %x: %w", id, err)
 		}
-		for _, elements := range spans {
-			span, err := s.decodeSpan(ctx, elements)
+		spans, err := splitArray(part.text)
+		if err != nil {
+			return t, fmt.Errorf("reading trace %x: %w", id, err)
+		}
+		for _, text := range spans {
+			span, err := s.decodeSpan(ctx, forms, text)
 			if err != nil {
 				return t, fmt.Errorf("reading trace %x: %w", id, err)
 			}
@@ -141,17 +151,36 @@ func (s *Store) Trace(ctx context.Context, id TraceID) (Trace, error) {
 	return t, nil
 }
 
+// partsQuery reads parts of a trace by their IDs, with the segment of each. A
+// search runs it for every trace that it looks at, so it is prepared.
+const partsQuery = `SELECT (SELECT max(id) FROM span_segment WHERE id <= p.id), p.spans
+	FROM span_part p WHERE p.id IN (SELECT value FROM json_each(?)) AND p.trace_id = ? ORDER BY p.id`
+
+// partRow is a row of span_part.
+type partRow struct {
+	segment int64
+	text    []byte
+}
+
 // parts reads the rows of a trace, in the order in which they came.
-func (s *Store) parts(ctx context.Context, id TraceID) ([][]byte, error) {
-	rows, err := s.read.QueryContext(ctx, "SELECT spans FROM span_part INDEXED BY span_trace WHERE trace_id = ? ORDER BY id", id[:])
+func (s *Store) parts(ctx context.Context, id TraceID) ([]partRow, error) {
+	ids, err := s.index.find(ctx, s.read, id)
+	if err != nil || len(ids) == 0 {
+		return nil, err
+	}
+	list, err := json.Marshal(ids)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.readParts.QueryContext(ctx, string(list), id[:])
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var parts [][]byte
+	var parts []partRow
 	for rows.Next() {
-		var part []byte
-		if err := rows.Scan(&part); err != nil {
+		var part partRow
+		if err := rows.Scan(&part.segment, &part.text); err != nil {
 			return nil, err
 		}
 		parts = append(parts, part)
@@ -161,28 +190,28 @@ func (s *Store) parts(ctx context.Context, id TraceID) ([][]byte, error) {
 
 // The elements of a span's array, see schema.
 const (
-	elementSource = iota
-	elementClass
+	elementForm = iota
 	elementSpanID
 	elementParentID
 	elementStart
 	elementDuration
-	elementFlags
-	elementAttributes
+	elementChanges
 	elementRest // not always there
 )
 
-func (s *Store) decodeSpan(ctx context.Context, elements []json.RawMessage) (Span, error) {
+func (s *Store) decodeSpan(ctx context.Context, forms *formList, text []byte) (Span, error) {
+	elements, err := splitArray(text)
+	if err != nil {
+		return Span{}, err
+	}
 	if len(elements) < elementRest {
 		return Span{}, fmt.Errorf("a span has %d elements: the file is damaged", len(elements))
 	}
-	var numbers [elementFlags + 1]int64
-	for _, i := range []int{elementSource, elementClass, elementStart, elementDuration, elementFlags} {
-		n, err := strconv.ParseInt(string(elements[i]), 10, 64)
-		if err != nil {
+	var numbers [elementDuration + 1]int64
+	for _, i := range []int{elementForm, elementStart, elementDuration} {
+		if numbers[i], err = strconv.ParseInt(string(elements[i]), 10, 64); err != nil {
 			return Span{}, fmt.Errorf("decoding element %d of a span: %w", i, err)
 		}
-		numbers[i] = n
 	}
 	span := &tracepb.Span{}
 	if len(elements) > elementRest {
@@ -194,36 +223,47 @@ func (s *Store) decodeSpan(ctx context.Context, elements []json.RawMessage) (Spa
 			return Span{}, fmt.Errorf("decoding the rest of a span: %w", err)
 		}
 	}
-	for i, id := range map[int]*[]byte{elementSpanID: &span.SpanId, elementParentID: &span.ParentSpanId} {
-		var err error
-		if *id, err = hex.AppendDecode(nil, bytes.Trim(elements[i], `"`)); err != nil {
-			return Span{}, fmt.Errorf("decoding element %d of a span: %w", i, err)
-		}
+	if span.SpanId, err = decodeID(elements[elementSpanID]); err != nil {
+		return Span{}, err
 	}
-	if span.Attributes == nil {
-		var err error
-		if span.Attributes, err = decodeAttributes(elements[elementAttributes]); err != nil {
-			return Span{}, err
-		}
+	if span.ParentSpanId, err = decodeID(elements[elementParentID]); err != nil {
+		return Span{}, err
 	}
-	class, err := s.class(ctx, numbers[elementClass])
+	form, err := forms.form(numbers[elementForm])
 	if err != nil {
 		return Span{}, err
 	}
-	source, err := s.source(ctx, numbers[elementSource])
+	if span.Attributes == nil {
+		if span.Attributes, err = form.change(elements[elementChanges]); err != nil {
+			return Span{}, err
+		}
+	}
+	class, err := s.class(ctx, form.class)
+	if err != nil {
+		return Span{}, err
+	}
+	source, err := s.source(ctx, form.source)
 	if err != nil {
 		return Span{}, err
 	}
 	start, duration := uint64(numbers[elementStart]), uint64(numbers[elementDuration])
 	span.StartTimeUnixNano, span.EndTimeUnixNano = start, start+duration
-	span.Name, span.Kind, span.Flags = class.name, tracepb.Span_SpanKind(class.kind), uint32(numbers[elementFlags])
+	span.Name, span.Kind, span.Flags = class.name, tracepb.Span_SpanKind(class.kind), uint32(form.flags)
 	switch {
-	case numbers[elementFlags]&flagStatus != 0:
+	case form.flags&flagStatus != 0:
 		span.Status = &tracepb.Status{}
 	case span.Status == nil && class.status != 0:
 		span.Status = &tracepb.Status{Code: tracepb.Status_StatusCode(class.status)}
 	}
 	return Span{Span: span, Source: source}, nil
+}
+
+func decodeID(text []byte) ([]byte, error) {
+	id, err := hex.AppendDecode(nil, bytes.Trim(text, `"`))
+	if err != nil {
+		return nil, fmt.Errorf("decoding an ID of a span: %w", err)
+	}
+	return id, nil
 }
 
 // class gives a row of span_class, from memory where it can.

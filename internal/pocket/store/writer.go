@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -31,17 +32,22 @@ type writer struct {
 	classes  map[spanClass]int64
 	sources  map[string]int64
 	streams  map[string]int64
-	nextPart int64 // of span_part; 0: not known
+	nextPart int64 // of span_part; 0: not known. No ID is given twice while the store is open
+
+	index   *traceIndex // which only the writer changes
+	added   []indexed   // what the transaction adds to it
+	run     *traceRun   // that the transaction makes of what was recent; nil: none
+	dropped int         // how many of the oldest runs it deletes
 
 	args []any  // scratch
 	text []byte // scratch
 }
 
-func newWriter(ctx context.Context, conn *sql.Conn) (*writer, error) {
+func newWriter(ctx context.Context, conn *sql.Conn, index *traceIndex) (*writer, error) {
 	if err := conn.PingContext(ctx); err != nil {
 		return nil, fmt.Errorf("opening the writer's connection: %w", err)
 	}
-	w := &writer{conn: conn, stmts: make(map[string]*sql.Stmt)}
+	w := &writer{conn: conn, stmts: make(map[string]*sql.Stmt), index: index}
 	w.forget()
 	return w, nil
 }
@@ -50,7 +56,7 @@ func newWriter(ctx context.Context, conn *sql.Conn) (*writer, error) {
 // may name rows that are not there.
 func (w *writer) forget() {
 	w.classes, w.sources, w.streams = make(map[spanClass]int64), make(map[string]int64), make(map[string]int64)
-	w.nextPart = 0
+	w.forgetIndexed()
 }
 
 // stmt prepares a statement once.
@@ -77,6 +83,15 @@ func (w *writer) exec(query string, args ...any) (int64, error) {
 	}
 	return res.RowsAffected()
 }
+
+// insertInto begins an INSERT of several rows. If one of them is refused, the
+// whole transaction is undone, which [Store.commit] does anyway; the default,
+// undoing only the statement, would have SQLite copy every page aside before it
+// is changed.
+const insertInto = "INSERT OR ROLLBACK INTO "
+
+// values repeats the marks of one row n times.
+func values(marks string, n int) string { return strings.Repeat(marks+",", n-1) + marks }
 
 // intern gives the id of a dictionary row, made if it is new. The first keys of
 // args are what find asks for.
@@ -179,7 +194,9 @@ func (s *Store) commit(w *writer, first *request) {
 		if err == nil {
 			_, err = w.exec("COMMIT")
 		}
-		if err != nil {
+		if err == nil {
+			w.indexCommitted()
+		} else {
 			w.forget()
 			// SQLite may have rolled back by itself, as on a full disk; then
 			// this says that no transaction is active, which is what is wanted.

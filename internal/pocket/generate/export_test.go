@@ -1,0 +1,4 @@
+package generate
+
+// Size is for the comparison with protobuf's.
+var Size = size
