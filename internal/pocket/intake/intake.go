@@ -112,7 +112,7 @@ func (s *Share) ReadAll(r io.Reader, most int) ([]byte, error) {
 	body := make([]byte, 0, firstBytes)
 	for {
 		if len(body) == cap(body) {
-			grown := min(2*cap(body), most+1) // one more, to see whether there is more
+			grown := min(2*cap(body), most+1)                             // one more, to see whether there is more
 			if err := s.Hold(base + int64(cap(body)+grown)); err != nil { // both, while one is copied
 				return nil, err
 			}

@@ -7,9 +7,12 @@ import (
 )
 
 // schemaVersion is the user_version of the files that this program writes.
-const schemaVersion = 2
+const schemaVersion = 3
 
-// schema creates version 2.
+// oldestVersion is the oldest one that migrate brings up to date.
+const oldestVersion = 2
+
+// schema creates version 3.
 //
 // A span is an element of a JSON array in span_part, which holds the spans of
 // one trace that came in one export: one row and one entry in one index for what
@@ -20,7 +23,8 @@ const schemaVersion = 2
 // IDs are hex digits, times nanoseconds since 1970, durations nanoseconds; rest,
 // only where there is one, is the protobuf, in base64, of what has no place in
 // JSON. Resource and scope are in span_source, once; service, name, kind, status
-// (OTLP's numbers) and die in span_class, once.
+// (OTLP's numbers) and die in span_class, once. No part after span_source.until
+// is of that source: so a sweep sees which sources nothing needs any more.
 //
 // Searches read none of that. span_segment has for up to segmentSpans spans of
 // one export, that started within one minute, what a search compares (heads);
@@ -32,7 +36,8 @@ CREATE TABLE span_source (
   service TEXT NOT NULL,
   scope TEXT NOT NULL,
   resource TEXT NOT NULL,
-  data BLOB NOT NULL UNIQUE
+  data BLOB NOT NULL UNIQUE,
+  until INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE span_class (
   id INTEGER PRIMARY KEY,
@@ -109,6 +114,10 @@ FROM log_row r
 JOIN log_stream s ON s.id = r.stream;
 `
 
+// upgrade makes version 3 of version 2. Of the sources that are there nobody
+// knows how long they are needed: they stay.
+const upgrade = "ALTER TABLE span_source ADD COLUMN until INTEGER NOT NULL DEFAULT 0; UPDATE span_source SET until = 9223372036854775807;"
+
 // NewerSchemaError says that a file was written by a newer dicelab.
 type NewerSchemaError struct {
 	Path      string // the file
@@ -132,30 +141,35 @@ type OlderSchemaError struct {
 
 // Error says what is wrong and what to do.
 func (e *OlderSchemaError) Error() string {
-	return fmt.Sprintf("%s has schema version %d, this dicelab reads version %d: move the file away to start empty, or use the older dicelab that wrote it",
+	return fmt.Sprintf("%s has schema version %d, this dicelab reads versions from %d on: move the file away to start empty, or use the older dicelab that wrote it",
 		e.Path, e.Version, e.Needed)
 }
 
-// migrate creates the schema of an empty file and refuses those that it does not
-// know.
+// migrate creates the schema of an empty file, brings an older one up to date,
+// and refuses those that it does not know.
 func migrate(ctx context.Context, conn *sql.Conn, path string) error {
 	var version int
 	if err := conn.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
 		return fmt.Errorf("reading the schema version of %s: %w", path, err)
 	}
+	var change string
 	switch {
 	case version == schemaVersion:
 		return nil
 	case version > schemaVersion:
 		return &NewerSchemaError{Path: path, Version: version, Supported: schemaVersion}
-	case version > 0:
-		return &OlderSchemaError{Path: path, Version: version, Needed: schemaVersion}
+	case version == oldestVersion:
+		change = upgrade
+	case version == 0:
+		change = schema
+	default:
+		return &OlderSchemaError{Path: path, Version: version, Needed: oldestVersion}
 	}
-	// In one transaction: a process that dies here leaves an empty file, not
+	// In one transaction: a process that dies here leaves the file as it was, not
 	// half a schema.
-	q := fmt.Sprintf("BEGIN IMMEDIATE; %s PRAGMA user_version = %d; COMMIT", schema, schemaVersion)
+	q := fmt.Sprintf("BEGIN IMMEDIATE; %s PRAGMA user_version = %d; COMMIT", change, schemaVersion)
 	if _, err := conn.ExecContext(ctx, q); err != nil {
-		return fmt.Errorf("creating the schema of %s: %w", path, err)
+		return fmt.Errorf("writing schema version %d of %s: %w", schemaVersion, path, explain(err))
 	}
 	return nil
 }

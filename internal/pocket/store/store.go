@@ -112,7 +112,9 @@ func Open(ctx context.Context, dir string, opts Options) (_ *Store, err error) {
 	path := filepath.Join(dir, FileName)
 	// The WAL is copied into the file every 16 MiB: pages of the trace ID index
 	// are touched at random and share the copy.
-	if s.write, err = openDB(path, 1, "journal_mode(WAL)", "synchronous(NORMAL)", "busy_timeout(5000)",
+	// What is free can be given back to the file system, see giveBack. That has to
+	// be said before anything is written.
+	if s.write, err = openDB(path, 1, "auto_vacuum(INCREMENTAL)", "journal_mode(WAL)", "synchronous(NORMAL)", "busy_timeout(5000)",
 		"cache_size(-8192)", "wal_autocheckpoint(4096)", "journal_size_limit(33554432)"); err != nil {
 		return nil, err
 	}

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"database/sql"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -47,7 +49,16 @@ func (s Span) Duration() int64 {
 type Trace struct {
 	ID    TraceID
 	Spans []Span // by start; none if the trace is not known
+	// Partial says that the trace is larger than [MaxTraceBytes], so that only the
+	// spans that came first are here.
+	Partial bool
+
+	bytes int // as stored
 }
+
+// MaxTraceBytes bounds what is read of one trace, in bytes as they are stored:
+// about 40,000 spans. (Tempo's own bound, max_bytes_per_trace, is 5 MB.)
+const MaxTraceBytes = 16 << 20
 
 // Root is the first span without a parent; false if it is not there (yet).
 func (t Trace) Root() (Span, bool) {
@@ -108,10 +119,11 @@ func (s *Source) resourceKey() string {
 // that was sent twice (same ID, kind and start) is there once.
 func (s *Store) Trace(ctx context.Context, id TraceID) (Trace, error) {
 	t := Trace{ID: id}
-	parts, err := s.parts(ctx, id)
+	parts, partial, err := s.parts(ctx, id)
 	if err != nil {
 		return t, fmt.Errorf("reading trace %x: %w", id, err)
 	}
+	t.Partial = partial
 	type identity struct {
 		id    string
 		kind  tracepb.Span_SpanKind
@@ -119,12 +131,16 @@ func (s *Store) Trace(ctx context.Context, id TraceID) (Trace, error) {
 	}
 	seen := make(map[identity]bool)
 	for _, part := range parts {
+		t.bytes += len(part)
 		var spans [][]json.RawMessage
 		if err := json.Unmarshal(part, &spans); err != nil {
 			return t, fmt.Errorf("reading trace %x: %w", id, err)
 		}
 		for _, elements := range spans {
 			span, err := s.decodeSpan(ctx, elements)
+			if errors.Is(err, sql.ErrNoRows) { // swept since it was read
+				continue
+			}
 			if err != nil {
 				return t, fmt.Errorf("reading trace %x: %w", id, err)
 			}
@@ -141,22 +157,26 @@ func (s *Store) Trace(ctx context.Context, id TraceID) (Trace, error) {
 	return t, nil
 }
 
-// parts reads the rows of a trace, in the order in which they came.
-func (s *Store) parts(ctx context.Context, id TraceID) ([][]byte, error) {
+// parts reads the rows of a trace, in the order in which they came, and tells
+// whether there are more than may be read.
+func (s *Store) parts(ctx context.Context, id TraceID) (parts [][]byte, partial bool, err error) {
 	rows, err := s.read.QueryContext(ctx, "SELECT spans FROM span_part INDEXED BY span_trace WHERE trace_id = ? ORDER BY id", id[:])
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer rows.Close()
-	var parts [][]byte
+	size := 0
 	for rows.Next() {
 		var part []byte
 		if err := rows.Scan(&part); err != nil {
-			return nil, err
+			return nil, false, err
+		}
+		if size += len(part); size > MaxTraceBytes && len(parts) > 0 {
+			return parts, true, nil
 		}
 		parts = append(parts, part)
 	}
-	return parts, rows.Err()
+	return parts, false, rows.Err()
 }
 
 // The elements of a span's array, see schema.
@@ -238,6 +258,9 @@ func (s *Store) class(ctx context.Context, id int64) (spanClass, error) {
 		Scan(&c.service, &c.name, &c.kind, &c.status, &c.die); err != nil {
 		return c, fmt.Errorf("reading span class %d: %w", id, err)
 	}
+	if c.bytes() > maxWord {
+		return c, nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.classes) >= maxWords {
@@ -266,6 +289,9 @@ func (s *Store) source(ctx context.Context, id int64) (*Source, error) {
 	src.Resource, src.ResourceSchemaURL = head.GetResource(), head.GetSchemaUrl()
 	for _, scope := range head.GetScopeSpans() {
 		src.Scope, src.ScopeSchemaURL = scope.GetScope(), scope.GetSchemaUrl()
+	}
+	if len(src.data) > maxWord {
+		return src, nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

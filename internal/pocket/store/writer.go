@@ -17,6 +17,10 @@ const commitWithin = 5 * time.Millisecond
 // forgets and asks the file again.
 const maxWords = 10_000
 
+// maxWord is how long, in bytes, a word may be to be remembered: with maxWords it
+// bounds the memory of writer and readers.
+const maxWord = 4 << 10
+
 // request is work for the writer: apply in a transaction, then answer.
 type request struct {
 	apply func(*writer) error
@@ -31,7 +35,9 @@ type writer struct {
 	classes  map[spanClass]int64
 	sources  map[string]int64
 	streams  map[string]int64
-	nextPart int64 // of span_part; 0: not known
+	leases   map[int64]int64 // until of span_source, by id
+	nextPart int64           // of span_part; 0: not known
+	streamN  int             // rows of log_stream; -1: not known
 
 	args []any  // scratch
 	text []byte // scratch
@@ -50,7 +56,7 @@ func newWriter(ctx context.Context, conn *sql.Conn) (*writer, error) {
 // may name rows that are not there.
 func (w *writer) forget() {
 	w.classes, w.sources, w.streams = make(map[spanClass]int64), make(map[string]int64), make(map[string]int64)
-	w.nextPart = 0
+	w.leases, w.nextPart, w.streamN = make(map[int64]int64), 0, -1
 }
 
 // stmt prepares a statement once.
@@ -164,14 +170,21 @@ func (s *Store) commit(w *writer, first *request) {
 	group := []*request{first}
 	_, err := w.exec("BEGIN IMMEDIATE")
 	if err == nil {
-		err = first.apply(w)
+		if err = first.apply(w); refused(err) {
+			first.done <- err
+			group, err = nil, nil
+		}
 		deadline := time.Now().Add(commitWithin)
 	join:
 		for err == nil && time.Now().Before(deadline) {
 			select {
 			case r := <-s.queue:
+				if err = r.apply(w); refused(err) {
+					r.done <- err
+					err = nil
+					continue
+				}
 				group = append(group, r)
-				err = r.apply(w)
 			default:
 				break join
 			}
@@ -188,7 +201,7 @@ func (s *Store) commit(w *writer, first *request) {
 		}
 	}
 	if err != nil {
-		err = fmt.Errorf("writing to the store: %w", err)
+		err = fmt.Errorf("writing to the store: %w", explain(err))
 	}
 	for _, r := range group {
 		r.done <- err

@@ -25,7 +25,7 @@ const useNative = "start the lab with --stack=native, which runs Tempo itself"
 type Store interface {
 	Trace(ctx context.Context, id store.TraceID) (store.Trace, error)
 	Search(ctx context.Context, q store.SearchQuery) (store.SearchResult, error)
-	TagNames(ctx context.Context, scope store.Scope) ([]string, error)
+	TagNames(ctx context.Context, scope store.Scope, limit int) ([]string, error)
 	TagValues(ctx context.Context, scope store.Scope, name string, limit int) ([]store.TagValue, error)
 	Words(ctx context.Context, column store.Column, limit int) ([]string, error)
 	Health(ctx context.Context) error

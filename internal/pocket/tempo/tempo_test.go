@@ -440,7 +440,7 @@ func TestStoreAnswers(t *testing.T) {
 		{name: "not ready", target: "/ready", store: stub{err: errors.New("disk full")}, status: 503, want: "not ready: disk full\n"},
 		{name: "echo", target: "/api/echo", status: 200, want: "echo"},
 		{name: "partial", target: "/api/search", store: stub{result: store.SearchResult{Partial: true, Inspected: 7}}, status: 200,
-			want: `{"traces":[],"metrics":{"inspectedTraces":7,"totalJobs":1},"status":"PARTIAL","message":"only the newest traces were looked at: add a condition on resource.service.name, name, status or duration, or narrow the time range"}`},
+			want: `{"traces":[],"metrics":{"inspectedTraces":7,"totalJobs":1},"status":"PARTIAL","message":"only the newest traces, and of very large ones a part, were looked at: add a condition on resource.service.name, name, status or duration, or narrow the time range"}`},
 		{name: "store fails", target: "/api/search", store: stub{err: errors.New("disk on fire")}, status: 500, want: "disk on fire\n"},
 		{name: "timeout", target: "/api/search", store: stub{err: context.DeadlineExceeded}, status: 504,
 			want: "the query took longer than 1ms: narrow its time range or add conditions on service, name or status\n"},
