@@ -32,14 +32,11 @@ func appendAttributes(b []byte, kvs []*commonpb.KeyValue) (_ []byte, exact bool)
 }
 
 func appendObject(b []byte, kvs []*commonpb.KeyValue, depth int) (_ []byte, exact bool) {
-	exact = true
+	exact = !repeats(kvs)
 	b = append(b, '{')
 	for i, kv := range kvs {
 		if i > 0 {
 			b = append(b, ',')
-		}
-		for _, before := range kvs[:i] {
-			exact = exact && before.GetKey() != kv.GetKey()
 		}
 		b = append(appendString(b, kv.GetKey()), ':')
 		var ok bool
@@ -47,6 +44,26 @@ func appendObject(b []byte, kvs []*commonpb.KeyValue, depth int) (_ []byte, exac
 		exact = exact && ok && len(kv.ProtoReflect().GetUnknown()) == 0 && kv.GetKeyStrindex() == 0
 	}
 	return append(b, '}'), exact
+}
+
+// repeats tells whether a key comes twice. Few keys are compared with each other;
+// of a hundred thousand that would take seconds.
+func repeats(kvs []*commonpb.KeyValue) bool {
+	if len(kvs) > 32 {
+		seen := make(map[string]bool, len(kvs))
+		for _, kv := range kvs {
+			seen[kv.GetKey()] = true
+		}
+		return len(seen) < len(kvs)
+	}
+	for i, kv := range kvs {
+		for _, before := range kvs[:i] {
+			if before.GetKey() == kv.GetKey() {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func appendValue(b []byte, v *commonpb.AnyValue, depth int) (_ []byte, exact bool) {

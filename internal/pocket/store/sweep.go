@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 )
 
@@ -177,25 +178,32 @@ const (
 // giveBack returns free pages to the file system. A file that was made before
 // version 3 keeps its size, and uses them again.
 func (s *Store) giveBack(ctx context.Context) error {
-	given := false
 	for {
 		size, err := s.size(ctx)
 		if err != nil {
 			return err
 		}
 		if !size.shrinks || size.free-vacuumPages < max(size.pages/spareShare, sparePages) {
-			break
+			return s.truncate(ctx, size)
 		}
 		if err := s.do(ctx, (*writer).vacuum); err != nil {
 			return fmt.Errorf("giving room back: %w", err)
 		}
-		given = true
 	}
-	if !given {
+}
+
+// truncate makes the file as short as it has pages. It gets so when the whole
+// WAL has been copied into it and nobody writes or reads meanwhile; a reader
+// copies what it can without keeping anybody waiting. What does not succeed now
+// does in one of the next sweeps.
+func (s *Store) truncate(ctx context.Context, size fileSize) error {
+	info, err := os.Stat(s.path)
+	if err != nil {
+		return fmt.Errorf("giving room back: %w", err)
+	}
+	if info.Size() <= size.pages*size.page {
 		return nil
 	}
-	// The file gets shorter when the WAL is copied into it. A reader does that,
-	// as far as it gets without waiting for anybody.
 	if _, err := s.read.ExecContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)"); err != nil {
 		return fmt.Errorf("giving room back: %w", err)
 	}

@@ -52,6 +52,15 @@ func newWriter(ctx context.Context, conn *sql.Conn) (*writer, error) {
 	return w, nil
 }
 
+// close closes the connection: its pool would wait for it to come back.
+func (w *writer) close() error {
+	var errs []error
+	for _, st := range w.stmts {
+		errs = append(errs, st.Close())
+	}
+	return errors.Join(append(errs, w.conn.Close())...)
+}
+
 // forget drops what the writer knows of the dictionaries: after a rollback it
 // may name rows that are not there.
 func (w *writer) forget() {
@@ -144,7 +153,6 @@ func (s *Store) do(ctx context.Context, apply func(*writer) error) error {
 }
 
 // runWriter commits requests until the store is closed and the queue is empty.
-// The connection is closed with its pool.
 func (s *Store) runWriter(w *writer) {
 	defer close(s.stopped)
 	for {
