@@ -23,9 +23,6 @@ import (
 )
 
 const (
-	// receiveWithin bounds how long an export may be on its way in, as the HTTP
-	// servers of the lab do.
-	receiveWithin = 15 * time.Second
 	// admitWithin is how long an export waits for others to be answered before its
 	// client is told to try again.
 	admitWithin = time.Second
@@ -111,7 +108,7 @@ func (in *incoming) receive(stream grpc.ServerStream) error {
 		}
 		received <- err
 	}()
-	late := time.NewTimer(receiveWithin)
+	late := time.NewTimer(in.receiver.opts.Receive)
 	defer late.Stop()
 	select {
 	case err := <-received:
@@ -122,7 +119,7 @@ func (in *incoming) receive(stream grpc.ServerStream) error {
 				in.share.Release()
 			}
 		}()
-		return status.Errorf(codes.DeadlineExceeded, "the export was not received within %v", receiveWithin)
+		return status.Errorf(codes.DeadlineExceeded, "the export was not received within %v", in.receiver.opts.Receive)
 	}
 }
 

@@ -22,6 +22,7 @@ type Appender interface {
 type Options struct {
 	MaxBytes int           // of one export, before and after decompression; default 16 MiB
 	Timeout  time.Duration // for the store to take an export; default 5 s
+	Receive  time.Duration // for an export to arrive over gRPC; default 15 s, as of the lab's HTTP servers
 	// Budget is for what all exports under way take in memory, of which one may
 	// take half; default one of its own, of [intake.DefaultBytes].
 	Budget *intake.Budget
@@ -41,6 +42,9 @@ func New(store Appender, opts Options) *Receiver {
 	}
 	if opts.Timeout <= 0 {
 		opts.Timeout = 5 * time.Second
+	}
+	if opts.Receive <= 0 {
+		opts.Receive = 15 * time.Second
 	}
 	if opts.Budget == nil {
 		opts.Budget = intake.NewBudget(0)
