@@ -122,7 +122,7 @@ func listen(ctx context.Context, stack *pocket.Stack) (at addresses, stop func()
 	at.GRPC = l.Addr().String()
 	server := stack.GRPC()
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(l) }()
+	go func() { served <- server.Serve(web.Limit(l, web.MaxConnections)) }()
 	stops = append(stops, func() error { server.GracefulStop(); return <-served })
 	return at, stop, nil
 }

@@ -10,6 +10,7 @@ import (
 	"dicelab/internal/pocket/intake"
 	"dicelab/internal/pocket/metrics"
 	"dicelab/internal/pocket/store"
+	"dicelab/internal/web"
 )
 
 // What ARCHITECTURE.md says of the bounds is what the code says.
@@ -18,11 +19,12 @@ func TestDocumentedBounds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	streams := fmt.Sprintf("%d,%03d", store.MaxStreams/1000, store.MaxStreams%1000)
+	thousands := func(n int) string { return fmt.Sprintf("%d,%03d", n/1000, n%1000) }
 	for _, row := range []string{
 		fmt.Sprintf("| %d MiB, of which one request may have half |", intake.DefaultBytes>>20),
 		fmt.Sprintf("| %d MiB as stored,", store.MaxTraceBytes>>20),
-		fmt.Sprintf("of 8 KiB together; %s |", streams),
+		fmt.Sprintf("of 8 KiB together; %s |", thousands(store.MaxStreams)),
+		fmt.Sprintf("every server of the lab | %s |", thousands(web.MaxConnections)),
 		fmt.Sprintf("| %d s, 30 s, 1 min |", metrics.DefaultTimeout/time.Second),
 		fmt.Sprintf("| %d days; %d MiB |", metrics.DefaultRetention/(24*time.Hour), metrics.DefaultRetentionBytes>>20),
 	} {

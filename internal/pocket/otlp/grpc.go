@@ -31,6 +31,8 @@ const (
 	// windowBytes is how much of an export is in memory before it is admitted, and
 	// of those of a connection together. The window does not grow, as gRPC's would.
 	windowBytes = 1 << 20
+	// readBytes is the buffer that a connection has to read from.
+	readBytes = 8 << 10
 )
 
 // ServerOptions are what a gRPC server needs to have the receiver's bounds.
@@ -40,6 +42,9 @@ func (r *Receiver) ServerOptions() []grpc.ServerOption {
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.StaticStreamWindowSize(windowBytes),
 		grpc.StaticConnWindowSize(windowBytes),
+		// A connection keeps no buffer to write to while it has nothing to say.
+		grpc.SharedWriteBuffer(true),
+		grpc.ReadBufferSize(readBytes),
 		grpc.ForceServerCodecV2(codec{encoding.GetCodecV2(encodingproto.Name)}),
 	}
 }
