@@ -42,8 +42,6 @@ func (r *Receiver) ServerOptions() []grpc.ServerOption {
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.StaticStreamWindowSize(windowBytes),
 		grpc.StaticConnWindowSize(windowBytes),
-		// A connection keeps no buffer to write to while it has nothing to say.
-		grpc.SharedWriteBuffer(true),
 		grpc.ReadBufferSize(readBytes),
 		grpc.ForceServerCodecV2(codec{encoding.GetCodecV2(encodingproto.Name)}),
 	}
