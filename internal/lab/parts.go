@@ -45,7 +45,7 @@ func GRPCPart(name string, l net.Listener, newServer func() *grpc.Server) Part {
 		Name: name, URL: web.URL(l.Addr()),
 		Start: func(context.Context) error {
 			server = newServer()
-			go func() { ended <- server.Serve(l) }()
+			go func() { ended <- server.Serve(web.Limit(l, web.MaxConnections)) }()
 			return nil
 		},
 		Run: func() error { return <-ended },

@@ -23,6 +23,7 @@ import (
 
 	"dicelab/internal/pocket/collect"
 	"dicelab/internal/pocket/generate"
+	"dicelab/internal/pocket/intake"
 	"dicelab/internal/pocket/loki"
 	"dicelab/internal/pocket/metrics"
 	"dicelab/internal/pocket/otlp"
@@ -45,6 +46,7 @@ type Options struct {
 type Stack struct {
 	o        Options
 	registry *prometheus.Registry
+	budget   *intake.Budget // for exports and pushes together
 
 	store     *store.Store
 	collector *collect.Collector
@@ -64,7 +66,7 @@ type Stack struct {
 // New makes a stack; nothing is opened yet.
 func New(o Options) *Stack {
 	registry := prometheus.NewRegistry()
-	return &Stack{o: o, registry: registry, generator: generate.New(generate.Options{Registry: registry, Logger: o.Logger})}
+	return &Stack{o: o, registry: registry, budget: intake.NewBudget(0), generator: generate.New(generate.Options{Registry: registry, Logger: o.Logger})}
 }
 
 // OpenStore opens the file of traces and logs and starts to take both.
@@ -75,7 +77,7 @@ func (s *Stack) OpenStore(ctx context.Context) (err error) {
 	dropped := collect.NewDropped()
 	s.registry.MustRegister(dropped)
 	s.collector = collect.New(s.store, collect.Options{Dropped: dropped, Logger: s.o.Logger})
-	s.receiver = otlp.New(s.generator.Wrap(s.store), otlp.Options{})
+	s.receiver = otlp.New(s.generator.Wrap(s.store), otlp.Options{Budget: s.budget})
 	if s.tempo, err = tempo.NewHandler(s.store, tempo.Options{Version: s.o.Version}); err != nil {
 		return errors.Join(err, s.store.Close())
 	}
@@ -150,7 +152,7 @@ func (s *Stack) Tempo() http.Handler { return s.tempo }
 
 // Loki serves Loki's API.
 func (s *Stack) Loki() http.Handler {
-	return loki.NewHandler(s.store, loki.Options{Version: s.o.Version})
+	return loki.NewHandler(s.store, loki.Options{Version: s.o.Version, Budget: s.budget})
 }
 
 // Prometheus serves Prometheus's API.

@@ -41,7 +41,7 @@ func Listen(ctx context.Context, addr string) (net.Listener, error) {
 
 // NewServer serves handler on an open listener once Serve is called.
 func NewServer(l net.Listener, handler http.Handler) *Server {
-	return &Server{listener: l, http: &http.Server{
+	return &Server{listener: Limit(l, MaxConnections), http: &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,

@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -230,5 +231,58 @@ func TestListenSaysWhichAddressIsTaken(t *testing.T) {
 	defer func() { _ = l.Close() }()
 	if _, err := web.Listen(t.Context(), l.Addr().String()); err == nil || !strings.HasPrefix(err.Error(), "listening on "+l.Addr().String()+": ") {
 		t.Errorf("Listen says %v", err)
+	}
+}
+
+// A listener that is full hangs up on who comes next, and takes others again when
+// somebody has left.
+func TestLimit(t *testing.T) {
+	l, err := web.Listen(t.Context(), "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := web.NewServer(web.Limit(l, 2), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+	served := make(chan error, 1)
+	go func() { served <- server.Serve() }()
+	t.Cleanup(func() {
+		if err := errors.Join(server.Close(), <-served); err != nil {
+			t.Error(err)
+		}
+	})
+	// ask sends a request on a connection that stays open, and gives its status: 0
+	// if the server hung up.
+	ask := func() (net.Conn, int) {
+		t.Helper()
+		conn, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() }) // some are closed below
+		if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+			return conn, 0
+		}
+		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			return conn, 0
+		}
+		return conn, res.StatusCode
+	}
+	first, status := ask()
+	if status != http.StatusNoContent {
+		t.Errorf("the first: status %d", status)
+	}
+	if _, status := ask(); status != http.StatusNoContent {
+		t.Errorf("the second: status %d", status)
+	}
+	if _, status := ask(); status != 0 {
+		t.Errorf("the third: status %d, want the server to hang up", status)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for { // the server sees it when it sees it
+		if _, status := ask(); status == http.StatusNoContent {
+			return
+		}
 	}
 }

@@ -101,6 +101,27 @@ func decodeProto(body []byte) ([]store.Line, error) {
 	return lines, nil
 }
 
+// countProto counts the lines of a push request and the pairs of their metadata.
+// Of a broken one it counts what is before the break.
+func countProto(body []byte) (lines, pairs int) {
+	// each calls visit for the messages of a field.
+	each := func(message []byte, wanted protowire.Number, visit func([]byte)) {
+		_ = fields(message, func(number protowire.Number, value field) error { // decoding tells what is broken
+			if number == wanted && value.kind == protowire.BytesType {
+				visit(value.bytes)
+			}
+			return nil
+		})
+	}
+	each(body, 1, func(stream []byte) {
+		each(stream, 2, func(entry []byte) {
+			lines++
+			each(entry, 3, func([]byte) { pairs++ })
+		})
+	})
+	return lines, pairs
+}
+
 func decodeStream(data []byte) ([]store.Line, error) {
 	var lines []store.Line
 	var labels map[string]string

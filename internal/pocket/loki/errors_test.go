@@ -3,6 +3,7 @@ package loki_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -84,7 +85,7 @@ func TestBounds(t *testing.T) {
 	server := httptest.NewServer(loki.NewHandler(endless{}, loki.Options{}))
 	defer server.Close()
 	status, _, body = get(t, server.URL, "/loki/api/v1/query_range", url.Values{"query": {`{a="b"}`}, "limit": {"5000"}})
-	if want := "the lines of the answer have more than 67108864 bytes; ask for fewer with limit"; status != http.StatusBadRequest || body != want {
+	if want := "the lines of the answer have more than 33554432 bytes; ask for fewer with limit"; status != http.StatusBadRequest || body != want {
 		t.Errorf("long lines: status %d, %.200s", status, body)
 	}
 }
@@ -102,37 +103,116 @@ func (endless) Lines(_ context.Context, _ store.LineQuery, yield func(store.Line
 // stuck is a store that answers nothing until its caller gives up.
 type stuck struct {
 	loki.Store
-	began chan struct{}
+	began chan struct{} // gets a value from each that waits
 }
 
-func (s stuck) Lines(ctx context.Context, _ store.LineQuery, _ func(store.Line) bool) error {
-	close(s.began)
+func (s stuck) wait(ctx context.Context) error {
+	s.began <- struct{}{}
 	<-ctx.Done()
 	return errors.New("interrupted (9)")
 }
 
+func (s stuck) Lines(ctx context.Context, _ store.LineQuery, _ func(store.Line) bool) error {
+	return s.wait(ctx)
+}
+
+func (s stuck) Streams(ctx context.Context, _, _ time.Time) ([]map[string]string, error) {
+	return nil, s.wait(ctx)
+}
+
+func (s stuck) AppendLines(ctx context.Context, _ []store.Line) error { return s.wait(ctx) }
+
+const onePush = `{"streams":[{"stream":{"a":"b"},"values":[["1","x"]]}]}`
+
+// requests are one for each endpoint that asks the store.
+func requests(ctx context.Context) map[string]*http.Request {
+	get := func(path string, params ...string) *http.Request {
+		v := url.Values{}
+		for i := 0; i < len(params); i += 2 {
+			v.Add(params[i], params[i+1])
+		}
+		return httptest.NewRequestWithContext(ctx, http.MethodGet, path+"?"+v.Encode(), nil)
+	}
+	push := httptest.NewRequestWithContext(ctx, http.MethodPost, "/loki/api/v1/push", strings.NewReader(onePush))
+	push.Header.Set("Content-Type", "application/json")
+	return map[string]*http.Request{
+		"query":       get("/loki/api/v1/query", "query", `rate({a="b"}[1m])`),
+		"query_range": get("/loki/api/v1/query_range", "query", `{a="b"}`),
+		"labels":      get("/loki/api/v1/labels"),
+		"values":      get("/loki/api/v1/label/a/values"),
+		"series":      get("/loki/api/v1/series", "match[]", `{a="b"}`),
+		"push":        push,
+	}
+}
+
+const timedOut = "request timed out, decrease the duration of the request or add more label matchers (prefer exact match over regex match) to reduce the amount of data processed"
+
 func TestTimeout(t *testing.T) {
-	h := loki.NewHandler(stuck{began: make(chan struct{})}, loki.Options{Timeout: time.Nanosecond})
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/loki/api/v1/query_range?query="+url.QueryEscape(`{a="b"}`), nil))
-	const want = "request timed out, decrease the duration of the request or add more label matchers (prefer exact match over regex match) to reduce the amount of data processed"
-	if w.Code != http.StatusGatewayTimeout || w.Body.String() != want {
-		t.Errorf("status %d, %s", w.Code, w.Body)
+	h := loki.NewHandler(stuck{began: make(chan struct{}, 10)}, loki.Options{Timeout: time.Millisecond})
+	for name, r := range requests(t.Context()) {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != http.StatusGatewayTimeout || w.Body.String() != timedOut {
+			t.Errorf("%s: status %d, %s", name, w.Code, w.Body)
+		}
 	}
 }
 
 func TestStopsWhenTheClientGoesAway(t *testing.T) {
+	for name := range requests(t.Context()) {
+		s := stuck{began: make(chan struct{})}
+		ctx, leave := context.WithCancel(t.Context())
+		go func() {
+			<-s.began
+			leave()
+		}()
+		w := httptest.NewRecorder()
+		loki.NewHandler(s, loki.Options{}).ServeHTTP(w, requests(ctx)[name])
+		if w.Code != 499 || w.Body.String() != "the request was cancelled by the client" {
+			t.Errorf("%s: status %d, %s", name, w.Code, w.Body)
+		}
+	}
+}
+
+// Eight queries run at once; one more waits, and goes on when one has ended.
+func TestQueriesTakeTurns(t *testing.T) {
 	s := stuck{began: make(chan struct{})}
 	h := loki.NewHandler(s, loki.Options{})
-	ctx, leave := context.WithCancel(t.Context())
-	go func() {
-		<-s.began
-		leave()
-	}()
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/loki/api/v1/query?query="+url.QueryEscape(`rate({a="b"}[1m])`), nil))
-	if w.Code != 499 || w.Body.String() != "the request was cancelled by the client" {
-		t.Errorf("status %d, %s", w.Code, w.Body)
+	ended := make(chan int, 10)
+	ask := func(ctx context.Context) {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, requests(ctx)["labels"])
+		ended <- w.Code
+	}
+	var leave [9]context.CancelFunc
+	for i := range leave {
+		var ctx context.Context
+		ctx, leave[i] = context.WithCancel(t.Context())
+		go ask(ctx)
+		if i < 8 {
+			<-s.began
+		}
+	}
+	impatient, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	go ask(impatient)
+	if code := <-ended; code != http.StatusGatewayTimeout {
+		t.Errorf("a query whose time is over before its turn: status %d, want 504", code)
+	}
+	select {
+	case <-s.began:
+		t.Error("a ninth query runs beside eight")
+	default:
+	}
+	leave[0]()
+	<-s.began // the ninth
+	for _, l := range leave {
+		l()
+	}
+	for range leave {
+		if code := <-ended; code != 499 {
+			t.Errorf("status %d, want 499", code)
+		}
 	}
 }
 
@@ -152,8 +232,16 @@ func TestBrokenStore(t *testing.T) {
 	if status != http.StatusInternalServerError || body != "reading log lines: disk I/O error" {
 		t.Errorf("query: status %d, %s", status, body)
 	}
-	status, _, body = do(t, http.MethodPost, server.URL+"/loki/api/v1/push", `{"streams":[{"stream":{"a":"b"},"values":[["1","x"]]}]}`, "Content-Type", "application/json")
-	if status != http.StatusInternalServerError || body != "storing the lines: disk full" {
-		t.Errorf("push: status %d, %s", status, body)
+	res, err := http.Post(server.URL+"/loki/api/v1/push", "application/json", strings.NewReader(onePush))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") != "1" || string(text) != "storing the lines, send them again later: disk full" {
+		t.Errorf("push: status %d, Retry-After %q, %s", res.StatusCode, res.Header.Get("Retry-After"), text)
 	}
 }

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"dicelab/internal/contract"
+	"dicelab/internal/pocket/intake"
 	"dicelab/internal/pocket/logql"
 	"dicelab/internal/pocket/store"
 )
@@ -44,13 +45,17 @@ type Options struct {
 	Version string           // of the program, for buildinfo
 	Timeout time.Duration    // of a request; default 1 minute, as in Loki (limits_config, query_timeout)
 	Now     func() time.Time // default time.Now
+	// Budget is for what all pushes under way take in memory, of which one may
+	// take half; default one of its own, of [intake.DefaultBytes].
+	Budget *intake.Budget
 }
 
 // Bounds of requests and answers. Where Loki has the bound too, it is Loki's
 // default.
 const (
 	maxLimit     = 5000     // lines of an answer (max_entries_limit_per_query)
-	maxAnswer    = 64 << 20 // bytes of text of an answer
+	maxAnswer    = 32 << 20 // bytes of text and labels of an answer
+	maxQueries   = 8        // under way at once; others wait for their turn
 	maxQueryBody = 64 << 10 // bytes of a query that comes as a form
 	maxPushBody  = 4 << 20  // bytes of a push, compressed and not: four of Alloy's batches
 )
@@ -63,7 +68,10 @@ func NewHandler(s Store, opts Options) http.Handler {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	h := &handler{store: s, opts: opts}
+	if opts.Budget == nil {
+		opts.Budget = intake.NewBudget(0)
+	}
+	h := &handler{store: s, opts: opts, turns: make(chan struct{}, maxQueries)}
 	mux := http.NewServeMux()
 	h.routes(mux)
 	return mux
@@ -72,6 +80,7 @@ func NewHandler(s Store, opts Options) http.Handler {
 type handler struct {
 	store Store
 	opts  Options
+	turns chan struct{} // holds a value for each query under way
 }
 
 // routes lists every route.
@@ -113,6 +122,12 @@ func (h *handler) query(e endpoint) http.Handler {
 		if err := r.ParseForm(); err != nil {
 			return badRequest(fmt.Errorf("reading the parameters: %w", err))
 		}
+		select {
+		case h.turns <- struct{}{}:
+		case <-r.Context().Done():
+			return r.Context().Err()
+		}
+		defer func() { <-h.turns }()
 		return e(w, r)
 	})
 }
@@ -169,12 +184,17 @@ func fail(w http.ResponseWriter, err error) {
 			"(prefer exact match over regex match) to reduce the amount of data processed"
 	case errors.Is(err, context.Canceled):
 		status, text = contract.StatusClientClosedRequest, "the request was cancelled by the client"
+	case errors.Is(err, intake.ErrBusy):
+		status = http.StatusServiceUnavailable
 	case errors.As(err, &large):
 		status, text = http.StatusRequestEntityTooLarge, fmt.Sprintf("the request body is larger than %d bytes; send less at a time", large.Limit)
 	case errors.As(err, &marked):
 		status = marked.status
 	}
 	h := w.Header()
+	if status == http.StatusServiceUnavailable {
+		h.Set("Retry-After", "1")
+	}
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)

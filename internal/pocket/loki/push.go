@@ -1,6 +1,7 @@
 package loki
 
 import (
+	"bytes"
 	"compress/gzip"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"github.com/golang/snappy"
 
 	"dicelab/internal/contract"
+	"dicelab/internal/pocket/intake"
 	"dicelab/internal/pocket/logql"
 	"dicelab/internal/pocket/store"
 )
@@ -26,14 +28,20 @@ const (
 	maxMetadataBytes = 64 << 10  // of a line, names and values
 )
 
+// maxLabelBytes bounds the labels of a stream, names and values: streams are in
+// memory together. Loki has bounds of each, of 1,024 and 2,048.
+const maxLabelBytes = 8 << 10
+
 // push answers /loki/api/v1/push. Other than Loki, which stores the lines that
 // are right and complains about the others, it stores all or none.
 func (h *handler) push(w http.ResponseWriter, r *http.Request) error {
-	body, err := readBody(r)
+	share := h.opts.Budget.Share()
+	defer share.Release()
+	body, err := readBody(r, share)
 	if err != nil {
 		return err
 	}
-	lines, err := decode(r, body)
+	lines, err := h.decode(r, body, share)
 	if err != nil {
 		return err
 	}
@@ -46,7 +54,11 @@ func (h *handler) push(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	if err := h.store.AppendLines(r.Context(), lines); err != nil {
-		return fmt.Errorf("storing the lines: %w", err)
+		var streams *store.TooManyStreamsError
+		if errors.As(err, &streams) {
+			return failure(http.StatusTooManyRequests, "%w", streams)
+		}
+		return failure(http.StatusServiceUnavailable, "storing the lines, send them again later: %w", err)
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
@@ -54,11 +66,14 @@ func (h *handler) push(w http.ResponseWriter, r *http.Request) error {
 
 // readBody reads the body and takes gzip off. Snappy is not an encoding of the
 // body but part of the protobuf format, whatever the header says.
-func readBody(r *http.Request) ([]byte, error) {
+func readBody(r *http.Request, share *intake.Share) ([]byte, error) {
 	var from io.Reader = r.Body
 	switch encoding := r.Header.Get("Content-Encoding"); encoding {
 	case "", "identity", "snappy":
 	case "gzip":
+		if err := share.Hold(gzipBytes); err != nil {
+			return nil, err
+		}
 		plain, err := gzip.NewReader(r.Body)
 		if err != nil {
 			return nil, bodyError(err)
@@ -67,14 +82,36 @@ func readBody(r *http.Request) ([]byte, error) {
 	default:
 		return nil, failure(http.StatusBadRequest, "Content-Encoding %q not supported; use gzip or none", encoding)
 	}
-	body, err := io.ReadAll(io.LimitReader(from, maxPushBody+1))
+	body, err := share.ReadAll(from, maxPushBody)
+	var large *intake.TooLargeError
 	switch {
+	case errors.As(err, &large):
+		return nil, &http.MaxBytesError{Limit: maxPushBody}
+	case errors.Is(err, intake.ErrBusy):
+		return nil, err
 	case err != nil:
 		return nil, bodyError(err)
-	case len(body) > maxPushBody:
-		return nil, &http.MaxBytesError{Limit: maxPushBody}
 	}
 	return body, nil
+}
+
+// What a push takes in memory while it is under way, about: a line and a map as
+// they are decoded and as the store is given them, and the text in each form.
+const (
+	gzipBytes = 64 << 10 // decompressing
+	lineBytes = 300
+	mapBytes  = 400
+	perByte   = 3
+)
+
+// admit takes what a push takes once it is decoded. A line without text is five
+// bytes of a body, and sixty times as much in memory.
+func (h *handler) admit(share *intake.Share, bytes, lines, maps int) error {
+	weight := perByte*int64(bytes) + lineBytes*int64(lines) + mapBytes*int64(maps)
+	if most := h.opts.Budget.Bytes() / 2; weight > most {
+		return failure(http.StatusRequestEntityTooLarge, "decoding the push would take %d bytes of memory, and one may take %d; send fewer lines at a time", weight, most)
+	}
+	return share.Hold(weight)
 }
 
 // bodyError is a body that cannot be read. One that is too large keeps its own
@@ -89,12 +126,16 @@ func bodyError(err error) error {
 
 // decode reads a push request in the format that its content type names. As in
 // Loki whatever is not JSON is protobuf.
-func decode(r *http.Request, body []byte) ([]store.Line, error) {
+func (h *handler) decode(r *http.Request, body []byte, share *intake.Share) ([]store.Line, error) {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil {
 		return nil, failure(http.StatusBadRequest, "reading the Content-Type: %w; send application/json or application/x-protobuf", err)
 	}
 	if kind == "application/json" {
+		// A line is an array, and what is not is an object.
+		if err := h.admit(share, len(body), bytes.Count(body, []byte("[")), bytes.Count(body, []byte("{"))); err != nil {
+			return nil, err
+		}
 		lines, err := decodeJSON(body)
 		if err != nil {
 			return nil, badRequest(err)
@@ -106,10 +147,18 @@ func decode(r *http.Request, body []byte) ([]store.Line, error) {
 		return nil, badRequest(fmt.Errorf("reading the request body: %w; protobuf has to be compressed with snappy", err))
 	case n > maxPushBody:
 		return nil, &http.MaxBytesError{Limit: maxPushBody}
+	default:
+		if err := h.admit(share, len(body)+n, 0, 0); err != nil {
+			return nil, err
+		}
 	}
 	plain, err := snappy.Decode(nil, body)
 	if err != nil {
 		return nil, badRequest(fmt.Errorf("reading the request body: %w", err))
+	}
+	count, pairs := countProto(plain)
+	if err := h.admit(share, len(body)+len(plain), count, pairs); err != nil {
+		return nil, err
 	}
 	lines, err := decodeProto(plain)
 	if err != nil {
@@ -121,15 +170,14 @@ func decode(r *http.Request, body []byte) ([]store.Line, error) {
 // check says what is wrong with a line.
 func check(l store.Line) error {
 	name := func() string { return logql.FormatLabels(l.Stream) }
-	size := 0
-	for key, value := range l.Metadata {
-		size += len(key) + len(value)
-	}
+	size := sizeOf(l.Metadata)
 	switch {
 	case len(l.Stream) == 0:
 		return errors.New("error at least one label pair is required per stream")
 	case len(l.Stream) > maxLabels:
 		return fmt.Errorf("entry for stream '%s' has %d label names; limit %d", name(), len(l.Stream), maxLabels)
+	case sizeOf(l.Stream) > maxLabelBytes:
+		return fmt.Errorf("the labels of a stream have %d bytes, limit %d: they begin with '%.200s'", sizeOf(l.Stream), maxLabelBytes, name())
 	case len(l.Text) > maxLine:
 		return fmt.Errorf("max entry size '%d' bytes exceeded for stream '%s' while adding an entry with length '%d' bytes", maxLine, name(), len(l.Text))
 	case len(l.Metadata) > maxMetadata:
@@ -140,6 +188,14 @@ func check(l store.Line) error {
 		return fmt.Errorf("entry for stream '%s' has the timestamp %v, which is not of the years 1970 to 2261", name(), l.Time)
 	}
 	return checkNames(l)
+}
+
+// sizeOf is the bytes of names and values.
+func sizeOf(labels map[string]string) (n int) {
+	for name, value := range labels {
+		n += len(name) + len(value)
+	}
+	return n
 }
 
 // checkNames checks the names of labels. A trace or span ID would make a stream

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"dicelab/internal/pocket/intake"
 	"dicelab/internal/pocket/loki"
 	"dicelab/internal/pocket/store"
 )
@@ -150,6 +151,8 @@ func TestPushErrors(t *testing.T) {
 		{"no labels", line(`{"a":""}`, `"x"`), json, 400, "error at least one label pair is required per stream"},
 		{"too many labels", line(many(16), `"x"`), json, 400,
 			`entry for stream '{l0="x", l1="x", l10="x", l11="x", l12="x", l13="x", l14="x", l15="x", l2="x", l3="x", l4="x", l5="x", l6="x", l7="x", l8="x", l9="x"}' has 16 label names; limit 15`},
+		{"labels too long", line(`{"a":"`+strings.Repeat("x", 8<<10)+`"}`, `"x"`), json, 400,
+			"the labels of a stream have 8193 bytes, limit 8192: they begin with '{a=\"" + strings.Repeat("x", 196) + "'"},
 		{"a name that no label has", line(`{"service.name":"x"}`, `"x"`), json, 400,
 			`the label name "service.name" of a stream is not valid: letters, digits and _ are, with no digit first`},
 		{"a trace ID as label", line(`{"trace_id":"x"}`, `"x"`), json, 400,
@@ -180,6 +183,69 @@ func TestPushErrors(t *testing.T) {
 				t.Errorf("%d lines were stored", len(stored))
 			}
 		})
+	}
+}
+
+// Pushes share a budget: who finds too little left is told to send again, and who
+// would need more than half of it never succeeds.
+func TestPushesShareABudget(t *testing.T) {
+	budget := intake.NewBudget(1 << 20)
+	var s sink
+	h := loki.NewHandler(&s, loki.Options{Budget: budget})
+	send := func(kind, encoding, body string) *httptest.ResponseRecorder {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/loki/api/v1/push", strings.NewReader(body))
+		r.Header.Set("Content-Type", kind)
+		r.Header.Set("Content-Encoding", encoding)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		return w
+	}
+	const jsonType, protoType = "application/json", "application/x-protobuf"
+	manyJSON := `{"streams":[{"stream":{"a":"b"},"values":[` + strings.Repeat(`["1",""],`, 2000) + `["1",""]]}]}`
+	manyProto := string(snappy.Encode(nil, []byte(message(1, message(1, `{a="b"}`)+strings.Repeat(message(2, ""), 2000)))))
+	for name, tt := range map[string]struct{ kind, body string }{"JSON": {jsonType, manyJSON}, "protobuf": {protoType, manyProto}} {
+		if w := send(tt.kind, "", tt.body); w.Code != http.StatusRequestEntityTooLarge || !strings.Contains(w.Body.String(), "send fewer lines at a time") {
+			t.Errorf("%s, 2000 lines without text: status %d, %s", name, w.Code, w.Body)
+		}
+	}
+	others := budget.Share()
+	if err := others.Hold(1<<20 - 3000); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ name, kind, encoding, body string }{
+		{"JSON", jsonType, "", onePush},
+		{"JSON, gzip", jsonType, "gzip", zip(t, onePush)},
+		{"protobuf", protoType, "", string(snappy.Encode(nil, []byte(protoRequest())))},
+	} {
+		if w := send(tt.kind, tt.encoding, tt.body); w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") != "1" || w.Body.String() != "too much is being taken in at once: send it again later" {
+			t.Errorf("%s: status %d, Retry-After %q, %s", tt.name, w.Code, w.Header().Get("Retry-After"), w.Body)
+		}
+	}
+	if s.lines != nil {
+		t.Errorf("%d lines were stored", len(s.lines))
+	}
+	others.Release()
+	if w := send(jsonType, "gzip", zip(t, onePush)); w.Code != http.StatusNoContent {
+		t.Errorf("with room again: status %d, %s", w.Code, w.Body)
+	}
+	if err := budget.Share().Hold(1 << 20); err != nil {
+		t.Errorf("something is still held: %v", err)
+	}
+}
+
+// crowded is a store with as many streams as it may have.
+type crowded struct{ loki.Store }
+
+func (crowded) AppendLines(context.Context, []store.Line) error {
+	return fmt.Errorf("writing: %w", &store.TooManyStreamsError{Streams: store.MaxStreams, New: 1})
+}
+
+func TestPushOfTooManyStreams(t *testing.T) {
+	server := httptest.NewServer(loki.NewHandler(crowded{}, loki.Options{}))
+	defer server.Close()
+	status, _, text := do(t, http.MethodPost, server.URL+"/loki/api/v1/push", onePush, "Content-Type", "application/json")
+	if want := "there are 5000 streams of log lines, and these lines would make 1 more: at most 5000 are kept; send what differs from line to line as structured metadata, not as labels"; status != http.StatusTooManyRequests || text != want {
+		t.Errorf("status %d, %s", status, text)
 	}
 }
 

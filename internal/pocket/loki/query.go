@@ -119,7 +119,10 @@ func (run *run) lines(p rangeParams) ([]stream, error) {
 		}
 		found[name].Values = append(found[name].Values, e)
 		run.stats.TotalEntriesReturned++
-		size += len(l.Text)
+		size += len(l.Text) + len(name)
+		if e.categories != nil {
+			size += sizeOf(e.categories.StructuredMetadata) + sizeOf(e.categories.Parsed)
+		}
 		return run.stats.TotalEntriesReturned < p.limit && size <= maxAnswer
 	})
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"github.com/grafana/regexp"
 	"github.com/prometheus/client_golang/prometheus"
@@ -37,6 +38,7 @@ type apiParts struct {
 	config   *config.Config
 	registry *prometheus.Registry
 	parser   parser.Parser
+	timeout  time.Duration
 	log      *slog.Logger
 }
 
@@ -87,7 +89,7 @@ func newAPI(p apiParts) http.Handler {
 		v1.OpenAPIOptions{IncludePaths: []string{"none"}},
 		p.parser,
 		false, // cost of queries
-		queryTimeout,
+		p.timeout,
 	)
 	router := route.New()
 	api.Register(router.WithPrefix(apiPrefix))

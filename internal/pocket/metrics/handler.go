@@ -1,7 +1,9 @@
 package metrics
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,6 +13,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"dicelab/internal/contract"
 )
 
 // An endpoint is one of Prometheus's API that is served, and the methods that it
@@ -47,7 +51,7 @@ func (s *Server) newHandler(api http.Handler, explorer *url.URL, registry *prome
 	probe := []string{http.MethodGet, http.MethodHead}
 	mux := http.NewServeMux()
 	for _, e := range endpoints() {
-		mux.Handle(apiPrefix+e.path, allow(e.methods, s.whileOpen(api)))
+		mux.Handle(apiPrefix+e.path, allow(e.methods, s.whileOpen(s.bounded(api))))
 	}
 	// The texts are Prometheus's own (its management API).
 	mux.Handle("/-/healthy", allow(probe, text("Prometheus Server is Healthy.\n")))
@@ -74,6 +78,36 @@ func allow(methods []string, next http.Handler) http.Handler {
 			return
 		}
 		next.ServeHTTP(w, r)
+	})
+}
+
+// bounded bounds a request's time, its form, and how many there are at once. The
+// library bounds those of queries too, but calls a query that has waited for its
+// turn in vain a bad one, and a form that is too large an empty one.
+func (s *Server) bounded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), s.timeout)
+		defer cancel()
+		r = r.WithContext(ctx)
+		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		var large *http.MaxBytesError
+		if err := r.ParseForm(); errors.As(err, &large) {
+			fail(w, r, http.StatusRequestEntityTooLarge, "bad_data", fmt.Sprintf("the form has more than %d bytes", large.Limit))
+			return
+		}
+		select {
+		case s.turns <- struct{}{}:
+			defer func() { <-s.turns }()
+		case <-ctx.Done():
+		}
+		switch ctx.Err() {
+		case nil:
+			next.ServeHTTP(w, r)
+		case context.Canceled:
+			fail(w, r, contract.StatusClientClosedRequest, "canceled", "the request was cancelled by the client")
+		default:
+			fail(w, r, http.StatusServiceUnavailable, "timeout", fmt.Sprintf("the request took longer than %v, with its turn after %d others", s.timeout, cap(s.turns)))
+		}
 	})
 }
 

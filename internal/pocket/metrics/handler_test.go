@@ -1,12 +1,14 @@
 package metrics_test
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"dicelab/internal/contract"
 	"dicelab/internal/pocket/metrics"
@@ -152,6 +154,49 @@ func TestOwnMetrics(t *testing.T) {
 	for _, want := range []string{"\nprometheus_target_scrape_pools_total 1\n", "\nprometheus_tsdb_head_series ", "\nprometheus_engine_queries_concurrent_max 8\n"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("/metrics has no %q", want)
+		}
+	}
+}
+
+// Requests end at their deadline, and when their client goes away; a form and the
+// points of an answer are bounded.
+func TestRequestsAreBounded(t *testing.T) {
+	noLeaks(t)
+	late := open(t, metrics.Options{Timeout: time.Nanosecond})
+	impatient := open(t, metrics.Options{Timeout: 20 * time.Millisecond})
+	s := open(t, metrics.Options{})
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	form := func(size int) *http.Request {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/api/v1/query", strings.NewReader("query=1&x="+strings.Repeat("x", size)))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		return r
+	}
+	get := func(ctx context.Context, target string) *http.Request {
+		return httptest.NewRequestWithContext(ctx, http.MethodGet, "/api/v1/"+target, nil)
+	}
+	for _, tt := range []struct {
+		name   string
+		server *metrics.Server
+		r      *http.Request
+		status int
+		text   string
+	}{
+		{"query, late", late, get(t.Context(), "query?query=1"), 503, `"errorType":"timeout"`},
+		{"query_range, late", late, get(t.Context(), "query_range?query=1&start=0&end=1&step=1"), 503, `"errorType":"timeout"`},
+		{"series, late", late, get(t.Context(), "series?match[]=up"), 503, `"errorType":"timeout"`},
+		{"query, client gone", s, get(gone, "query?query=1"), 499, `"errorType":"canceled"`},
+		{"query_range, client gone", s, get(gone, "query_range?query=1&start=0&end=1&step=1"), 499, `"errorType":"canceled"`},
+		{"a query that takes too long", impatient, get(t.Context(), "query?query="+url.QueryEscape("sum_over_time(vector(1)[500d:10s])")), 503, `"errorType":"timeout"`},
+		{"too many samples", s, get(t.Context(), "query?query="+url.QueryEscape("sum_over_time(vector(1)[1000d:10s])")), 422, "would load too many samples into memory"},
+		{"too many points", s, get(t.Context(), "query_range?query=1&start=0&end=11001&step=1"), 400, "exceeded maximum resolution of 11,000 points"},
+		{"a form", s, form(1000), 200, `"status":"success"`},
+		{"a form of more than 1 MiB", s, form(1 << 20), 413, "the form has more than 1048576 bytes"},
+	} {
+		w := httptest.NewRecorder()
+		tt.server.Handler().ServeHTTP(w, tt.r)
+		if w.Code != tt.status || !strings.Contains(w.Body.String(), tt.text) {
+			t.Errorf("%s: status %d: %s\nwant %d with %s", tt.name, w.Code, w.Body, tt.status, tt.text)
 		}
 	}
 }

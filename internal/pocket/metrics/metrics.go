@@ -41,7 +41,11 @@ const (
 	DefaultInterval       = 2 * time.Second
 	DefaultRetention      = 15 * 24 * time.Hour
 	DefaultRetentionBytes = 512 << 20
+	DefaultTimeout        = 30 * time.Second
 )
+
+// maxForm bounds a request that comes as a form, in bytes.
+const maxForm = 1 << 20
 
 // Options say what a Server scrapes, what it keeps and what it shows.
 type Options struct {
@@ -60,6 +64,9 @@ type Options struct {
 	// means DefaultRetentionBytes. Up to three hours of newest data and their
 	// log are kept whatever their size.
 	RetentionBytes int64
+	// Timeout bounds a request to the API; 0 means DefaultTimeout. Prometheus's
+	// own is two minutes.
+	Timeout time.Duration
 	// Source gives series that nothing scrapes, every Interval; nil means none.
 	Source Source
 	// Rules is a Prometheus rules file, as the real stack's server reads it.
@@ -86,6 +93,8 @@ type Server struct {
 	rules   *rules.Manager
 	files   []string // of rules
 	handler http.Handler
+	timeout time.Duration // of a request to the API
+	turns   chan struct{} // holds a value for each that is under way
 
 	gate   sync.RWMutex // held for reading while a request reads the TSDB
 	closed bool         // guarded by gate
@@ -110,6 +119,9 @@ func New(o Options) (s *Server, err error) {
 	}
 	if o.Registry == nil {
 		o.Registry = prometheus.NewRegistry()
+	}
+	if o.Timeout == 0 {
+		o.Timeout = DefaultTimeout
 	}
 	if o.Interval == 0 {
 		o.Interval = DefaultInterval
@@ -139,10 +151,10 @@ func New(o Options) (s *Server, err error) {
 	}
 	engine := promql.NewEngine(engineOptions(promQL, o))
 	manager := newRules(loader, engine, db, explorer, o)
-	s = &Server{log: o.Logger, db: db, scraper: scraper, source: newCollector(o, db), rules: manager, files: loader.files()}
+	s = &Server{log: o.Logger, db: db, scraper: scraper, source: newCollector(o, db), timeout: o.Timeout, turns: make(chan struct{}, queryConcurrency), rules: manager, files: loader.files()}
 	s.handler = s.newHandler(newAPI(apiParts{
 		engine: engine, db: db, scrapes: scraper.manager, rules: manager, config: cfg,
-		registry: o.Registry, parser: promQL, log: o.Logger,
+		registry: o.Registry, parser: promQL, timeout: o.Timeout, log: o.Logger,
 	}), explorer, o.Registry)
 	return s, nil
 }

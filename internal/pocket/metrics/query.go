@@ -21,8 +21,6 @@ const (
 	// lookback is how old a sample may be to count as current (Prometheus's
 	// default).
 	lookback = 5 * time.Minute
-	// queryTimeout bounds one query; Prometheus's default is two minutes.
-	queryTimeout = 30 * time.Second
 	// querySamples bounds what one query holds in memory, at 16 bytes each; the
 	// default of 50 million is 800 MB. 15 days of one series are 648,000.
 	querySamples = 5_000_000
@@ -43,7 +41,7 @@ func engineOptions(p parser.Parser, o Options) promql.EngineOpts {
 		Logger:               o.Logger,
 		Reg:                  o.Registry,
 		MaxSamples:           querySamples,
-		Timeout:              queryTimeout,
+		Timeout:              o.Timeout,
 		LookbackDelta:        lookback,
 		ActiveQueryTracker:   make(slots, queryConcurrency),
 		EnableAtModifier:     true,

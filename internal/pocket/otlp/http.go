@@ -1,7 +1,6 @@
 package otlp
 
 import (
-	"bytes"
 	"compress/gzip"
 	"errors"
 	"fmt"
@@ -16,6 +15,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+
+	"dicelab/internal/pocket/intake"
 )
 
 const (
@@ -52,28 +53,54 @@ func (r *Receiver) traces(w http.ResponseWriter, req *http.Request) {
 			fmt.Sprintf("content type %q is not understood: send %s or %s", req.Header.Get("Content-Type"), typeProtobuf, typeJSON))
 		return
 	}
-	body, code, err := r.body(w, req)
+	share := r.opts.Budget.Share()
+	defer share.Release()
+	body, code, err := r.body(w, req, share)
 	if err != nil {
-		fail(w, req, code, codes.InvalidArgument, err.Error())
+		refuse(w, req, code, err)
+		return
+	}
+	weigh, decode := r.scale.protobuf, decodeProtobuf
+	if kind == typeJSON {
+		weigh, decode = r.scale.json, decodeJSON
+	}
+	if err := r.admit(share, weigh(body)); err != nil {
+		refuse(w, req, http.StatusRequestEntityTooLarge, err)
 		return
 	}
 	var export coltracepb.ExportTraceServiceRequest
-	if kind == typeJSON {
-		err = unmarshalJSON(body, &export)
-	} else {
-		err = unmarshal(body, &export)
-	}
+	err = decode(body, &export)
 	if err != nil {
 		fail(w, req, http.StatusBadRequest, codes.InvalidArgument, fmt.Sprintf("decoding the body as %s: %v", kind, err))
 		return
 	}
 	resp, err := r.export(req.Context(), &export)
 	if err != nil {
-		w.Header().Set("Retry-After", strconv.Itoa(int(retryAfter.Seconds())))
-		fail(w, req, http.StatusServiceUnavailable, codes.Unavailable, err.Error())
+		retry(w, req, err)
 		return
 	}
 	write(w, kind, http.StatusOK, resp)
+}
+
+// refuse answers for an export that was not taken: later it may be, if there was
+// too much to do, and otherwise never.
+func refuse(w http.ResponseWriter, req *http.Request, code int, err error) {
+	if errors.Is(err, intake.ErrBusy) {
+		retry(w, req, err)
+		return
+	}
+	fail(w, req, code, codes.InvalidArgument, err.Error())
+}
+
+// retry tells the client to send the export again (OTLP 1.x, section "OTLP/HTTP
+// Throttling").
+func retry(w http.ResponseWriter, req *http.Request, err error) {
+	w.Header().Set("Retry-After", strconv.Itoa(int(retryAfter.Seconds())))
+	fail(w, req, http.StatusServiceUnavailable, codes.Unavailable, err.Error())
+}
+
+func decodeProtobuf(body []byte, export *coltracepb.ExportTraceServiceRequest) error {
+	return proto.Unmarshal(body, export)
 }
 
 // contentType is one of the two types that OTLP has, or "".
@@ -85,12 +112,18 @@ func contentType(req *http.Request) string {
 	return kind
 }
 
+// gzipBytes is what decompressing takes beside the body.
+const gzipBytes = 64 << 10
+
 // body reads and decompresses the body. With an error comes its HTTP status.
-func (r *Receiver) body(w http.ResponseWriter, req *http.Request) (_ []byte, code int, err error) {
+func (r *Receiver) body(w http.ResponseWriter, req *http.Request, share *intake.Share) (_ []byte, code int, err error) {
 	raw := io.Reader(http.MaxBytesReader(w, req.Body, int64(r.opts.MaxBytes)))
 	switch encoding := strings.ToLower(req.Header.Get("Content-Encoding")); encoding {
 	case "", "identity":
 	case "gzip":
+		if err := share.Hold(gzipBytes); err != nil {
+			return nil, http.StatusServiceUnavailable, err
+		}
 		z, err := gzip.NewReader(raw)
 		if err != nil {
 			return nil, http.StatusBadRequest, fmt.Errorf("decompressing the body: %w", err)
@@ -100,14 +133,11 @@ func (r *Receiver) body(w http.ResponseWriter, req *http.Request) (_ []byte, cod
 	default:
 		return nil, http.StatusUnsupportedMediaType, fmt.Errorf("content encoding %q is not understood: send gzip or none", encoding)
 	}
-	// Room for all of it, and for the read that finds the end.
-	room := min(max(req.ContentLength, 0), int64(r.opts.MaxBytes)) + bytes.MinRead
-	buffer := bytes.NewBuffer(make([]byte, 0, room))
-	_, err = buffer.ReadFrom(io.LimitReader(raw, int64(r.opts.MaxBytes)+1))
-	body := buffer.Bytes()
+	body, err := share.ReadAll(raw, r.opts.MaxBytes)
 	var tooLarge *http.MaxBytesError
+	var tooLong *intake.TooLargeError
 	switch {
-	case errors.As(err, &tooLarge), len(body) > r.opts.MaxBytes:
+	case errors.As(err, &tooLarge), errors.As(err, &tooLong):
 		return nil, http.StatusRequestEntityTooLarge, fmt.Errorf("the body has more than %d bytes: send smaller batches (OTEL_BSP_MAX_EXPORT_BATCH_SIZE)", r.opts.MaxBytes)
 	case err != nil:
 		return nil, http.StatusBadRequest, fmt.Errorf("reading the body: %w", err)

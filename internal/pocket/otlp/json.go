@@ -8,14 +8,14 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 )
 
-// unmarshalJSON decodes OTLP's JSON (OTLP 1.x, section "JSON Protobuf
+// decodeJSON decodes OTLP's JSON (OTLP 1.x, section "JSON Protobuf
 // Encoding"): protobuf's JSON mapping, but with trace and span IDs in hex and
 // not in base64. Unknown fields are ignored, as the section demands.
 //
 // Hex digits are base64 digits too, so the mapping decodes such an ID without
 // complaint, into other bytes. Encoding these as base64 again gives the digits
 // back.
-func unmarshalJSON(body []byte, req *coltracepb.ExportTraceServiceRequest) error {
+func decodeJSON(body []byte, req *coltracepb.ExportTraceServiceRequest) error {
 	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(body, req); err != nil {
 		return err
 	}

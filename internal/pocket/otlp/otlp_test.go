@@ -272,7 +272,12 @@ func TestJSONWithBase64IDs(t *testing.T) {
 
 func dial(t *testing.T, s otlp.Appender) coltracepb.TraceServiceClient {
 	t.Helper()
-	r := otlp.New(s, otlp.Options{MaxBytes: 100_000})
+	return coltracepb.NewTraceServiceClient(connect(t, s, otlp.Options{MaxBytes: 100_000}))
+}
+
+func connect(t *testing.T, s otlp.Appender, opts otlp.Options) *grpc.ClientConn {
+	t.Helper()
+	r := otlp.New(s, opts)
 	server := grpc.NewServer(r.ServerOptions()...)
 	r.Register(server)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -294,7 +299,7 @@ func dial(t *testing.T, s otlp.Appender) coltracepb.TraceServiceClient {
 			t.Error(err)
 		}
 	})
-	return coltracepb.NewTraceServiceClient(conn)
+	return conn
 }
 
 func TestGRPC(t *testing.T) {

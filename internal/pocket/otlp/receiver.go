@@ -8,6 +8,8 @@ import (
 
 	coltracepb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+
+	"dicelab/internal/pocket/intake"
 )
 
 // Appender is what a receiver needs of a store. AppendSpans returns nil when
@@ -20,12 +22,17 @@ type Appender interface {
 type Options struct {
 	MaxBytes int           // of one export, before and after decompression; default 16 MiB
 	Timeout  time.Duration // for the store to take an export; default 5 s
+	Receive  time.Duration // for an export to arrive over gRPC; default 15 s, as of the lab's HTTP servers
+	// Budget is for what all exports under way take in memory, of which one may
+	// take half; default one of its own, of [intake.DefaultBytes].
+	Budget *intake.Budget
 }
 
 // Receiver takes exports.
 type Receiver struct {
 	store Appender
 	opts  Options
+	scale *scale
 }
 
 // New makes a receiver that appends to store.
@@ -36,11 +43,33 @@ func New(store Appender, opts Options) *Receiver {
 	if opts.Timeout <= 0 {
 		opts.Timeout = 5 * time.Second
 	}
-	return &Receiver{store: store, opts: opts}
+	if opts.Receive <= 0 {
+		opts.Receive = 15 * time.Second
+	}
+	if opts.Budget == nil {
+		opts.Budget = intake.NewBudget(0)
+	}
+	return &Receiver{store: store, opts: opts, scale: newScale()}
 }
 
 // retryAfter is what clients are told to wait when the store cannot take spans.
 const retryAfter = time.Second
+
+// admit takes what an export takes in memory once it is decoded.
+func (r *Receiver) admit(share *intake.Share, weight int64) error {
+	if most := r.opts.Budget.Bytes() / 2; weight > most {
+		return &tooHeavyError{weight: weight, most: most}
+	}
+	return share.Hold(weight)
+}
+
+// tooHeavyError is an export that would take too much memory, however often it is
+// sent.
+type tooHeavyError struct{ weight, most int64 }
+
+func (e *tooHeavyError) Error() string {
+	return fmt.Sprintf("decoding the export would take %d bytes of memory, and one may take %d: send smaller batches (OTEL_BSP_MAX_EXPORT_BATCH_SIZE)", e.weight, e.most)
+}
 
 // export stores what is valid of the request and answers with what is not. Its
 // error means that nothing of the request is known to be stored.

@@ -22,7 +22,15 @@
 //     so that a span costs the same whether the store is empty or full.
 //
 //   - The store is bounded by age and size; the oldest goes first, in small
-//     steps between appends.
+//     steps between appends, and with it the words that nothing needs any more.
+//     What is freed goes back to the file system, but for a reserve.
+//
+//   - A read is bounded: in bytes of a trace and of what a search finds, in rows
+//     that it looks at. Traces and searches say that they are partial; lists of
+//     words end at their limit.
+//
+//   - On a full disk appends fail with [ErrFull], and reads go on; appends do so
+//     again when there is room.
 //
 //   - A person can read it: the views spans and logs show IDs as hex digits,
 //     times as ISO 8601 text in UTC and attributes as JSON, in the sqlite3 shell

@@ -27,6 +27,7 @@ type formList struct {
 
 // form is a form that was read.
 type form struct {
+	size          int // of the text
 	source, class int64
 	flags         uint64
 	attributes    []*commonpb.KeyValue
@@ -97,7 +98,7 @@ func decodeForm(text []byte) (*form, error) {
 	if len(elements) != 4 {
 		return nil, fmt.Errorf("it has %d elements: the file is damaged", len(elements))
 	}
-	f := &form{}
+	f := &form{size: len(text)}
 	if f.source, err = strconv.ParseInt(string(elements[0]), 10, 64); err != nil {
 		return nil, err
 	}

@@ -41,7 +41,8 @@ type lineRow struct {
 }
 
 // AppendLines stores lines and returns when they are committed. On error none
-// of them is stored, unless ctx ended while the commit was under way.
+// of them is stored, unless ctx ended while the commit was under way. It fails
+// with [*TooManyStreamsError] where they would make too many streams.
 func (s *Store) AppendLines(ctx context.Context, lines []Line) error {
 	if len(lines) == 0 {
 		return ctx.Err()
@@ -59,6 +60,9 @@ func (s *Store) AppendLines(ctx context.Context, lines []Line) error {
 }
 
 func (w *writer) insertLines(rows []lineRow) error {
+	if err := w.admit(rows); err != nil {
+		return err
+	}
 	for len(rows) > 0 {
 		n := 1
 		if len(rows) >= insertRows {

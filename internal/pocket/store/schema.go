@@ -26,7 +26,8 @@ const schemaVersion = 3
 //
 // changes are the attributes that are others. Resource and scope are in
 // span_source, once; service, name, kind, status (OTLP's numbers) and die in
-// span_class, once.
+// span_class, once. No part after span_source.until is of that source: so a sweep
+// sees which sources nothing needs any more.
 //
 // trace_run and trace_chunk index span_part by trace ID, but for the newest rows;
 // see traceIndex.
@@ -41,7 +42,8 @@ CREATE TABLE span_source (
   service TEXT NOT NULL,
   scope TEXT NOT NULL,
   resource TEXT NOT NULL,
-  data BLOB NOT NULL UNIQUE
+  data BLOB NOT NULL UNIQUE,
+  until INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE span_class (
   id INTEGER PRIMARY KEY,
@@ -174,7 +176,7 @@ func migrate(ctx context.Context, conn *sql.Conn, path string) error {
 	// half a schema.
 	q := fmt.Sprintf("BEGIN IMMEDIATE; %s PRAGMA user_version = %d; COMMIT", schema, schemaVersion)
 	if _, err := conn.ExecContext(ctx, q); err != nil {
-		return fmt.Errorf("creating the schema of %s: %w", path, err)
+		return fmt.Errorf("creating the schema of %s: %w", path, explain(err))
 	}
 	return nil
 }

@@ -74,7 +74,8 @@ type SearchResult struct {
 	Traces []FoundTrace // newest first, by the trace's start
 	// Partial says that older traces may match too, although there are fewer
 	// than Limit: the search stopped after it had looked at as many rows or
-	// traces as one search may.
+	// traces as one search may, or had found as many bytes; or that a trace is
+	// itself partial.
 	Partial   bool
 	Inspected int // candidates that were looked at
 }
@@ -84,6 +85,7 @@ const (
 	maxSearchSpans    = 4_000_000 // of which only the heads are read
 	maxSearchSegments = 20_000
 	maxSearchTraces   = 4_000
+	maxSearchBytes    = 2 * MaxTraceBytes // of what is found
 	// selective is how many segments, at most, have a duration that is searched
 	// for, for them to be looked up by it.
 	selective = 2_000
@@ -127,6 +129,7 @@ type finder struct {
 	sel      selection
 	from, to int64
 	seen     map[TraceID]bool
+	bytes    int // of the traces found
 	result   SearchResult
 }
 
@@ -209,8 +212,14 @@ func (f *finder) look(ctx context.Context, id TraceID) (more bool, err error) {
 	if len(t.Spans) == 0 { // swept since its segment was read
 		return true, nil
 	}
+	f.result.Partial = f.result.Partial || t.Partial
 	if matched := f.query.Match(t); len(matched) > 0 {
 		f.result.Traces = append(f.result.Traces, FoundTrace{Trace: t, Matched: matched})
+		f.bytes += t.bytes
+	}
+	if len(f.result.Traces) < f.query.Limit && f.bytes >= maxSearchBytes {
+		f.result.Partial = true
+		return false, nil
 	}
 	return len(f.result.Traces) < f.query.Limit, nil
 }

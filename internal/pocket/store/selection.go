@@ -7,6 +7,10 @@ import (
 	"regexp"
 )
 
+// maxClasses bounds what a search remembers of classes. Where as many fit, all are
+// looked at, and Match tells which spans are wanted.
+const maxClasses = 50_000
+
 // selection is the conditions of a search, made ready: which classes fulfil
 // those on service, name, kind, status and die, and the tests of a duration.
 type selection struct {
@@ -69,9 +73,14 @@ func (s *Store) compile(ctx context.Context, conditions []Condition) (selection,
 				return
 			}
 		}
-		sel.classes[id] = true
+		if len(sel.classes) < maxClasses {
+			sel.classes[id] = true
+		}
 	})
 	sel.never = len(sel.classes) == 0
+	if len(sel.classes) >= maxClasses {
+		sel.classes = nil
+	}
 	return sel, err
 }
 

@@ -39,6 +39,8 @@ type spanClass struct {
 	die           string // "" where there is none
 }
 
+func (c spanClass) bytes() int { return len(c.service) + len(c.name) + len(c.die) }
+
 // sourceRow is a row of span_source.
 type sourceRow struct {
 	service, scope, resource string
@@ -300,7 +302,7 @@ func (w *writer) insertSpans(batch *spanBatch) error {
 			return fmt.Errorf("inserting spans: %w", err)
 		}
 	}
-	return nil
+	return w.extendLeases(sources)
 }
 
 func (w *writer) insertSegment(seg *spanSegment, sources, classes []int64) error {
@@ -376,11 +378,19 @@ func (w *writer) takeParts(n int) (first int64, err error) {
 }
 
 func (w *writer) class(c spanClass) (int64, error) {
-	return intern(w, w.classes, c, "SELECT id FROM span_class WHERE service = ? AND name = ? AND kind = ? AND status = ? AND die = ?", 5,
+	known := w.classes
+	if c.bytes() > maxWord {
+		known = make(map[spanClass]int64)
+	}
+	return intern(w, known, c, "SELECT id FROM span_class WHERE service = ? AND name = ? AND kind = ? AND status = ? AND die = ?", 5,
 		"INSERT INTO span_class (service, name, kind, status, die) VALUES (?, ?, ?, ?, ?) RETURNING id", c.service, c.name, int64(c.kind), int64(c.status), c.die)
 }
 
 func (w *writer) source(r *sourceRow) (int64, error) {
-	return intern(w, w.sources, string(r.data), "SELECT id FROM span_source WHERE data = ?", 1,
+	known := w.sources
+	if len(r.data) > maxWord {
+		known = make(map[string]int64)
+	}
+	return intern(w, known, string(r.data), "SELECT id FROM span_source WHERE data = ?", 1,
 		"INSERT INTO span_source (data, service, scope, resource) VALUES (?, ?, ?, ?) RETURNING id", r.data, r.service, r.scope, r.resource)
 }

@@ -62,11 +62,13 @@ var ErrClosed = errors.New("the store is closed")
 
 // Store is an open store. Its methods may be called from any goroutine.
 type Store struct {
-	opts  Options
-	lock  *os.File
-	write *sql.DB // one connection
-	read  *sql.DB // read-only connections
-	index *traceIndex
+	opts   Options
+	path   string // of the file
+	lock   *os.File
+	write  *sql.DB // one connection
+	read   *sql.DB // read-only connections
+	writer *writer // has the connection; the goroutine that writes uses it
+	index  *traceIndex
 
 	readParts *sql.Stmt // partsQuery; closed with read
 
@@ -124,9 +126,12 @@ func Open(ctx context.Context, dir string, opts Options) (_ *Store, err error) {
 		return nil, err
 	}
 	path := filepath.Join(dir, FileName)
+	s.path = path
 	// The WAL is copied into the file every 16 MiB: pages of the trace ID index
 	// are touched at random and share the copy.
-	if s.write, err = openDB(path, 1, "journal_mode(WAL)", "synchronous(NORMAL)", "busy_timeout(5000)",
+	// What is free can be given back to the file system, see giveBack. That has to
+	// be said before anything is written.
+	if s.write, err = openDB(path, 1, "auto_vacuum(INCREMENTAL)", "journal_mode(WAL)", "synchronous(NORMAL)", "busy_timeout(5000)",
 		"cache_size(-8192)", "wal_autocheckpoint(4096)", "journal_size_limit(33554432)"); err != nil {
 		return nil, err
 	}
@@ -146,11 +151,10 @@ func Open(ctx context.Context, dir string, opts Options) (_ *Store, err error) {
 	if s.readParts, err = s.read.PrepareContext(ctx, partsQuery); err != nil {
 		return nil, errors.Join(fmt.Errorf("preparing to read traces: %w", err), conn.Close())
 	}
-	w, err := newWriter(ctx, conn, s.index)
-	if err != nil {
+	if s.writer, err = newWriter(ctx, conn, s.index); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
-	go s.runWriter(w)
+	go s.runWriter(s.writer)
 	go s.runSweeper(life)
 	return s, nil
 }
@@ -189,10 +193,14 @@ func (s *Store) Close() error {
 // is the writer's, which folds the WAL into the file.
 func (s *Store) release() error {
 	var errs []error
-	for _, db := range []*sql.DB{s.read, s.write} {
-		if db != nil {
-			errs = append(errs, db.Close())
-		}
+	if s.read != nil {
+		errs = append(errs, s.read.Close())
+	}
+	if s.writer != nil {
+		errs = append(errs, s.writer.close())
+	}
+	if s.write != nil {
+		errs = append(errs, s.write.Close())
 	}
 	if s.lock != nil {
 		errs = append(errs, s.lock.Close())

@@ -1,13 +1,10 @@
 package store_test
 
 import (
-	"bufio"
-	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -23,73 +20,22 @@ import (
 	"dicelab/internal/pocket/store"
 )
 
-// appendDir names the directory in which a copy of this test appends until it
-// is killed.
-const appendDir = "DICELAB_TEST_APPEND_DIR"
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestMain(m *testing.M) {
-	if dir := os.Getenv(appendDir); dir != "" {
-		fmt.Println(appendForever(dir))
-		os.Exit(1)
-	}
-	goleak.VerifyTestMain(m)
-}
-
-func appendForever(dir string) error {
-	s, err := store.Open(context.Background(), dir, store.Options{})
-	for i := 0; err == nil; i++ {
-		if err = s.AppendLines(context.Background(), []store.Line{line(time.Duration(i), contract.ServiceRoller, contract.LevelInfo, fmt.Sprint(i), "", "")}); err == nil {
-			_, err = fmt.Println(i) // acknowledged
-		}
-	}
-	return err
-}
-
-// What was acknowledged before the process was killed is there afterwards.
-func TestKilled(t *testing.T) {
+// A data directory is one store's at a time, until that is closed.
+func TestInUse(t *testing.T) {
 	dir := t.TempDir()
-	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), appendDir+"="+dir)
-	out, err := cmd.StdoutPipe()
+	s, err := store.Open(t.Context(), dir, store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
+	if _, err := store.Open(t.Context(), dir, store.Options{}); !isInUse(err, dir, os.Getpid()) {
+		t.Errorf("opening what is open: %v", err)
+	}
+	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	acknowledged := -1
-	for scanner := bufio.NewScanner(out); scanner.Scan(); {
-		var i int
-		if _, err := fmt.Sscan(scanner.Text(), &i); err != nil {
-			t.Fatalf("the child failed: %s", scanner.Text())
-		}
-		acknowledged = i
-		if i == 200 {
-			if _, err := store.Open(t.Context(), dir, store.Options{}); !isInUse(err, dir, cmd.Process.Pid) {
-				t.Errorf("opening what the child has open: %v", err)
-			}
-			if err := cmd.Process.Kill(); err != nil { // SIGKILL; what is in the pipe is still read
-				t.Fatal(err)
-			}
-		}
-	}
-	if err := cmd.Wait(); err == nil || acknowledged < 200 {
-		t.Fatalf("the child ended with %v after %d lines", err, acknowledged)
-	}
-	s := open(t, dir, store.Options{})
-	n := 0
-	if err := s.Lines(t.Context(), store.LineQuery{Forward: true}, func(l store.Line) bool {
-		if l.Text != fmt.Sprint(n) {
-			t.Errorf("line %d is %s", n, l.Text)
-		}
-		n++
-		return true
-	}); err != nil {
-		t.Fatal(err)
-	}
-	if n <= acknowledged {
-		t.Errorf("%d lines are there, %d were acknowledged", n, acknowledged+1)
-	}
+	open(t, dir, store.Options{})
 }
 
 func isInUse(err error, dir string, pid int) bool {

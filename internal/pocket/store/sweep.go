@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 )
 
@@ -34,18 +35,29 @@ func (s *Store) runSweeper(ctx context.Context) {
 	}
 }
 
-// Sweep deletes what is beyond the bounds of age and size, oldest first. The
-// store does so by itself; calling it is for whoever cannot wait. Spans go with
-// the youngest of their segment, which is at most a minute younger.
+// Sweep deletes what is beyond the bounds of age and size, oldest first, and
+// gives the room back to the file system. The store does so by itself; calling it
+// is for whoever cannot wait. Spans go with the youngest of their segment, which
+// is at most a minute younger.
 func (s *Store) Sweep(ctx context.Context) error {
 	now := s.opts.Now()
 	logs, spans := nanos(now.Add(-s.opts.LogAge)), nanos(now.Add(-s.opts.TraceAge))
-	err := s.deleteAll(ctx, "DELETE FROM log_row WHERE id IN (SELECT r.id FROM log_stream s JOIN log_row r ON r.stream = s.id WHERE r.time < ? LIMIT ?)", logs)
+	swept, err := s.deleteAll(ctx, "DELETE FROM log_row WHERE id IN (SELECT r.id FROM log_stream s JOIN log_row r ON r.stream = s.id WHERE r.time < ? LIMIT ?)", logs)
 	for more := true; more && err == nil; {
-		more, err = s.deleteSegment(ctx, "newest < ? ORDER BY newest", spans)
+		if more, err = s.deleteSegment(ctx, "newest < ? ORDER BY newest", spans); more {
+			swept = true
+		}
 	}
 	if err == nil {
-		err = s.shrink(ctx)
+		var shrunk bool
+		shrunk, err = s.shrink(ctx)
+		swept = swept || shrunk
+	}
+	if err == nil && swept {
+		err = s.prune(ctx)
+	}
+	if err == nil {
+		err = s.giveBack(ctx)
 	}
 	if err != nil {
 		return fmt.Errorf("removing what is beyond the bounds of the store: %w", err)
@@ -54,14 +66,15 @@ func (s *Store) Sweep(ctx context.Context) error {
 }
 
 // deleteAll runs a DELETE whose last parameter is a number of rows until it
-// finds none.
-func (s *Store) deleteAll(ctx context.Context, query string, args ...any) error {
+// finds none, and tells whether it has found any.
+func (s *Store) deleteAll(ctx context.Context, query string, args ...any) (found bool, err error) {
 	args = append(args, sweepRows)
 	for {
 		n, err := s.deleteSome(ctx, query, args...)
 		if err != nil || n == 0 {
-			return err
+			return found, err
 		}
+		found = true
 	}
 }
 
@@ -126,40 +139,106 @@ func (w *writer) deleteSegment(condition string, args ...any) (bool, error) {
 }
 
 // shrink deletes from whichever of spans and lines has the older oldest row,
-// in order of arrival, until the pages in use are within the bound. The file
-// itself does not get smaller: free pages are used again.
-func (s *Store) shrink(ctx context.Context) error {
+// in order of arrival, until the pages in use are within the bound. It tells
+// whether it has deleted any.
+func (s *Store) shrink(ctx context.Context) (deleted bool, err error) {
 	for {
-		used, err := s.usedBytes(ctx)
-		if err != nil || used <= s.opts.MaxBytes {
-			return err
+		size, err := s.size(ctx)
+		if err != nil || (size.pages-size.free)*size.page <= s.opts.MaxBytes {
+			return deleted, err
 		}
 		var span, line *int64
 		if err := s.read.QueryRowContext(ctx, `SELECT (SELECT oldest FROM span_segment ORDER BY id LIMIT 1),
 			(SELECT time FROM log_row ORDER BY id LIMIT 1)`).Scan(&span, &line); err != nil {
-			return fmt.Errorf("finding the oldest rows: %w", err)
+			return deleted, fmt.Errorf("finding the oldest rows: %w", err)
 		}
 		switch {
 		case span == nil && line == nil:
-			return errors.New("the store is empty and still above its size: raise the bound")
+			return deleted, errors.New("the store is empty and still above its size: raise the bound")
 		case span == nil, line != nil && *line < *span:
 			_, err = s.deleteSome(ctx, "DELETE FROM log_row WHERE id IN (SELECT id FROM log_row ORDER BY id LIMIT ?)", sweepRows)
 		default:
 			_, err = s.deleteSegment(ctx, "TRUE ORDER BY id")
 		}
 		if err != nil {
+			return deleted, err
+		}
+		deleted = true
+	}
+}
+
+const (
+	// spareShare is the part of the file that may be free and stays: a store at
+	// its bound soon wants it again, and taking it anew would cost more.
+	spareShare = 10
+	// sparePages is what stays in a small file.
+	sparePages = 256
+	// vacuumPages is how many pages are given back at a time: those at the end of
+	// the file are moved to where there is room, some milliseconds' work.
+	vacuumPages = 256
+)
+
+// giveBack returns free pages to the file system.
+func (s *Store) giveBack(ctx context.Context) error {
+	for {
+		size, err := s.size(ctx)
+		if err != nil {
 			return err
+		}
+		if size.free-vacuumPages < max(size.pages/spareShare, sparePages) {
+			return s.truncate(ctx, size)
+		}
+		if err := s.do(ctx, (*writer).vacuum); err != nil {
+			return fmt.Errorf("giving room back: %w", err)
 		}
 	}
 }
 
-// usedBytes is the size of the pages that hold something.
-func (s *Store) usedBytes(ctx context.Context) (int64, error) {
-	var pages, free, size int64
-	err := s.read.QueryRowContext(ctx, `SELECT page_count, freelist_count, page_size
-		FROM pragma_page_count, pragma_freelist_count, pragma_page_size`).Scan(&pages, &free, &size)
+// truncate makes the file as short as it has pages. It gets so when the whole
+// WAL has been copied into it and nobody writes or reads meanwhile; a reader
+// copies what it can without keeping anybody waiting. What does not succeed now
+// does in one of the next sweeps.
+func (s *Store) truncate(ctx context.Context, size fileSize) error {
+	info, err := os.Stat(s.path)
 	if err != nil {
-		return 0, fmt.Errorf("reading the size of the store: %w", err)
+		return fmt.Errorf("giving room back: %w", err)
 	}
-	return (pages - free) * size, nil
+	if info.Size() <= size.pages*size.page {
+		return nil
+	}
+	if _, err := s.read.ExecContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)"); err != nil {
+		return fmt.Errorf("giving room back: %w", err)
+	}
+	return nil
+}
+
+// vacuum gives vacuumPages back.
+func (w *writer) vacuum() (err error) {
+	st, err := w.stmt(fmt.Sprintf("PRAGMA incremental_vacuum(%d)", vacuumPages))
+	if err != nil {
+		return err
+	}
+	rows, err := st.Query()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() { // each step frees a page
+	}
+	return rows.Err()
+}
+
+// fileSize is the size of the file in pages.
+type fileSize struct {
+	pages, free int64
+	page        int64 // bytes of one
+}
+
+func (s *Store) size(ctx context.Context) (f fileSize, err error) {
+	err = s.read.QueryRowContext(ctx, `SELECT page_count, freelist_count, page_size
+		FROM pragma_page_count, pragma_freelist_count, pragma_page_size`).Scan(&f.pages, &f.free, &f.page)
+	if err != nil {
+		return f, fmt.Errorf("reading the size of the store: %w", err)
+	}
+	return f, nil
 }

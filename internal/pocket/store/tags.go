@@ -13,6 +13,13 @@ const tagRows = 10_000
 const newestSegments = `WITH newest AS (SELECT id, last, forms FROM span_segment WHERE id >= coalesce((
 	SELECT id FROM (SELECT id, sum(spans) OVER (ORDER BY id DESC) AS n FROM span_segment ORDER BY id DESC LIMIT ?1)
 	WHERE n >= ?1 ORDER BY id DESC LIMIT 1), 0)) `
+const (
+	// tagKeys bounds the attributes that are looked at for names and values: a
+	// hundred of each span.
+	tagKeys = 100 * tagRows
+	// tagBytes bounds the texts of an answer.
+	tagBytes = 4 << 20
+)
 
 // Scope says where an attribute is.
 type Scope string
@@ -36,14 +43,15 @@ func (s Scope) source() (string, error) {
 	return "", fmt.Errorf("listing attributes: scope %q is neither %s nor %s", s, ScopeResource, ScopeSpan)
 }
 
-// TagNames lists the names of attributes, sorted; of spans those of the newest
-// 10,000.
-func (s *Store) TagNames(ctx context.Context, scope Scope) ([]string, error) {
+// TagNames lists at most limit names of attributes, sorted; of spans those of the
+// newest 10,000. Names and values are listed of a million attributes, and in
+// answers of 4 MiB, at most.
+func (s *Store) TagNames(ctx context.Context, scope Scope, limit int) ([]string, error) {
 	from, err := scope.source()
 	if err != nil {
 		return nil, err
 	}
-	values, err := s.tagValues(ctx, "SELECT DISTINCT 'string', j.key FROM ("+from+") a, json_each(a.attributes) j ORDER BY 2", tagRows)
+	values, err := s.tagValues(ctx, "SELECT DISTINCT 'string', key FROM (SELECT j.key AS key FROM ("+from+") a, json_each(a.attributes) j LIMIT ?2) ORDER BY 2 LIMIT ?3", tagRows, tagKeys, limit)
 	names := make([]string, len(values))
 	for i, v := range values {
 		names[i] = v.Text
@@ -64,10 +72,10 @@ func (s *Store) TagValues(ctx context.Context, scope Scope, name string, limit i
 	if err != nil {
 		return nil, err
 	}
-	return s.tagValues(ctx, `SELECT DISTINCT CASE j.type WHEN 'integer' THEN 'int' WHEN 'real' THEN 'float' WHEN 'text' THEN 'string' ELSE 'bool' END,
-		CASE j.type WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' ELSE CAST(j.value AS TEXT) END
-		FROM (`+from+`) a, json_each(a.attributes) j
-		WHERE j.key = ?2 AND j.type IN ('integer', 'real', 'text', 'true', 'false') ORDER BY 1, 2 LIMIT ?3`, tagRows, name, limit)
+	return s.tagValues(ctx, `SELECT DISTINCT CASE type WHEN 'integer' THEN 'int' WHEN 'real' THEN 'float' WHEN 'text' THEN 'string' ELSE 'bool' END,
+		CASE type WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' ELSE CAST(value AS TEXT) END
+		FROM (SELECT j.key AS key, j.type AS type, j.value AS value FROM (`+from+`) a, json_each(a.attributes) j LIMIT ?2)
+		WHERE key = ?3 AND type IN ('integer', 'real', 'text', 'true', 'false') ORDER BY 1, 2 LIMIT ?4`, tagRows, tagKeys, name, limit)
 }
 
 // Words lists at most limit texts that a column of text has, sorted.
@@ -96,11 +104,12 @@ func (s *Store) tagValues(ctx context.Context, query string, args ...any) ([]Tag
 	}
 	defer rows.Close()
 	var values []TagValue
-	for rows.Next() {
+	for size := 0; size < tagBytes && rows.Next(); {
 		var v TagValue
 		if err := rows.Scan(&v.Type, &v.Text); err != nil {
 			return nil, fmt.Errorf("listing attributes: %w", err)
 		}
+		size += len(v.Text)
 		values = append(values, v)
 	}
 	if err := rows.Err(); err != nil {

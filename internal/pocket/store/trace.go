@@ -50,7 +50,16 @@ func (s Span) Duration() int64 {
 type Trace struct {
 	ID    TraceID
 	Spans []Span // by start; none if the trace is not known
+	// Partial says that the trace is larger than [MaxTraceBytes], so that only the
+	// spans that came first are here.
+	Partial bool
+
+	bytes int // of the spans, as in MaxTraceBytes
 }
+
+// MaxTraceBytes bounds what is read of one trace, in bytes of its spans as JSON:
+// about 40,000 spans. (Tempo's own bound, max_bytes_per_trace, is 5 MB.)
+const MaxTraceBytes = 16 << 20
 
 // Root is the first span without a parent; false if it is not there (yet).
 func (t Trace) Root() (Span, bool) {
@@ -111,16 +120,18 @@ func (s *Source) resourceKey() string {
 // that was sent twice (same ID, kind and start) is there once.
 func (s *Store) Trace(ctx context.Context, id TraceID) (Trace, error) {
 	t := Trace{ID: id}
-	parts, err := s.parts(ctx, id)
+	parts, partial, err := s.parts(ctx, id)
 	if err != nil {
 		return t, fmt.Errorf("reading trace %x: %w", id, err)
 	}
+	t.Partial = partial
 	type identity struct {
 		id    string
 		kind  tracepb.Span_SpanKind
 		start uint64
 	}
 	seen := make(map[identity]bool)
+reading:
 	for _, part := range parts {
 		forms, err := s.forms(ctx, part.segment)
 		if errors.Is(err, sql.ErrNoRows) { // swept since
@@ -134,7 +145,10 @@ func (s *Store) Trace(ctx context.Context, id TraceID) (Trace, error) {
 			return t, fmt.Errorf("reading trace %x: %w", id, err)
 		}
 		for _, text := range spans {
-			span, err := s.decodeSpan(ctx, forms, text)
+			span, size, err := s.decodeSpan(ctx, forms, text)
+			if errors.Is(err, sql.ErrNoRows) { // swept since
+				continue
+			}
 			if err != nil {
 				return t, fmt.Errorf("reading trace %x: %w", id, err)
 			}
@@ -143,6 +157,10 @@ func (s *Store) Trace(ctx context.Context, id TraceID) (Trace, error) {
 				continue
 			}
 			seen[key] = true
+			if t.bytes += size; t.bytes > MaxTraceBytes && len(t.Spans) > 0 {
+				t.Partial = true
+				break reading
+			}
 			span.TraceId = bytes.Clone(id[:])
 			t.Spans = append(t.Spans, span)
 		}
@@ -162,30 +180,34 @@ type partRow struct {
 	text    []byte
 }
 
-// parts reads the rows of a trace, in the order in which they came.
-func (s *Store) parts(ctx context.Context, id TraceID) ([]partRow, error) {
+// parts reads the rows of a trace, in the order in which they came, and tells
+// whether there are more than may be read.
+func (s *Store) parts(ctx context.Context, id TraceID) (parts []partRow, partial bool, err error) {
 	ids, err := s.index.find(ctx, s.read, id)
 	if err != nil || len(ids) == 0 {
-		return nil, err
+		return nil, false, err
 	}
 	list, err := json.Marshal(ids)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	rows, err := s.readParts.QueryContext(ctx, string(list), id[:])
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer rows.Close()
-	var parts []partRow
+	size := 0
 	for rows.Next() {
 		var part partRow
 		if err := rows.Scan(&part.segment, &part.text); err != nil {
-			return nil, err
+			return nil, false, err
+		}
+		if size += len(part.text); size > MaxTraceBytes && len(parts) > 0 {
+			return parts, true, nil
 		}
 		parts = append(parts, part)
 	}
-	return parts, rows.Err()
+	return parts, false, rows.Err()
 }
 
 // The elements of a span's array, see schema.
@@ -199,18 +221,19 @@ const (
 	elementRest // not always there
 )
 
-func (s *Store) decodeSpan(ctx context.Context, forms *formList, text []byte) (Span, error) {
+// decodeSpan gives a span, and its size as text with what its form says of it.
+func (s *Store) decodeSpan(ctx context.Context, forms *formList, text []byte) (_ Span, size int, err error) {
 	elements, err := splitArray(text)
 	if err != nil {
-		return Span{}, err
+		return Span{}, 0, err
 	}
 	if len(elements) < elementRest {
-		return Span{}, fmt.Errorf("a span has %d elements: the file is damaged", len(elements))
+		return Span{}, 0, fmt.Errorf("a span has %d elements: the file is damaged", len(elements))
 	}
 	var numbers [elementDuration + 1]int64
 	for _, i := range []int{elementForm, elementStart, elementDuration} {
 		if numbers[i], err = strconv.ParseInt(string(elements[i]), 10, 64); err != nil {
-			return Span{}, fmt.Errorf("decoding element %d of a span: %w", i, err)
+			return Span{}, 0, fmt.Errorf("decoding element %d of a span: %w", i, err)
 		}
 	}
 	span := &tracepb.Span{}
@@ -220,31 +243,31 @@ func (s *Store) decodeSpan(ctx context.Context, forms *formList, text []byte) (S
 			err = proto.Unmarshal(rest, span)
 		}
 		if err != nil {
-			return Span{}, fmt.Errorf("decoding the rest of a span: %w", err)
+			return Span{}, 0, fmt.Errorf("decoding the rest of a span: %w", err)
 		}
 	}
 	if span.SpanId, err = decodeID(elements[elementSpanID]); err != nil {
-		return Span{}, err
+		return Span{}, 0, err
 	}
 	if span.ParentSpanId, err = decodeID(elements[elementParentID]); err != nil {
-		return Span{}, err
+		return Span{}, 0, err
 	}
 	form, err := forms.form(numbers[elementForm])
 	if err != nil {
-		return Span{}, err
+		return Span{}, 0, err
 	}
 	if span.Attributes == nil {
 		if span.Attributes, err = form.change(elements[elementChanges]); err != nil {
-			return Span{}, err
+			return Span{}, 0, err
 		}
 	}
 	class, err := s.class(ctx, form.class)
 	if err != nil {
-		return Span{}, err
+		return Span{}, 0, err
 	}
 	source, err := s.source(ctx, form.source)
 	if err != nil {
-		return Span{}, err
+		return Span{}, 0, err
 	}
 	start, duration := uint64(numbers[elementStart]), uint64(numbers[elementDuration])
 	span.StartTimeUnixNano, span.EndTimeUnixNano = start, start+duration
@@ -255,7 +278,7 @@ func (s *Store) decodeSpan(ctx context.Context, forms *formList, text []byte) (S
 	case span.Status == nil && class.status != 0:
 		span.Status = &tracepb.Status{Code: tracepb.Status_StatusCode(class.status)}
 	}
-	return Span{Span: span, Source: source}, nil
+	return Span{Span: span, Source: source}, len(text) + form.size, nil
 }
 
 func decodeID(text []byte) ([]byte, error) {
@@ -277,6 +300,9 @@ func (s *Store) class(ctx context.Context, id int64) (spanClass, error) {
 	if err := s.read.QueryRowContext(ctx, "SELECT service, name, kind, status, die FROM span_class WHERE id = ?", id).
 		Scan(&c.service, &c.name, &c.kind, &c.status, &c.die); err != nil {
 		return c, fmt.Errorf("reading span class %d: %w", id, err)
+	}
+	if c.bytes() > maxWord {
+		return c, nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -306,6 +332,9 @@ func (s *Store) source(ctx context.Context, id int64) (*Source, error) {
 	src.Resource, src.ResourceSchemaURL = head.GetResource(), head.GetSchemaUrl()
 	for _, scope := range head.GetScopeSpans() {
 		src.Scope, src.ScopeSchemaURL = scope.GetScope(), scope.GetSchemaUrl()
+	}
+	if len(src.data) > maxWord {
+		return src, nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,9 +1,7 @@
 package store_test
 
 import (
-	"database/sql"
 	"encoding/binary"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -102,17 +100,4 @@ func TestTraceIndex(t *testing.T) {
 		}
 		return 0
 	})
-}
-
-func count(t *testing.T, dir, table string) (n int) {
-	t.Helper()
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, store.FileName)+"?mode=ro")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	if err := db.QueryRowContext(t.Context(), "SELECT count(*) FROM "+table).Scan(&n); err != nil {
-		t.Fatal(err)
-	}
-	return n
 }

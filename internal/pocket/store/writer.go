@@ -18,6 +18,10 @@ const commitWithin = 5 * time.Millisecond
 // forgets and asks the file again.
 const maxWords = 10_000
 
+// maxWord is how long, in bytes, a word may be to be remembered: with maxWords it
+// bounds the memory of writer and readers.
+const maxWord = 4 << 10
+
 // request is work for the writer: apply in a transaction, then answer.
 type request struct {
 	apply func(*writer) error
@@ -32,7 +36,9 @@ type writer struct {
 	classes  map[spanClass]int64
 	sources  map[string]int64
 	streams  map[string]int64
-	nextPart int64 // of span_part; 0: not known. No ID is given twice while the store is open
+	leases   map[int64]int64 // until of span_source, by id
+	nextPart int64           // of span_part; 0: not known. No ID is given twice while the store is open
+	streamN  int             // rows of log_stream; -1: not known
 
 	index   *traceIndex // which only the writer changes
 	added   []indexed   // what the transaction adds to it
@@ -52,11 +58,26 @@ func newWriter(ctx context.Context, conn *sql.Conn, index *traceIndex) (*writer,
 	return w, nil
 }
 
-// forget drops what the writer knows of the dictionaries: after a rollback it
-// may name rows that are not there.
+// close closes the connection: its pool would wait for it to come back.
+func (w *writer) close() error {
+	var errs []error
+	for _, st := range w.stmts {
+		errs = append(errs, st.Close())
+	}
+	return errors.Join(append(errs, w.conn.Close())...)
+}
+
+// forget drops what the writer knows of the transaction's rows: after a rollback
+// they are not there.
 func (w *writer) forget() {
-	w.classes, w.sources, w.streams = make(map[spanClass]int64), make(map[string]int64), make(map[string]int64)
+	w.forgetWords()
 	w.forgetIndexed()
+}
+
+// forgetWords drops what the writer knows of the dictionaries.
+func (w *writer) forgetWords() {
+	w.classes, w.sources, w.streams = make(map[spanClass]int64), make(map[string]int64), make(map[string]int64)
+	w.leases, w.streamN = make(map[int64]int64), -1
 }
 
 // stmt prepares a statement once.
@@ -153,7 +174,6 @@ func (s *Store) do(ctx context.Context, apply func(*writer) error) error {
 }
 
 // runWriter commits requests until the store is closed and the queue is empty.
-// The connection is closed with its pool.
 func (s *Store) runWriter(w *writer) {
 	defer close(s.stopped)
 	for {
@@ -179,14 +199,21 @@ func (s *Store) commit(w *writer, first *request) {
 	group := []*request{first}
 	_, err := w.exec("BEGIN IMMEDIATE")
 	if err == nil {
-		err = first.apply(w)
+		if err = first.apply(w); refused(err) {
+			first.done <- err
+			group, err = nil, nil
+		}
 		deadline := time.Now().Add(commitWithin)
 	join:
 		for err == nil && time.Now().Before(deadline) {
 			select {
 			case r := <-s.queue:
+				if err = r.apply(w); refused(err) {
+					r.done <- err
+					err = nil
+					continue
+				}
 				group = append(group, r)
-				err = r.apply(w)
 			default:
 				break join
 			}
@@ -205,7 +232,7 @@ func (s *Store) commit(w *writer, first *request) {
 		}
 	}
 	if err != nil {
-		err = fmt.Errorf("writing to the store: %w", err)
+		err = fmt.Errorf("writing to the store: %w", explain(err))
 	}
 	for _, r := range group {
 		r.done <- err

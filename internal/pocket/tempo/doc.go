@@ -11,5 +11,6 @@
 //   - What is not served is a 400 that says so and names --stack=native, never a
 //     wrong or empty answer. Errors are text, as Tempo's are.
 //   - A search that stopped before the end says so: its answer has "status":
-//     "PARTIAL" with a message, and fewer completedJobs than totalJobs.
+//     "PARTIAL" with a message, and fewer completedJobs than totalJobs. So does a
+//     trace that is too large. Lists of tags end at their limit, as Tempo's do.
 package tempo

@@ -25,7 +25,7 @@ const useNative = "start the lab with --stack=native, which runs Tempo itself"
 type Store interface {
 	Trace(ctx context.Context, id store.TraceID) (store.Trace, error)
 	Search(ctx context.Context, q store.SearchQuery) (store.SearchResult, error)
-	TagNames(ctx context.Context, scope store.Scope) ([]string, error)
+	TagNames(ctx context.Context, scope store.Scope, limit int) ([]string, error)
 	TagValues(ctx context.Context, scope store.Scope, name string, limit int) ([]store.TagValue, error)
 	Words(ctx context.Context, column store.Column, limit int) ([]string, error)
 	Health(ctx context.Context) error
@@ -37,10 +37,15 @@ type Options struct {
 	Timeout time.Duration // of a request; default 30 s
 }
 
+// maxQueries is how many queries may be under way at once; others wait for their
+// turn. Each may have a trace, or what it has found, in memory.
+const maxQueries = 8
+
 type api struct {
 	store  Store
 	parser *traceql.Parser
 	opts   Options
+	turns  chan struct{} // holds a value for each query under way
 }
 
 // NewHandler makes the API's handler.
@@ -52,16 +57,16 @@ func NewHandler(s Store, opts Options) (http.Handler, error) {
 	if opts.Timeout <= 0 {
 		opts.Timeout = 30 * time.Second
 	}
-	a := &api{store: s, parser: parser, opts: opts}
+	a := &api{store: s, parser: parser, opts: opts, turns: make(chan struct{}, maxQueries)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /ready", a.serve(a.ready))
 	mux.HandleFunc("GET /api/echo", a.serve(func(w http.ResponseWriter, _ *http.Request) error { return text(w, "echo") }))
 	mux.HandleFunc("GET /api/status/buildinfo", a.serve(a.buildInfo))
-	mux.HandleFunc("GET /api/traces/{id}", a.serve(a.traceV1))
-	mux.HandleFunc("GET /api/v2/traces/{id}", a.serve(a.traceV2))
-	mux.HandleFunc("GET /api/search", a.serve(a.search))
-	mux.HandleFunc("GET /api/v2/search/tags", a.serve(a.tagNames))
-	mux.HandleFunc("GET /api/v2/search/tag/{name}/values", a.serve(a.tagValues))
+	mux.HandleFunc("GET /api/traces/{id}", a.serve(a.inTurn(a.traceV1)))
+	mux.HandleFunc("GET /api/v2/traces/{id}", a.serve(a.inTurn(a.traceV2)))
+	mux.HandleFunc("GET /api/search", a.serve(a.inTurn(a.search)))
+	mux.HandleFunc("GET /api/v2/search/tags", a.serve(a.inTurn(a.tagNames)))
+	mux.HandleFunc("GET /api/v2/search/tag/{name}/values", a.serve(a.inTurn(a.tagValues)))
 	mux.HandleFunc("/", a.serve(func(_ http.ResponseWriter, r *http.Request) error {
 		return badRequest("%s %s is not served by the embedded stack: %s", r.Method, r.URL.Path, useNative)
 	}))
@@ -99,6 +104,19 @@ func (a *api) serve(h func(http.ResponseWriter, *http.Request) error) http.Handl
 		default:
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 		}
+	}
+}
+
+// inTurn waits for a turn.
+func (a *api) inTurn(h func(http.ResponseWriter, *http.Request) error) func(http.ResponseWriter, *http.Request) error {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		select {
+		case a.turns <- struct{}{}:
+		case <-r.Context().Done():
+			return r.Context().Err()
+		}
+		defer func() { <-a.turns }()
+		return h(w, r)
 	}
 }
 

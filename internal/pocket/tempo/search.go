@@ -89,7 +89,7 @@ func (a *api) search(w http.ResponseWriter, r *http.Request) error {
 	resp := searchResponse{Traces: []traceMetadata{}, Metrics: searchMetrics{InspectedTraces: found.Inspected, CompletedJobs: 1, TotalJobs: 1}}
 	if found.Partial {
 		resp.Status, resp.Metrics.CompletedJobs = "PARTIAL", 0
-		resp.Message = "only the newest traces were looked at: add a condition on resource.service.name, name, status or duration, or narrow the time range"
+		resp.Message = "only the newest traces, and of very large ones a part, were looked at: add a condition on resource.service.name, name, status or duration, or narrow the time range"
 	}
 	for _, t := range found.Traces {
 		meta, err := metadata(t, query, spans)

@@ -19,7 +19,8 @@ func intrinsics() []string {
 }
 
 // tagNames answers /api/v2/search/tags. The names of span attributes are those
-// of the newest spans; start and end do not narrow them further.
+// of the newest spans; start and end do not narrow them further. Of each scope
+// come as many as limit says.
 func (a *api) tagNames(w http.ResponseWriter, r *http.Request) error {
 	values := r.URL.Query()
 	if err := checkTags(values); err != nil {
@@ -33,12 +34,15 @@ func (a *api) tagNames(w http.ResponseWriter, r *http.Request) error {
 	default:
 		return badRequest("scope %q is not served by the embedded stack, which has resource, span and intrinsic: %s", s, useNative)
 	}
+	limit, err := number(values, "limit", maxTags, maxTags)
+	if err != nil {
+		return err
+	}
 	list := make([]tagScope, 0, len(scopes))
 	for _, s := range scopes {
 		names := intrinsics()
 		if s != "intrinsic" {
-			var err error
-			if names, err = a.store.TagNames(r.Context(), store.Scope(s)); err != nil {
+			if names, err = a.store.TagNames(r.Context(), store.Scope(s), limit); err != nil {
 				return err
 			}
 		}

@@ -1,6 +1,7 @@
 package tempo_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -18,6 +19,7 @@ import (
 	resourcepb "go.opentelemetry.io/proto/otlp/resource/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"go.uber.org/goleak"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
 
@@ -440,7 +442,7 @@ func TestStoreAnswers(t *testing.T) {
 		{name: "not ready", target: "/ready", store: stub{err: errors.New("disk full")}, status: 503, want: "not ready: disk full\n"},
 		{name: "echo", target: "/api/echo", status: 200, want: "echo"},
 		{name: "partial", target: "/api/search", store: stub{result: store.SearchResult{Partial: true, Inspected: 7}}, status: 200,
-			want: `{"traces":[],"metrics":{"inspectedTraces":7,"totalJobs":1},"status":"PARTIAL","message":"only the newest traces were looked at: add a condition on resource.service.name, name, status or duration, or narrow the time range"}`},
+			want: `{"traces":[],"metrics":{"inspectedTraces":7,"totalJobs":1},"status":"PARTIAL","message":"only the newest traces, and of very large ones a part, were looked at: add a condition on resource.service.name, name, status or duration, or narrow the time range"}`},
 		{name: "store fails", target: "/api/search", store: stub{err: errors.New("disk on fire")}, status: 500, want: "disk on fire\n"},
 		{name: "timeout", target: "/api/search", store: stub{err: context.DeadlineExceeded}, status: 504,
 			want: "the query took longer than 1ms: narrow its time range or add conditions on service, name or status\n"},
@@ -470,5 +472,207 @@ func TestBuildInfo(t *testing.T) {
 	}
 	if info["version"] != "2.8.0" || info["revision"] != "v1" || info["goVersion"] == "" {
 		t.Errorf("build info %v", info)
+	}
+}
+
+// waiting is a store that answers nothing until its caller gives up.
+type waiting struct{ began chan struct{} }
+
+func (w waiting) wait(ctx context.Context) error {
+	w.began <- struct{}{}
+	<-ctx.Done()
+	return errors.New("interrupted (9)")
+}
+
+func (w waiting) Trace(ctx context.Context, _ store.TraceID) (store.Trace, error) {
+	return store.Trace{}, w.wait(ctx)
+}
+
+func (w waiting) Search(ctx context.Context, _ store.SearchQuery) (store.SearchResult, error) {
+	return store.SearchResult{}, w.wait(ctx)
+}
+
+func (w waiting) TagNames(ctx context.Context, _ store.Scope, _ int) ([]string, error) {
+	return nil, w.wait(ctx)
+}
+
+func (w waiting) TagValues(ctx context.Context, _ store.Scope, _ string, _ int) ([]store.TagValue, error) {
+	return nil, w.wait(ctx)
+}
+
+func (w waiting) Words(ctx context.Context, _ store.Column, _ int) ([]string, error) {
+	return nil, w.wait(ctx)
+}
+
+func (w waiting) Health(ctx context.Context) error { return w.wait(ctx) }
+
+// Every query ends at its deadline, and when its client goes away.
+func TestQueriesEnd(t *testing.T) {
+	for _, target := range []string{
+		"/api/traces/1", "/api/v2/traces/1", "/api/search", "/api/v2/search/tags",
+		"/api/v2/search/tag/name/values", "/api/v2/search/tag/.a/values", "/ready",
+	} {
+		s := waiting{began: make(chan struct{}, 1)}
+		late, err := tempo.NewHandler(s, tempo.Options{Timeout: time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		status, text := http.StatusGatewayTimeout, "the query took longer than 1ms: narrow its time range or add conditions on service, name or status\n"
+		if target == "/ready" {
+			status, text = http.StatusServiceUnavailable, "not ready: interrupted (9)\n"
+		}
+		if rec := get(t, late, target); rec.Code != status || rec.Body.String() != text {
+			t.Errorf("%s at its deadline: status %d: %s", target, rec.Code, rec.Body)
+		}
+		s.began = make(chan struct{})
+		h, err := tempo.NewHandler(s, tempo.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, leave := context.WithCancel(t.Context())
+		go func() {
+			<-s.began
+			leave()
+		}()
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, httptest.NewRequestWithContext(ctx, http.MethodGet, target, nil)) // returns
+		if rec.Body.Len() > 0 {
+			t.Errorf("%s, whose client has gone, is answered %s", target, rec.Body)
+		}
+	}
+}
+
+// Eight queries run at once; one more waits for its turn.
+func TestQueriesTakeTurns(t *testing.T) {
+	s := waiting{began: make(chan struct{})}
+	h, err := tempo.NewHandler(s, tempo.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{}, 9)
+	var leave [9]context.CancelFunc
+	for i := range leave {
+		var ctx context.Context
+		ctx, leave[i] = context.WithCancel(t.Context())
+		go func() {
+			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, "/api/traces/1", nil))
+			ended <- struct{}{}
+		}()
+		if i < 8 {
+			<-s.began
+		}
+	}
+	if rec := get(t, h, "/api/echo"); rec.Code != http.StatusOK {
+		t.Errorf("what asks nothing of the store waits: status %d", rec.Code)
+	}
+	select {
+	case <-s.began:
+		t.Error("a ninth query runs beside eight")
+	default:
+	}
+	leave[0]()
+	<-s.began // the ninth
+	for _, l := range leave {
+		l()
+	}
+	for range leave {
+		<-ended
+	}
+}
+
+// A trace that is too large is an error in the API that cannot say so otherwise,
+// and comes in part in the other.
+func TestLargeTrace(t *testing.T) {
+	s, err := store.Open(t.Context(), t.TempDir(), store.Options{Now: func() time.Time { return time.Unix(epoch, 0) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	for i := range 20 {
+		large := span(fairTrace, fmt.Sprintf("%016x", i+1), "", "n", tracepb.Span_SPAN_KIND_SERVER, i, 1, str("a", strings.Repeat("x", 1<<20)))
+		if err := s.AppendSpans(t.Context(), []*tracepb.ResourceSpans{batch(contract.ServiceRoller, large)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h, err := tempo.NewHandler(s, tempo.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const message = "trace exceeds max size (max bytes: 16777216)"
+	if rec := get(t, h, "/api/traces/"+fairTrace); rec.Code != http.StatusUnprocessableEntity || rec.Body.String() != message+": /api/v2/traces gives the part that came first\n" {
+		t.Errorf("v1: status %d: %.200s", rec.Code, rec.Body)
+	}
+	var v2 struct {
+		Trace struct {
+			ResourceSpans []struct{ ScopeSpans []struct{ Spans []struct{} } }
+		}
+		Status, Message string
+	}
+	rec := get(t, h, "/api/v2/traces/"+fairTrace)
+	if err := json.Unmarshal(rec.Body.Bytes(), &v2); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(v2.Trace.ResourceSpans[0].ScopeSpans[0].Spans); rec.Code != 200 || n != 15 || v2.Status != "PARTIAL" || v2.Message != message {
+		t.Errorf("v2: status %d, %d spans, %q, %q", rec.Code, n, v2.Status, v2.Message)
+	}
+	rec = get(t, h, "/api/v2/traces/"+fairTrace, "Accept", "application/protobuf")
+	tail := protowire.AppendString(protowire.AppendTag(protowire.AppendVarint(protowire.AppendTag(nil, 3, protowire.VarintType), 1), 4, protowire.BytesType), message)
+	if rec.Code != 200 || !bytes.HasSuffix(rec.Body.Bytes(), tail) {
+		t.Errorf("v2 in protobuf: status %d, it does not end with status and message", rec.Code)
+	}
+	rec = get(t, h, search("q", "{}"))
+	var f found
+	if err := json.Unmarshal(rec.Body.Bytes(), &f); err != nil {
+		t.Fatal(err)
+	}
+	if len(f.Traces) != 1 || f.Status != "PARTIAL" {
+		t.Errorf("search: %d traces, status %q, want one and PARTIAL", len(f.Traces), f.Status)
+	}
+}
+
+// Names of attributes are as many as limit says, and never more than a thousand.
+func TestManyTags(t *testing.T) {
+	s, err := store.Open(t.Context(), t.TempDir(), store.Options{Now: func() time.Time { return time.Unix(epoch, 0) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	var attributes []*commonpb.KeyValue
+	for i := range 2000 {
+		attributes = append(attributes, integer(fmt.Sprintf("k%04d", i), 1))
+	}
+	many := span(fairTrace, "0000000000000001", "", "n", tracepb.Span_SPAN_KIND_SERVER, 0, 1, attributes...)
+	if err := s.AppendSpans(t.Context(), []*tracepb.ResourceSpans{batch(contract.ServiceRoller, many)}); err != nil {
+		t.Fatal(err)
+	}
+	h, err := tempo.NewHandler(s, tempo.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for query, want := range map[string]int{"": 1000, "?limit=7": 7} {
+		var tags struct {
+			Scopes []struct {
+				Name string
+				Tags []string
+			}
+		}
+		if err := json.Unmarshal(get(t, h, "/api/v2/search/tags"+query).Body.Bytes(), &tags); err != nil {
+			t.Fatal(err)
+		}
+		if names := tags.Scopes[1].Tags; tags.Scopes[1].Name != "span" || len(names) != want || names[want-1] != fmt.Sprintf("k%04d", want-1) {
+			t.Errorf("limit %q: %d names of %s, want %d", query, len(names), tags.Scopes[1].Name, want)
+		}
+	}
+	const refusal = "invalid limit: \"1001\": it must be a number from 1 to 1000\n"
+	if rec := get(t, h, "/api/v2/search/tags?limit=1001"); rec.Code != http.StatusBadRequest || rec.Body.String() != refusal {
+		t.Errorf("limit 1001: status %d: %s", rec.Code, rec.Body)
 	}
 }

@@ -10,18 +10,30 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
+
+	"dicelab/internal/pocket/store"
 )
+
+// tooLarge is what Tempo says of a trace that it does not give, or not whole.
+func tooLarge() string {
+	return fmt.Sprintf("trace exceeds max size (max bytes: %d)", store.MaxTraceBytes)
+}
 
 // traceV1 answers /api/traces/{id}: {"batches":[…]}, where a batch is OTLP's
 // ResourceSpans in protobuf's JSON mapping; or tempopb.Trace, which on the wire
-// is OTLP's TracesData.
+// is OTLP's TracesData. It cannot say that spans are missing, so a trace that is
+// too large is an error, as in Tempo.
 func (a *api) traceV1(w http.ResponseWriter, r *http.Request) error {
-	batches, err := a.trace(r)
+	t, err := a.trace(r)
 	if err != nil {
 		return err
 	}
+	if t.Partial {
+		return &failure{http.StatusUnprocessableEntity, tooLarge() + ": /api/v2/traces gives the part that came first"}
+	}
+	batches := t.ResourceSpans()
 	if wantsProtobuf(r) {
-		return protobuf(w, &tracepb.TracesData{ResourceSpans: batches}, false)
+		return protobuf(w, &tracepb.TracesData{ResourceSpans: batches}, nil)
 	}
 	list, err := jsonBatches(batches)
 	if err != nil {
@@ -30,36 +42,42 @@ func (a *api) traceV1(w http.ResponseWriter, r *http.Request) error {
 	return answer(w, map[string]any{"batches": list})
 }
 
-// traceV2 answers /api/v2/traces/{id}: {"trace":{"resourceSpans":[…]}}, or
-// tempopb.TraceByIDResponse, whose field 1 is the trace.
+// traceV2 answers /api/v2/traces/{id}: tempopb.TraceByIDResponse, in JSON or on
+// the wire.
 func (a *api) traceV2(w http.ResponseWriter, r *http.Request) error {
-	batches, err := a.trace(r)
+	t, err := a.trace(r)
 	if err != nil {
 		return err
 	}
+	envelope := &traceByID{}
+	if t.Partial {
+		envelope.partial, envelope.message = true, tooLarge()
+	}
+	batches := t.ResourceSpans()
 	if wantsProtobuf(r) {
-		return protobuf(w, &tracepb.TracesData{ResourceSpans: batches}, true)
+		return protobuf(w, &tracepb.TracesData{ResourceSpans: batches}, envelope)
 	}
 	list, err := jsonBatches(batches)
 	if err != nil {
 		return err
 	}
-	return answer(w, map[string]any{"trace": map[string]any{"resourceSpans": list}})
+	body := map[string]any{"trace": map[string]any{"resourceSpans": list}}
+	if t.Partial {
+		body["status"], body["message"] = "PARTIAL", tooLarge()
+	}
+	return answer(w, body)
 }
 
-func (a *api) trace(r *http.Request) ([]*tracepb.ResourceSpans, error) {
+func (a *api) trace(r *http.Request) (store.Trace, error) {
 	id, err := parseTraceID(r.PathValue("id"))
 	if err != nil {
-		return nil, err
+		return store.Trace{}, err
 	}
 	t, err := a.store.Trace(r.Context(), id)
-	if err != nil {
-		return nil, err
+	if err == nil && len(t.Spans) == 0 {
+		err = &failure{http.StatusNotFound, fmt.Sprintf("trace not found: %x", id)}
 	}
-	if len(t.Spans) == 0 {
-		return nil, &failure{http.StatusNotFound, fmt.Sprintf("trace not found: %x", id)}
-	}
-	return t.ResourceSpans(), nil
+	return t, err
 }
 
 func wantsProtobuf(r *http.Request) bool {
@@ -77,13 +95,24 @@ func jsonBatches(batches []*tracepb.ResourceSpans) ([]json.RawMessage, error) {
 	return list, nil
 }
 
-func protobuf(w http.ResponseWriter, trace *tracepb.TracesData, wrapped bool) error {
+// traceByID is what a tempopb.TraceByIDResponse has beside field 1, the trace
+// (Tempo, pkg/tempopb/tempo.proto).
+type traceByID struct {
+	partial bool   // field 3, status: COMPLETE (0, left out) or PARTIAL (1)
+	message string // field 4
+}
+
+func protobuf(w http.ResponseWriter, trace *tracepb.TracesData, envelope *traceByID) error {
 	body, err := proto.Marshal(trace)
 	if err != nil {
 		return fmt.Errorf("encoding the trace: %w", err)
 	}
-	if wrapped {
+	if envelope != nil {
 		body = protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), body)
+		if envelope.partial {
+			body = protowire.AppendVarint(protowire.AppendTag(body, 3, protowire.VarintType), 1)
+			body = protowire.AppendString(protowire.AppendTag(body, 4, protowire.BytesType), envelope.message)
+		}
 	}
 	w.Header().Set("Content-Type", "application/protobuf")
 	_, _ = w.Write(body) // a client that has gone cannot be told anything

@@ -1,0 +1,199 @@
+package pocket_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"dicelab/internal/pocket"
+	"dicelab/internal/web"
+)
+
+// stackDir names the data directory in which a copy of this test serves the
+// store's part of the stack, until its standard input ends or it is killed.
+const stackDir = "DICELAB_TEST_STACK_DIR"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(stackDir); dir != "" {
+		if err := serveStack(dir, os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// addresses are what a stack prints when it serves.
+type addresses struct{ OTLP, GRPC, Tempo, Loki string }
+
+// serveStack serves until commands ends. A command is a line: "limit N" bounds
+// the size of files to N bytes, and lifts the bound with N = 0; "memory" asks for
+// the bytes that the Go runtime has of the system. Each is answered with a line.
+func serveStack(dir string, commands io.Reader, out io.Writer) error {
+	// A write beyond the bound is an error then, as on a full disk, and not the end
+	// of the process.
+	signal.Ignore(syscall.SIGXFSZ)
+	ctx := context.Background()
+	stack := pocket.New(pocket.Options{Dir: dir})
+	if err := stack.OpenStore(ctx); err != nil {
+		return err
+	}
+	at, stop, err := listen(ctx, stack)
+	if err != nil {
+		return err
+	}
+	if err := json.NewEncoder(out).Encode(at); err != nil {
+		return err
+	}
+	for scanner := bufio.NewScanner(commands); scanner.Scan(); {
+		answer, err := command(scanner.Text())
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(out, answer)
+	}
+	return errors.Join(stop(), stack.CloseStore(ctx))
+}
+
+func command(text string) (answer uint64, err error) {
+	name, number, _ := strings.Cut(text, " ")
+	if name == "memory" {
+		var stats runtime.MemStats
+		runtime.ReadMemStats(&stats)
+		return stats.Sys, nil
+	}
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
+		return 0, err
+	}
+	if _, err := fmt.Sscan(number, &limit.Cur); err != nil {
+		return 0, err
+	}
+	if limit.Cur == 0 {
+		limit.Cur = limit.Max
+	}
+	return limit.Cur, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit)
+}
+
+// listen serves the APIs of a stack on free ports.
+func listen(ctx context.Context, stack *pocket.Stack) (at addresses, stop func() error, err error) {
+	var stops []func() error
+	stop = func() error {
+		var errs []error
+		for _, s := range stops {
+			errs = append(errs, s())
+		}
+		return errors.Join(errs...)
+	}
+	for _, s := range []struct {
+		url     *string
+		handler http.Handler
+	}{{&at.OTLP, stack.Receiver()}, {&at.Tempo, stack.Tempo()}, {&at.Loki, stack.Loki()}} {
+		l, err := web.Listen(ctx, "127.0.0.1:0")
+		if err != nil {
+			return at, stop, err
+		}
+		server := web.NewServer(l, s.handler)
+		*s.url = "http://" + l.Addr().String()
+		served := make(chan error, 1)
+		go func() { served <- server.Serve() }()
+		stops = append(stops, func() error { return errors.Join(server.Shutdown(ctx), <-served) })
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return at, stop, err
+	}
+	at.GRPC = l.Addr().String()
+	server := stack.GRPC()
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(web.Limit(l, web.MaxConnections)) }()
+	stops = append(stops, func() error { server.GracefulStop(); return <-served })
+	return at, stop, nil
+}
+
+// child is a copy of this test that serves a stack.
+type child struct {
+	addresses
+	t     *testing.T
+	cmd   *exec.Cmd
+	input io.WriteCloser
+	lines *bufio.Scanner
+
+	end sync.Once
+}
+
+func startChild(t *testing.T, dir string) *child {
+	t.Helper()
+	c := &child{t: t, cmd: exec.Command(os.Args[0])}
+	c.cmd.Env = append(os.Environ(), stackDir+"="+dir)
+	c.cmd.Stderr = os.Stderr
+	var err error
+	if c.input, err = c.cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	out, err := c.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.lines = bufio.NewScanner(out)
+	if err := c.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.kill)
+	if !c.lines.Scan() {
+		t.Fatalf("the child said nothing: %v", c.lines.Err())
+	}
+	if err := json.Unmarshal(c.lines.Bytes(), &c.addresses); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// ask gives a command and returns the answer.
+func (c *child) ask(command string) (answer uint64) {
+	c.t.Helper()
+	if _, err := fmt.Fprintln(c.input, command); err != nil {
+		c.t.Fatal(err)
+	}
+	if !c.lines.Scan() {
+		c.t.Fatalf("the child ended at %q: %v", command, c.lines.Err())
+	}
+	if _, err := fmt.Sscan(c.lines.Text(), &answer); err != nil {
+		c.t.Fatal(err)
+	}
+	return answer
+}
+
+// stop lets the child end in good order.
+func (c *child) stop() {
+	c.t.Helper()
+	c.end.Do(func() {
+		if err := errors.Join(c.input.Close(), c.cmd.Wait()); err != nil {
+			c.t.Errorf("the child ended with %v", err)
+		}
+	})
+}
+
+// kill ends the child as kill -9 does, wherever it is.
+func (c *child) kill() {
+	c.end.Do(func() {
+		_ = c.cmd.Process.Kill() // it may have ended
+		_ = c.cmd.Wait()         // says that it was killed
+	})
+}

@@ -1,0 +1,35 @@
+package pocket_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"dicelab/internal/pocket/intake"
+	"dicelab/internal/pocket/metrics"
+	"dicelab/internal/pocket/store"
+	"dicelab/internal/web"
+)
+
+// What ARCHITECTURE.md says of the bounds is what the code says.
+func TestDocumentedBounds(t *testing.T) {
+	text, err := os.ReadFile("../../ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	thousands := func(n int) string { return fmt.Sprintf("%d,%03d", n/1000, n%1000) }
+	for _, row := range []string{
+		fmt.Sprintf("| %d MiB, of which one request may have half |", intake.DefaultBytes>>20),
+		fmt.Sprintf("| %d MiB as JSON,", store.MaxTraceBytes>>20),
+		fmt.Sprintf("of 8 KiB together; %s |", thousands(store.MaxStreams)),
+		fmt.Sprintf("every server of the lab | %s |", thousands(web.MaxConnections)),
+		fmt.Sprintf("| %d s, 30 s, 1 min |", metrics.DefaultTimeout/time.Second),
+		fmt.Sprintf("| %d days; %d MiB |", metrics.DefaultRetention/(24*time.Hour), metrics.DefaultRetentionBytes>>20),
+	} {
+		if !strings.Contains(string(text), row) {
+			t.Errorf("ARCHITECTURE.md has no %q", row)
+		}
+	}
+}

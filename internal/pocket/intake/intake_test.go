@@ -1,0 +1,90 @@
+package intake_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"testing"
+	"testing/iotest"
+
+	"dicelab/internal/pocket/intake"
+)
+
+func TestReadAll(t *testing.T) {
+	broken := errors.New("broken")
+	tests := []struct {
+		name   string
+		size   int
+		most   int
+		others int64 // held by other requests, of 1 MiB
+		tail   error
+		want   error
+	}{
+		{name: "nothing", most: 10},
+		{name: "as much as may be", size: 100_000, most: 100_000},
+		{name: "one byte too much", size: 100_001, most: 100_000, want: &intake.TooLargeError{Limit: 100_000}},
+		{name: "smaller than the first buffer, too much", size: 11, most: 10, want: &intake.TooLargeError{Limit: 10}},
+		{name: "others leave enough", size: 100_000, most: 1 << 20, others: 800_000},
+		{name: "others leave too little", size: 100_000, most: 1 << 20, others: 1_000_000, want: intake.ErrBusy},
+		{name: "others leave nothing", size: 1, most: 1 << 20, others: 1 << 20, want: intake.ErrBusy},
+		{name: "larger than everything", size: 2 << 20, most: 4 << 20, want: intake.ErrBusy},
+		{name: "broken", size: 10, most: 100, tail: broken, want: broken},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			budget := intake.NewBudget(1 << 20)
+			others := budget.Share()
+			if err := others.Hold(tt.others); err != nil {
+				t.Fatal(err)
+			}
+			body := bytes.Repeat([]byte("x"), tt.size)
+			var r io.Reader = bytes.NewReader(body)
+			if tt.tail != nil {
+				r = io.MultiReader(r, iotest.ErrReader(tt.tail))
+			}
+			share := budget.Share()
+			got, err := share.ReadAll(r, tt.most)
+			var large, wantLarge *intake.TooLargeError
+			if errors.As(tt.want, &wantLarge) {
+				if !errors.As(err, &large) || *large != *wantLarge {
+					t.Errorf("error %v, want %v", err, tt.want)
+				}
+			} else if !errors.Is(err, tt.want) {
+				t.Errorf("error %v, want %v", err, tt.want)
+			}
+			if tt.want == nil && !bytes.Equal(got, body) {
+				t.Errorf("%d bytes, want %d", len(got), len(body))
+			}
+			share.Release()
+			others.Release()
+			if err := budget.Share().Hold(1 << 20); err != nil {
+				t.Errorf("something is still held: %v", err)
+			}
+		})
+	}
+}
+
+func TestWait(t *testing.T) {
+	budget := intake.NewBudget(100)
+	first, second := budget.Share(), budget.Share()
+	if err := first.Wait(t.Context(), 60); err != nil {
+		t.Fatal(err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := second.Wait(ended, 41); !errors.Is(err, intake.ErrBusy) {
+		t.Errorf("waiting in vain: %v", err)
+	}
+	got := make(chan error)
+	go func() { got <- second.Wait(t.Context(), 41) }()
+	if err := first.Hold(59); err != nil { // one byte less
+		t.Fatal(err)
+	}
+	if err := <-got; err != nil {
+		t.Errorf("waiting for a byte: %v", err)
+	}
+	if err := first.Hold(60); !errors.Is(err, intake.ErrBusy) {
+		t.Errorf("taking more than there is: %v", err)
+	}
+}

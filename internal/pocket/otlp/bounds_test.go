@@ -1,0 +1,171 @@
+package otlp_test
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	coltracepb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"dicelab/internal/pocket/intake"
+	"dicelab/internal/pocket/otlp"
+)
+
+// empty is an export of n spans without anything: two bytes each on the wire.
+func empty(n int) []*tracepb.ResourceSpans {
+	spans := make([]*tracepb.Span, n)
+	for i := range spans {
+		spans[i] = &tracepb.Span{}
+	}
+	return []*tracepb.ResourceSpans{{ScopeSpans: []*tracepb.ScopeSpans{{Spans: spans}}}}
+}
+
+const busy = "too much is being taken in at once: send it again later"
+
+// Exports share a budget: who finds too little left is told to send again, and
+// who would need more than half of it is refused for good.
+func TestExportsShareABudget(t *testing.T) {
+	s := &fakeStore{}
+	budget := intake.NewBudget(1 << 20)
+	h := otlp.New(s, otlp.Options{MaxBytes: 100_000, Budget: budget}).Handler()
+	send := func(kind, encoding string, body []byte) *httptest.ResponseRecorder {
+		req := httptest.NewRequest(http.MethodPost, "/v1/traces", bytes.NewReader(body))
+		req.Header.Set("Content-Type", kind)
+		req.Header.Set("Content-Encoding", encoding)
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, req)
+		return rec
+	}
+	expect := func(name string, rec *httptest.ResponseRecorder, code int, message string) {
+		t.Helper()
+		var st rpcstatus.Status
+		decode(t, rec, &st)
+		if rec.Code != code || !strings.Contains(st.GetMessage(), message) {
+			t.Errorf("%s: status %d, %q, want %d with %q", name, rec.Code, st.GetMessage(), code, message)
+		}
+		if got, want := rec.Header().Get("Retry-After"), map[bool]string{true: "1"}[code == http.StatusServiceUnavailable]; got != want {
+			t.Errorf("%s: Retry-After %q, want %q", name, got, want)
+		}
+	}
+	const heavy = "of memory, and one may take 524288: send smaller batches"
+	expect("2000 empty spans", send(protobufType, "", marshal(t, empty(2000))), http.StatusRequestEntityTooLarge, heavy)
+	expect("2000 empty spans in JSON", send(jsonType, "", []byte(`{"resourceSpans":[{"scopeSpans":[{"spans":[`+strings.Repeat("{},", 2000)+`{}]}]}]}`)), http.StatusRequestEntityTooLarge, heavy)
+	if rec := send(protobufType, "", marshal(t, empty(1000))); rec.Code != http.StatusOK {
+		t.Errorf("1000 empty spans: status %d: %s", rec.Code, rec.Body)
+	}
+
+	others := budget.Share()
+	if err := others.Hold(1<<20 - 5000); err != nil {
+		t.Fatal(err)
+	}
+	s.got = nil
+	expect("no room to decompress", send(protobufType, "gzip", zip(t, marshal(t, exampleSpans()))), http.StatusServiceUnavailable, busy)
+	expect("no room to read", send(protobufType, "", make([]byte, 6000)), http.StatusServiceUnavailable, busy)
+	expect("no room to decode", send(protobufType, "", marshal(t, empty(20))), http.StatusServiceUnavailable, busy)
+	if s.got != nil {
+		t.Errorf("stored %v", s.got)
+	}
+	others.Release()
+	if rec := send(protobufType, "gzip", zip(t, marshal(t, exampleSpans()))); rec.Code != http.StatusOK {
+		t.Errorf("with room again: status %d: %s", rec.Code, rec.Body)
+	}
+	if err := budget.Share().Hold(1 << 20); err != nil {
+		t.Errorf("something is still held: %v", err)
+	}
+}
+
+func TestExportsShareABudgetOverGRPC(t *testing.T) {
+	s := &fakeStore{}
+	budget := intake.NewBudget(1 << 20)
+	client := coltracepb.NewTraceServiceClient(connect(t, s, otlp.Options{MaxBytes: 100_000, Budget: budget}))
+	export := func(batches []*tracepb.ResourceSpans) *status.Status {
+		_, err := client.Export(t.Context(), &coltracepb.ExportTraceServiceRequest{ResourceSpans: batches})
+		return status.Convert(err)
+	}
+	if st := export(empty(2000)); st.Code() != codes.ResourceExhausted || len(st.Details()) != 0 || !strings.Contains(st.Message(), "send smaller batches") {
+		t.Errorf("2000 empty spans: %v with details %v", st, st.Details())
+	}
+	others := budget.Share()
+	for name, held := range map[string]int64{"receive": 1<<20 - 99_999, "decode": 1<<20 - 100_000} {
+		if err := others.Hold(held); err != nil {
+			t.Fatal(err)
+		}
+		st := export(empty(1000))
+		if st.Code() != codes.Unavailable || st.Message() != busy || len(st.Details()) != 1 {
+			t.Fatalf("no room to %s: %v with details %v", name, st, st.Details())
+		}
+		if info, ok := st.Details()[0].(*errdetails.RetryInfo); !ok || info.GetRetryDelay().GetSeconds() != 1 {
+			t.Errorf("no room to %s: details %v, want a retry after 1 s", name, st.Details())
+		}
+	}
+	others.Release()
+	if st := export(exampleSpans()); st.Code() != codes.OK {
+		t.Errorf("with room again: %v", st)
+	}
+	if err := budget.Share().Wait(t.Context(), 1<<20); err != nil { // the last answer may be on its way
+		t.Errorf("something is still held: %v", err)
+	}
+}
+
+// What does not decode is the client's mistake, and is not sent again.
+func TestBrokenMessageOverGRPC(t *testing.T) {
+	conn := connect(t, &fakeStore{}, otlp.Options{})
+	err := conn.Invoke(t.Context(), coltracepb.TraceService_Export_FullMethodName, []byte("nonsense"), &coltracepb.ExportTraceServiceResponse{}, grpc.ForceCodec(raw{}))
+	if st := status.Convert(err); st.Code() != codes.InvalidArgument || !strings.Contains(st.Message(), "decoding the export") {
+		t.Errorf("%v", st)
+	}
+}
+
+// raw sends bytes as they are.
+type raw struct{}
+
+func (raw) Marshal(v any) ([]byte, error) { return v.([]byte), nil }
+func (raw) Unmarshal([]byte, any) error   { return nil }
+func (raw) Name() string                  { return "proto" }
+
+// An export that does not arrive gives its room to others.
+func TestExportThatDoesNotArrive(t *testing.T) {
+	budget := intake.NewBudget(1 << 20)
+	conn := connect(t, &fakeStore{}, otlp.Options{MaxBytes: 1 << 20, Budget: budget, Receive: time.Millisecond})
+	stream, err := conn.NewStream(t.Context(), &grpc.StreamDesc{ClientStreams: true}, coltracepb.TraceService_Export_FullMethodName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.RecvMsg(&coltracepb.ExportTraceServiceResponse{}); status.Code(err) != codes.DeadlineExceeded || !strings.Contains(err.Error(), "the export was not received within 1ms") {
+		t.Errorf("%v", err)
+	}
+	if err := budget.Share().Wait(t.Context(), 1<<20); err != nil {
+		t.Errorf("its room is still taken: %v", err)
+	}
+}
+
+// stuckStore takes nothing until its caller gives up.
+type stuckStore struct{}
+
+func (stuckStore) AppendSpans(ctx context.Context, _ []*tracepb.ResourceSpans) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// A store that does not answer is one that cannot take the spans now.
+func TestTimeout(t *testing.T) {
+	req := httptest.NewRequest(http.MethodPost, "/v1/traces", bytes.NewReader(marshal(t, exampleSpans())))
+	req.Header.Set("Content-Type", protobufType)
+	rec := httptest.NewRecorder()
+	otlp.New(stuckStore{}, otlp.Options{Timeout: time.Millisecond}).Handler().ServeHTTP(rec, req)
+	var st rpcstatus.Status
+	decode(t, rec, &st)
+	if rec.Code != http.StatusServiceUnavailable || rec.Header().Get("Retry-After") != "1" || !strings.Contains(st.GetMessage(), "the store took too long") {
+		t.Errorf("status %d, Retry-After %q, %q", rec.Code, rec.Header().Get("Retry-After"), st.GetMessage())
+	}
+}

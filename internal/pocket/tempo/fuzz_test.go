@@ -1,0 +1,58 @@
+package tempo_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"testing"
+	"time"
+
+	"dicelab/internal/pocket/store"
+	"dicelab/internal/pocket/tempo"
+)
+
+// Whatever is asked, the answer is JSON or a text that says what is wrong, and
+// nothing is the server's fault.
+func FuzzRequests(f *testing.F) {
+	for _, seed := range [][2]string{
+		{"/api/search", "q={name=\"roll\" && duration>1ms}&limit=3&spss=2&start=1&end=2"},
+		{"/api/search", "tags=service.name%3Dx http.status%3D200&minDuration=1ms&maxDuration=2s"},
+		{"/api/search", "q={} >> {.a=1.5} | count() > 2"},
+		{"/api/traces/1af7651916cd43dd8448eb211c80319c", ""},
+		{"/api/v2/traces/1", ""},
+		{"/api/v2/search/tags", "scope=span&limit=3"},
+		{"/api/v2/search/tag/resource.service.name/values", "q={}"},
+		{"/api/v2/search/tag/.\"a b\"/values", "limit=1"},
+	} {
+		f.Add(seed[0], seed[1])
+	}
+	s, err := store.Open(f.Context(), f.TempDir(), store.Options{Now: func() time.Time { return time.Unix(epoch, 0) }})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			f.Error(err)
+		}
+	})
+	if err := s.AppendSpans(f.Context(), rolls()); err != nil {
+		f.Fatal(err)
+	}
+	h, err := tempo.NewHandler(s, tempo.Options{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, path, query string) {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
+		r.URL = &url.URL{Path: "/" + path, RawQuery: query}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code >= 500 {
+			t.Fatalf("status %d: %s", w.Code, w.Body)
+		}
+		if w.Code == http.StatusOK && w.Header().Get("Content-Type") == "application/json" && !json.Valid(w.Body.Bytes()) {
+			t.Fatalf("not JSON: %s", w.Body)
+		}
+	})
+}
