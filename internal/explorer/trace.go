@@ -105,13 +105,19 @@ func (e *explorer) noTrace(w http.ResponseWriter, r *http.Request, id string) {
 	e.render(w, http.StatusNotFound, "notrace", p)
 }
 
+// traceJSON sends a trace to be saved, as OTLP JSON: what "dicelab import", the
+// page for traces from files and other programs read.
 func (e *explorer) traceJSON(w http.ResponseWriter, r *http.Request) {
 	id, err := query.ParseTraceID(r.PathValue("id"))
 	if err != nil {
 		e.message(w, http.StatusBadRequest, "Not a trace ID", err.Error()+".")
 		return
 	}
-	body, err := e.Tempo.TraceJSON(r.Context(), id)
+	t, partial, err := e.Tempo.Export(r.Context(), id)
+	var body []byte
+	if err == nil {
+		body, err = t.Marshal()
+	}
 	switch {
 	case errors.Is(err, query.ErrNotFound):
 		e.message(w, http.StatusNotFound, "Trace not found", "Traces are kept "+e.Retention+".")
@@ -121,7 +127,11 @@ func (e *explorer) traceJSON(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Content-Disposition", `attachment; filename="trace-`+id+`.json"`)
+	name := "trace-" + id
+	if partial { // OTLP has no word for it, so the name says it
+		name += "-partial"
+	}
+	w.Header().Set("Content-Disposition", `attachment; filename="`+name+`.json"`)
 	_, _ = w.Write(body) // the reader is gone: nobody is left to tell
 }
 
