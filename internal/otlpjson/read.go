@@ -155,7 +155,7 @@ func notTraces(doc map[string]json.RawMessage) error {
 	}
 	for key, what := range map[string]string{"resourceLogs": "log lines", "resourceMetrics": "metrics", "resourceProfiles": "profiles"} {
 		if slices.Contains(names, key) {
-			return fmt.Errorf("it has %s (%s) where a file of traces has %s", what, key, keySpans)
+			return fmt.Errorf("it has %s (%s) where a file of traces has %s", key, what, keySpans)
 		}
 	}
 	if slices.Contains(names, "data") {

@@ -18,9 +18,13 @@ import (
 // FileName is the name of the database file in the data directory.
 const FileName = "store.db"
 
+// DefaultTraceAge is how long spans are kept, as stack/tempo/tempo.yml has it for
+// the real Tempo.
+const DefaultTraceAge = 48 * time.Hour
+
 // Options are the bounds of a store. The zero value means the defaults.
 type Options struct {
-	TraceAge   time.Duration    // spans older than this go; default 48 h
+	TraceAge   time.Duration    // spans older than this go; default DefaultTraceAge
 	LogAge     time.Duration    // log lines older than this go; default 31 days
 	MaxBytes   int64            // bytes of the file that are in use; default 2 GiB
 	SweepEvery time.Duration    // how often the bounds are enforced; default 30 s
@@ -33,7 +37,7 @@ func (o Options) withDefaults() (Options, error) {
 			o.TraceAge, o.LogAge, o.MaxBytes, o.SweepEvery)
 	}
 	if o.TraceAge == 0 {
-		o.TraceAge = 48 * time.Hour
+		o.TraceAge = DefaultTraceAge
 	}
 	if o.LogAge == 0 {
 		o.LogAge = 31 * 24 * time.Hour
