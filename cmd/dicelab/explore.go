@@ -95,6 +95,6 @@ func exploreCommand(ctx context.Context, env environment, f *flags) error {
 	signals, stop := lab.Signals()
 	defer stop()
 	report := lab.NewReport(env.stdout, lab.Colour(env.stdout, env.getenv))
-	part := lab.ServerPart("explorer", listeners[0], func() http.Handler { return web.GuardForms(handler) })
+	part := lab.ServerPart("explorer", listeners[0], func() http.Handler { return web.Guard(handler) })
 	return (&lab.Lab{Parts: []lab.Part{part}, Report: report}).Run(ctx, signals)
 }
