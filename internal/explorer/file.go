@@ -51,6 +51,7 @@ type fileRow struct {
 // reach is a way to more of a trace: a link or, for a file, a button of its form.
 type reach struct {
 	Text, Class string
+	Label       string // for a screen reader, where many buttons have one text
 	Href        string // of a link
 	Show        string // what the button asks for
 }
@@ -197,7 +198,7 @@ func (e *explorer) fileList(w http.ResponseWriter, v fileView, doc *otlpjson.Doc
 		for _, name := range t.Services() {
 			row.Services = append(row.Services, serviceCount{Name: name, Class: serviceClass(name)})
 		}
-		row.Open = reach{Text: "Open", Class: "button small", Show: url.Values{"trace": {t.ID}}.Encode()}
+		row.Open = reach{Text: "Open", Class: "button small", Label: "Open trace " + row.Short, Show: url.Values{"trace": {t.ID}}.Encode()}
 		v.Rows = append(v.Rows, row)
 	}
 	if more := len(rest) - maxListed; more > 0 {
