@@ -7,9 +7,9 @@ import (
 )
 
 // schemaVersion is the user_version of the files that this program writes.
-const schemaVersion = 2
+const schemaVersion = 3
 
-// schema creates version 2.
+// tables are those of versions 2 and 3.
 //
 // A span is an element of a JSON array in span_part, which holds the spans of
 // one trace that came in one export: one row and one entry in one index for what
@@ -26,7 +26,7 @@ const schemaVersion = 2
 // one export, that started within one minute, what a search compares (heads);
 // span_summary says which class is in which segment. Both are small: a search
 // goes from the newest segment of the classes that it wants to older ones.
-const schema = `
+const tables = `
 CREATE TABLE span_source (
   id INTEGER PRIMARY KEY,
   service TEXT NOT NULL,
@@ -48,7 +48,6 @@ CREATE TABLE span_part (
   trace_id BLOB NOT NULL,
   spans TEXT NOT NULL
 );
-CREATE INDEX span_trace ON span_part (trace_id);
 CREATE TABLE span_segment (
   id INTEGER PRIMARY KEY,
   last INTEGER NOT NULL,
@@ -79,6 +78,18 @@ CREATE TABLE log_row (
 CREATE INDEX log_stream_time ON log_row (stream, time);
 CREATE INDEX log_trace ON log_row (trace_id, time) WHERE trace_id IS NOT NULL;
 CREATE INDEX log_span ON log_row (span_id, time) WHERE span_id IS NOT NULL;
+`
+
+// traceHex is a trace ID as people write it, and as the index has it: SQLite uses
+// an index on an expression where a query has that very expression, which the
+// view's column brings in.
+const traceHex = "lower(hex(trace_id))"
+
+// views are what a person reads, described in docs/sql.md, and the index through
+// which the view finds a trace. CROSS JOIN holds SQLite to that order: streams are
+// few, and of each its lines are found by time.
+const views = `
+CREATE INDEX span_trace_hex ON span_part (` + traceHex + `);
 CREATE VIEW spans AS SELECT
   lower(hex(p.trace_id)) AS trace_id,
   e.value ->> 2 AS span_id,
@@ -92,7 +103,8 @@ CREATE VIEW spans AS SELECT
   nullif(c.die, '') AS die,
   e.value -> 7 AS attributes,
   s.resource AS resource,
-  s.scope AS scope
+  s.scope AS scope,
+  p.id AS part
 FROM span_part p, json_each(p.spans) e
 JOIN span_class c ON c.id = e.value ->> 1
 JOIN span_source s ON s.id = e.value ->> 0;
@@ -104,7 +116,8 @@ CREATE VIEW logs AS SELECT
   r.span_id AS span_id,
   r.text AS text,
   s.labels AS labels,
-  coalesce(r.metadata, '{}') AS metadata
+  coalesce(r.metadata, '{}') AS metadata,
+  r.id AS line
 FROM log_row r
 JOIN log_stream s ON s.id = r.stream;
 `
@@ -132,28 +145,31 @@ type OlderSchemaError struct {
 
 // Error says what is wrong and what to do.
 func (e *OlderSchemaError) Error() string {
-	return fmt.Sprintf("%s has schema version %d, this dicelab reads version %d: move the file away to start empty, or use the older dicelab that wrote it",
+	return fmt.Sprintf("%s has schema version %d, this dicelab reads versions from %d on: move the file away to start empty, or use the older dicelab that wrote it",
 		e.Path, e.Version, e.Needed)
 }
 
-// migrate creates the schema of an empty file and refuses those that it does not
-// know.
+// migrate creates the schema of an empty file, brings one of version 2 up to date
+// and refuses those that it does not know.
 func migrate(ctx context.Context, conn *sql.Conn, path string) error {
 	var version int
 	if err := conn.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
 		return fmt.Errorf("reading the schema version of %s: %w", path, err)
 	}
+	create := tables + views
 	switch {
 	case version == schemaVersion:
 		return nil
 	case version > schemaVersion:
 		return &NewerSchemaError{Path: path, Version: version, Supported: schemaVersion}
+	case version == 2: // it had an index on the ID's bytes, which nobody types
+		create = "DROP VIEW spans; DROP VIEW logs; DROP INDEX span_trace;" + views
 	case version > 0:
-		return &OlderSchemaError{Path: path, Version: version, Needed: schemaVersion}
+		return &OlderSchemaError{Path: path, Version: version, Needed: 2}
 	}
-	// In one transaction: a process that dies here leaves an empty file, not
+	// In one transaction: a process that dies here leaves the file as it was, not
 	// half a schema.
-	q := fmt.Sprintf("BEGIN IMMEDIATE; %s PRAGMA user_version = %d; COMMIT", schema, schemaVersion)
+	q := fmt.Sprintf("BEGIN IMMEDIATE; %s PRAGMA user_version = %d; COMMIT", create, schemaVersion)
 	if _, err := conn.ExecContext(ctx, q); err != nil {
 		return fmt.Errorf("creating the schema of %s: %w", path, err)
 	}

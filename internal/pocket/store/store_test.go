@@ -111,9 +111,9 @@ func TestOpenErrors(t *testing.T) {
 					t.Fatal(err)
 				}
 			}},
-		{name: "newer schema", want: "store.db has schema version 99, this dicelab knows versions up to 2: use the newer dicelab that wrote it, or move the file away to start empty",
+		{name: "newer schema", want: "store.db has schema version 99, this dicelab knows versions up to 3: use the newer dicelab that wrote it, or move the file away to start empty",
 			prepare: func(t *testing.T, dir string) { execSQL(t, dir, "PRAGMA user_version = 99") }},
-		{name: "older schema", want: "store.db has schema version 1, this dicelab reads version 2: move the file away to start empty, or use the older dicelab that wrote it",
+		{name: "older schema", want: "store.db has schema version 1, this dicelab reads versions from 2 on: move the file away to start empty, or use the older dicelab that wrote it",
 			prepare: func(t *testing.T, dir string) { execSQL(t, dir, "PRAGMA user_version = 1") }},
 		{name: "not a database", want: "file is not a database",
 			prepare: func(t *testing.T, dir string) {
@@ -139,13 +139,13 @@ func TestOpenErrors(t *testing.T) {
 
 func TestNewerSchemaError(t *testing.T) {
 	dir := t.TempDir()
-	execSQL(t, dir, "PRAGMA user_version = 3")
+	execSQL(t, dir, "PRAGMA user_version = 4")
 	_, err := store.Open(t.Context(), dir, store.Options{})
 	var newer *store.NewerSchemaError
 	if !errors.As(err, &newer) {
 		t.Fatalf("error %v", err)
 	}
-	if diff := cmp.Diff(&store.NewerSchemaError{Path: filepath.Join(dir, store.FileName), Version: 3, Supported: 2}, newer); diff != "" {
+	if diff := cmp.Diff(&store.NewerSchemaError{Path: filepath.Join(dir, store.FileName), Version: 4, Supported: 3}, newer); diff != "" {
 		t.Errorf("error (-want +got):\n%s", diff)
 	}
 }

@@ -143,7 +143,7 @@ func (s *Store) Trace(ctx context.Context, id TraceID) (Trace, error) {
 
 // parts reads the rows of a trace, in the order in which they came.
 func (s *Store) parts(ctx context.Context, id TraceID) ([][]byte, error) {
-	rows, err := s.read.QueryContext(ctx, "SELECT spans FROM span_part INDEXED BY span_trace WHERE trace_id = ? ORDER BY id", id[:])
+	rows, err := s.read.QueryContext(ctx, "SELECT spans FROM span_part INDEXED BY span_trace_hex WHERE "+traceHex+" = ? ORDER BY id", hex.EncodeToString(id[:]))
 	if err != nil {
 		return nil, err
 	}
