@@ -57,7 +57,12 @@ func read(body []byte) (*Document, error) {
 		if err != nil {
 			return nil, notJSON(body, err)
 		}
-		if err := r.document(raw); err != nil {
+		// It is gone through level by level: the less of it the better.
+		var dense bytes.Buffer
+		if err := json.Compact(&dense, raw); err != nil {
+			return nil, notJSON(body, err)
+		}
+		if err := r.document(dense.Bytes()); err != nil {
 			if start > 0 {
 				line, _ := position(body, start)
 				err = fmt.Errorf("the document in line %d: %w", line, err)
