@@ -109,6 +109,20 @@ func TestTraceFromFile(t *testing.T) {
 	}
 }
 
+// A link to another trace is told, and leads nowhere: that trace need not be
+// stored.
+func TestLinkInAFile(t *testing.T) {
+	other := strings.Repeat("ab", 16)
+	p := send(t, start(t).handler, map[string]string{"file": `{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"` + querytest.TraceFair + `","spanId":"` + hex16(1) +
+		`","links":[{"traceId":"` + other + `","spanId":"` + hex16(2) + `"}]}]}]}]}`}, 200)
+	contains(t, p.text(), "Links "+other+" span "+hex16(2))
+	for _, a := range p.all("a") {
+		if strings.Contains(a.attr("href"), other) {
+			t.Errorf("links to %s", a.attr("href"))
+		}
+	}
+}
+
 func TestTracesFromFile(t *testing.T) {
 	l := start(t)
 	both := download(t, l, querytest.TraceZeros) + download(t, l, querytest.TraceFair)
@@ -219,6 +233,7 @@ func TestFileFormIsOnItsPages(t *testing.T) {
 	h := start(t).handler
 	for _, target := range []string{"/traces", "/traces/file"} {
 		form := page(t, h, target, 200).one(t, "form[enctype]")
+		contains(t, form.text(), "OTLP JSON of up to 16 MiB", "It is shown, not stored.")
 		if form.attr("method") != "post" || form.attr("action") != "/traces/file" || form.attr("enctype") != "multipart/form-data" {
 			t.Errorf("%s: the form goes to %s %s as %s", target, form.attr("method"), form.attr("action"), form.attr("enctype"))
 		}

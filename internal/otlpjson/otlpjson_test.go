@@ -95,13 +95,13 @@ func TestMarshal(t *testing.T) {
 
 // Whatever order and grouping a store answers in, the document is the same.
 func TestOrderIsTheSpans(t *testing.T) {
-	a, b, c, d := span(traceA, "a", 10), span(traceA, "b", 20), span(traceA, "c", 20), span(traceA, "d", 30)
-	want := marshal(t, read(t, batch("resourceSpans", "x", "s", a, c)+batch("resourceSpans", "y", "s", b, d)).Traces[0])
+	a, b, c, d, e := span(traceA, "a", 10), span(traceA, "b", 20), span(traceA, "c", 20), span(traceA, "d", 30), span(traceA, "e", 20)
+	want := marshal(t, read(t, batch("resourceSpans", "x", "s", a, c, e)+batch("resourceSpans", "y", "s", b, d)).Traces[0])
 	for name, text := range map[string]string{
-		"another order":          batch("resourceSpans", "y", "s", d, b) + batch("resourceSpans", "x", "s", c, a),
-		"a resource in pieces":   batch("batches", "x", "s", c) + "\n" + batch("batches", "y", "s", b, d) + "\n" + batch("batches", "x", "s", a),
-		"an answer of Tempo's":   `{"trace":` + batch("resourceSpans", "x", "s", c, a) + `}{"trace":` + batch("resourceSpans", "y", "s", b, d) + `}`,
-		"with a byte order mark": "\ufeff" + batch("resourceSpans", "x", "s", a, c) + batch("resourceSpans", "y", "s", b, d),
+		"another order":          batch("resourceSpans", "y", "s", d, b) + batch("resourceSpans", "x", "s", e, c, a),
+		"a resource in pieces":   batch("batches", "x", "s", e, c) + "\n" + batch("batches", "y", "s", b, d) + "\n" + batch("batches", "x", "s", a),
+		"an answer of Tempo's":   `{"trace":` + batch("resourceSpans", "x", "s", e, c, a) + `}{"trace":` + batch("resourceSpans", "y", "s", b, d) + `}`,
+		"with a byte order mark": "\ufeff" + batch("resourceSpans", "x", "s", a, c, e) + batch("resourceSpans", "y", "s", b, d),
 	} {
 		t.Run(name, func(t *testing.T) {
 			if diff := cmp.Diff(want, marshal(t, read(t, text).Traces[0])); diff != "" {

@@ -19,9 +19,9 @@
 //   - The store is bounded by age and size; the oldest goes first, in small
 //     steps between appends.
 //
-//   - A person can read it: the views spans and logs show IDs as hex digits,
-//     times as ISO 8601 text in UTC and attributes as JSON, in the sqlite3 shell
-//     too, also while the lab runs:
+//   - A person can read it: the views spans and logs, described in docs/sql.md,
+//     show IDs as hex digits, times as ISO 8601 text in UTC and attributes as
+//     JSON, in the sqlite3 shell too, also while the lab runs:
 //
 //     sqlite3 -readonly store.db "SELECT * FROM spans WHERE status='error' ORDER BY start DESC LIMIT 5"
 //     sqlite3 -readonly store.db "SELECT time, service, level, text FROM logs WHERE trace_id='…'"
