@@ -30,8 +30,12 @@ func backendFlags(f *flags, when string) *backends {
 		prometheus: f.url("prometheus-url", "http://localhost:"+contract.PortPrometheus, "`URL` of Prometheus"+when),
 		loki:       f.url("loki-url", "http://localhost:"+contract.PortLoki, "`URL` of Loki"+when),
 		tempo:      f.url("tempo-url", "http://localhost:"+contract.PortTempo, "`URL` of Tempo"+when),
-		headers:    f.list("header", "`NAME=VALUE` to send with every query, for tenants and tokens (repeatable)"+when, checkHeader),
+		headers:    headerFlag(f, when),
 	}
+}
+
+func headerFlag(f *flags, when string) *[]string {
+	return f.list("header", "`NAME=VALUE` to send with every query, for tenants and tokens (repeatable)"+when, checkHeader)
 }
 
 func checkHeader(text string) error {
@@ -43,9 +47,11 @@ func checkHeader(text string) error {
 }
 
 // header is what every query carries.
-func (b *backends) header() http.Header {
+func (b *backends) header() http.Header { return asHeader(*b.headers) }
+
+func asHeader(list []string) http.Header {
 	headers := http.Header{}
-	for _, h := range *b.headers {
+	for _, h := range list {
 		name, value, _ := strings.Cut(h, "=") // checked as a flag
 		headers.Add(name, value)
 	}
@@ -89,6 +95,6 @@ func exploreCommand(ctx context.Context, env environment, f *flags) error {
 	signals, stop := lab.Signals()
 	defer stop()
 	report := lab.NewReport(env.stdout, lab.Colour(env.stdout, env.getenv))
-	part := lab.ServerPart("explorer", listeners[0], func() http.Handler { return web.GuardForms(handler) })
+	part := lab.ServerPart("explorer", listeners[0], func() http.Handler { return web.Guard(handler) })
 	return (&lab.Lab{Parts: []lab.Part{part}, Report: report}).Run(ctx, signals)
 }

@@ -23,7 +23,8 @@ func newFlags(env environment, name, summary string) *flags {
 	return &flags{FlagSet: fs, env: env, summary: summary}
 }
 
-// parse reads the arguments; want names the ones that are not flags.
+// parse reads the arguments; want names the ones that are not flags. There may
+// be more of the last if its name ends in "...".
 func (f *flags) parse(want ...string) error {
 	err := f.Parse(f.env.args)
 	if errors.Is(err, flag.ErrHelp) {
@@ -35,10 +36,10 @@ func (f *flags) parse(want ...string) error {
 		err = f.refused
 	case err != nil:
 		err = inOurWords(err)
-	case f.NArg() > len(want):
+	case f.NArg() > len(want) && !(len(want) > 0 && strings.HasSuffix(want[len(want)-1], "...")):
 		err = fmt.Errorf("unexpected argument %q", f.Arg(len(want)))
 	case f.NArg() < len(want):
-		err = fmt.Errorf("%s is missing", want[f.NArg()])
+		err = fmt.Errorf("%s is missing", strings.TrimSuffix(want[f.NArg()], "..."))
 	}
 	if err != nil {
 		return f.usage(err)

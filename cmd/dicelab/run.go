@@ -34,6 +34,8 @@ func commands() []command {
 		{"explore", "run the explorer alone, over any Prometheus, Loki and Tempo", exploreCommand},
 		{"traffic", "generate traffic: simulated users, or load at a rate", trafficCommand},
 		{"verify", "check a running lab, box by box, with evidence", verifyCommand},
+		{"export", "write a trace to a file, as OTLP JSON", exportCommand},
+		{"import", "send traces from files to a trace store", importCommand},
 		{"health", "exit 0 if a URL answers 200", health},
 		{"version", "print version, commit and Go version", printVersion},
 	}

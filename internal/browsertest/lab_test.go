@@ -159,3 +159,37 @@ func (l *lab) roll(t *testing.T, die string, want int) string {
 	}
 	return id
 }
+
+// download is a trace of five spans as its page saves it, once it is complete.
+func (l *lab) download(t *testing.T, id string) string {
+	t.Helper()
+	deadline := time.After(patience)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		body, err := l.tryDownload(id)
+		if err == nil {
+			return body
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("saving trace %s: not within %v: %v", id, patience, err)
+		}
+	}
+}
+
+func (l *lab) tryDownload(id string) (string, error) {
+	resp, err := http.Get(l.explorer + "/traces/" + id + "/trace.json")
+	if err != nil {
+		return "", err
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err = errors.Join(err, resp.Body.Close()); err != nil {
+		return "", err
+	}
+	if n := bytes.Count(body, []byte(`"spanId"`)); resp.StatusCode != http.StatusOK || n != 5 {
+		return "", fmt.Errorf("status %d with %d spans", resp.StatusCode, n)
+	}
+	return string(body), nil
+}

@@ -51,6 +51,19 @@ func TestPages(t *testing.T) {
 	show := func(selector string) func(*testing.T) {
 		return func(t *testing.T) { tab.until(t, `!!document.querySelector(`+quote(selector)+`)`, chromedp.Reload()) }
 	}
+	saved := l.download(t, failed)
+	openFile := func(text, ready string) func(*testing.T) {
+		path := filepath.Join(t.TempDir(), "trace of a failed roll.json")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return func(t *testing.T) {
+			tab.do(t, chromedp.SetUploadFiles(chromedp.CSS("input[type=file]"), []string{path}))
+			tab.click(t, "form[enctype] button")
+			tab.until(t, `!!document.querySelector(`+quote(ready)+`)`)
+		}
+	}
+	tab.watch.allowStatus(l.explorer + "/traces/file") // posting a bad file
 	const missing = "abababababababababababababababab" // its page looks again by itself; after the last try it stays as it is
 	explorer := func(path string) string { return l.explorer + path }
 	for _, page := range []struct {
@@ -71,6 +84,10 @@ func TestPages(t *testing.T) {
 		{name: "trace", url: explorer("/traces/" + good), ready: show(".span:nth-of-type(5)")},
 		{name: "trace-failed", url: explorer("/traces/" + failed), ready: show(".span.failed:nth-of-type(5)")},
 		{name: "trace-missing", url: explorer("/traces/" + missing + "?try=5"), status: http.StatusNotFound},
+		{name: "file", url: explorer("/traces/file")},
+		{name: "file-trace", url: explorer("/traces/file"), ready: openFile(saved, ".span.failed:nth-of-type(5)")},
+		{name: "file-traces", url: explorer("/traces/file"), ready: openFile(saved+l.download(t, good), "tr[data-trace]:nth-of-type(2) button")},
+		{name: "file-refused", url: explorer("/traces/file"), ready: openFile(saved[:200], ".notice.bad")},
 		{name: "logs", url: explorer("/logs"), ready: show(".log .badge.bad")},
 		{name: "logs-of-trace", url: explorer("/logs?trace_id=" + failed), ready: show(".log .badge.bad")},
 		{name: "logs-none", url: explorer("/logs?text=nowhere")},

@@ -49,8 +49,9 @@ type explorer struct {
 	pages map[string]*template.Template
 }
 
-// NewHandler makes the explorer's pages. Security headers, timeouts and
-// listening are the caller's part. It fails when a client is missing.
+// NewHandler makes the explorer's pages. Security headers, refusing posts from
+// elsewhere, timeouts and listening are the caller's part; the pages bound what
+// is posted to them. It fails when a client is missing.
 func NewHandler(o Options) (http.Handler, error) {
 	if o.Prometheus == nil || o.Loki == nil || o.Tempo == nil {
 		return nil, errors.New("making the explorer: it needs clients of Prometheus, Loki and Tempo")
@@ -68,7 +69,7 @@ func NewHandler(o Options) (http.Handler, error) {
 		o.Now = time.Now
 	}
 	e := &explorer{Options: o, pages: map[string]*template.Template{}}
-	for _, name := range []string{"overview", "traces", "trace", "notrace", "logs", "metrics", "targets", "message"} {
+	for _, name := range []string{"overview", "traces", "trace", "notrace", "file", "logs", "metrics", "targets", "message"} {
 		t, err := template.ParseFS(files, "templates/layout.html", "templates/parts.html", "templates/"+name+".html")
 		if err != nil {
 			return nil, fmt.Errorf("parsing the explorer's page %s: %w", name, err)
@@ -82,6 +83,8 @@ func (e *explorer) routes() (http.Handler, error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", e.overview)
 	mux.HandleFunc("GET /traces", e.traces)
+	mux.HandleFunc("GET /traces/file", e.fileForm)
+	mux.HandleFunc("POST /traces/file", e.file)
 	mux.HandleFunc("GET /traces/{id}", e.trace)
 	mux.HandleFunc("GET /traces/{id}/trace.json", e.traceJSON)
 	mux.HandleFunc("GET /logs", e.logs)

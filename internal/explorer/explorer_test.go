@@ -72,7 +72,12 @@ type node struct{ *html.Node }
 // page asks for a page, wants the status, and checks what holds for every page.
 func page(t *testing.T, h http.Handler, target string, status int) node {
 	t.Helper()
-	resp := get(t, h, target)
+	return check(t, get(t, h, target), target, status)
+}
+
+// check parses an answer and does what page does.
+func check(t *testing.T, resp *http.Response, target string, status int) node {
+	t.Helper()
 	doc, err := html.Parse(resp.Body)
 	if err != nil {
 		t.Fatal(err)
@@ -407,15 +412,39 @@ func TestHops(t *testing.T) {
 	contains(t, hops[0].text(), "streamlit-frontend GET → to dice-roller GET /roll", "✓ the one of this trace", "✓ the span GET of streamlit-frontend", "flags: sampled", "As dice-roller received and recorded it.")
 }
 
+// The download is OTLP JSON: IDs in hex, enumerations as numbers.
 func TestTraceJSON(t *testing.T) {
 	l := start(t)
-	p := page(t, l.handler, "/traces/"+querytest.TraceFair, 200)
+	p := page(t, l.handler, "/traces/"+querytest.TraceZeros, 200)
 	resp := get(t, l.handler, p.link(t, "Download JSON"))
-	var v struct{ Trace struct{ ResourceSpans []any } }
-	if err := json.NewDecoder(resp.Body).Decode(&v); err != nil || len(v.Trace.ResourceSpans) != 2 {
-		t.Errorf("got %v, %v", v, err)
+	var v struct {
+		ResourceSpans []struct {
+			ScopeSpans []struct {
+				Spans []struct {
+					TraceID, SpanID, ParentSpanID string
+					Kind                          int
+				}
+			}
+		}
 	}
-	if got := resp.Header.Get("Content-Disposition"); got != `attachment; filename="trace-`+querytest.TraceFair+`.json"` {
+	if err := json.NewDecoder(resp.Body).Decode(&v); err != nil || len(v.ResourceSpans) != 2 {
+		t.Fatalf("got %v, %v", v, err)
+	}
+	var got []string
+	for _, r := range v.ResourceSpans {
+		for _, s := range r.ScopeSpans[0].Spans {
+			got = append(got, fmt.Sprint(s.TraceID, " ", s.SpanID, " ", s.ParentSpanID, " ", s.Kind))
+		}
+	}
+	want := []string{" 0e0e4755000000a0  2", " 0e0e4755000000a1 0e0e4755000000a0 1", " 0e0e4755000000a2 0e0e4755000000a1 3",
+		" 0e0e4755000000a3 0e0e4755000000a2 2", " 0e0e4755000000a4 0e0e4755000000a3 1"}
+	for i := range want {
+		want[i] = querytest.TraceZeros + want[i]
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+	if got := resp.Header.Get("Content-Disposition"); got != `attachment; filename="trace-`+querytest.TraceZeros+`.json"` {
 		t.Errorf("saved as %s", got)
 	}
 	page(t, l.handler, "/traces/"+querytest.TraceUnknown+"/trace.json", 404)

@@ -18,20 +18,22 @@ import (
 const reloads = 5
 
 type traceView struct {
-	ID, Root, RootService     string
-	Time                      moment
-	Duration                  string
-	Spans, Errors             int
-	Die, DieClass, Result     string
-	Services                  []serviceShare
-	Notes                     []string
-	Ticks                     []axisTick
-	Rows                      []spanRow
-	Hops                      []hop
-	LogsHref, JSONHref        string
-	Traceparent               string
-	Focus, FocusName, AllHref string
-	MetricsHref               string
+	ID, Root, RootService string
+	Time                  moment
+	Duration              string
+	Spans, Errors         int
+	Die, DieClass, Result string
+	Services              []serviceShare
+	Notes                 []string
+	Ticks                 []axisTick
+	Rows                  []spanRow
+	Hops                  []hop
+	LogsHref, JSONHref    string
+	Traceparent           string
+	Focus, FocusName      string
+	All                   reach // leads from a subtree to the whole
+	MetricsHref           string
+	File                  *fileView // nil for a stored trace
 }
 
 // serviceShare is a service's part in a trace.
@@ -57,7 +59,7 @@ func (e *explorer) trace(w http.ResponseWriter, r *http.Request) {
 		e.render(w, http.StatusBadGateway, "notrace", page{Title: "Trace " + id[:8], Section: "Traces", Data: noTraceView{ID: id, Failure: f}})
 		return
 	}
-	view := e.traceView(t, r.URL.Query())
+	view := e.traceView(t, r.URL.Query(), nil)
 	e.render(w, http.StatusOK, "trace", page{Title: view.Root + " " + id[:8], Section: "Traces", Data: view})
 }
 
@@ -105,13 +107,19 @@ func (e *explorer) noTrace(w http.ResponseWriter, r *http.Request, id string) {
 	e.render(w, http.StatusNotFound, "notrace", p)
 }
 
+// traceJSON sends a trace to be saved, as OTLP JSON: what "dicelab import", the
+// page for traces from files and other programs read.
 func (e *explorer) traceJSON(w http.ResponseWriter, r *http.Request) {
 	id, err := query.ParseTraceID(r.PathValue("id"))
 	if err != nil {
 		e.message(w, http.StatusBadRequest, "Not a trace ID", err.Error()+".")
 		return
 	}
-	body, err := e.Tempo.TraceJSON(r.Context(), id)
+	t, partial, err := e.Tempo.Export(r.Context(), id)
+	var body []byte
+	if err == nil {
+		body, err = t.Marshal()
+	}
 	switch {
 	case errors.Is(err, query.ErrNotFound):
 		e.message(w, http.StatusNotFound, "Trace not found", "Traces are kept "+e.Retention+".")
@@ -121,14 +129,19 @@ func (e *explorer) traceJSON(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Content-Disposition", `attachment; filename="trace-`+id+`.json"`)
+	name := "trace-" + id
+	if partial { // OTLP has no word for it, so the name says it
+		name += "-partial"
+	}
+	w.Header().Set("Content-Disposition", `attachment; filename="`+name+`.json"`)
 	_, _ = w.Write(body) // the reader is gone: nobody is left to tell
 }
 
-func (e *explorer) traceView(t *query.Trace, params url.Values) traceView {
+// traceView makes the page of a trace, stored or from a file.
+func (e *explorer) traceView(t *query.Trace, params url.Values, file *fileView) traceView {
 	tree := t.Tree()
 	v := traceView{ID: t.ID, Time: e.moment(tree.Start), Duration: duration(tree.Duration()), Spans: tree.Spans, Errors: t.Errors(),
-		Die: t.Text(contract.AttrDieType), Result: t.Text(contract.AttrDieResult), JSONHref: "/traces/" + t.ID + "/trace.json",
+		Die: t.Text(contract.AttrDieType), Result: t.Text(contract.AttrDieResult), JSONHref: "/traces/" + t.ID + "/trace.json", File: file,
 		Root: tree.Roots[0].Name, RootService: tree.Roots[0].Service}
 	v.DieClass = dieClass(v.Die)
 	if v.Result == "" {
@@ -140,6 +153,7 @@ func (e *explorer) traceView(t *query.Trace, params url.Values) traceView {
 	v.Notes = traceNotes(t, tree)
 	v.Services = shares(tree)
 
+	wf := waterfall{view: e, traceID: t.ID, around: around, file: file != nil}
 	show := tree
 	if focus, err := query.ParseSpanID(params.Get("focus")); err == nil {
 		if n := tree.Find(focus); n != nil {
@@ -147,19 +161,15 @@ func (e *explorer) traceView(t *query.Trace, params url.Values) traceView {
 			for _, c := range n.Children {
 				show.End = latest(show.End, c.End())
 			}
-			v.Focus, v.FocusName, v.AllHref = focus, n.Service+" "+n.Name, "/traces/"+t.ID
+			v.Focus, v.FocusName, v.All = focus, n.Service+" "+n.Name, wf.reach("Show the whole trace", "", "", 0)
 		}
 	}
-	skip, err := strconv.Atoi(params.Get("skip"))
-	if err != nil || skip < 0 {
-		skip = 0
-	}
-	wf := waterfall{view: e, tree: show, traceID: t.ID, around: around, scale: chart.Time{Start: show.Start, End: show.End}}
+	wf.tree, wf.scale = show, chart.Time{Start: show.Start, End: show.End}
 	if !show.End.After(show.Start) {
 		wf.scale.End = show.Start.Add(time.Microsecond) // a trace of no length still needs a scale
 	}
 	v.Ticks = wf.ticks()
-	v.Rows = wf.rows(skip)
+	v.Rows = wf.rows(skipped(params))
 	v.Hops = hops(tree, t.ID)
 	return v
 }

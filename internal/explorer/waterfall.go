@@ -2,6 +2,8 @@ package explorer
 
 import (
 	"fmt"
+	"net/url"
+	"strconv"
 	"strings"
 
 	"dicelab/internal/explorer/chart"
@@ -17,33 +19,34 @@ const (
 
 // spanRow is a span in the waterfall.
 type spanRow struct {
-	SpanID, ParentID    string
-	Anchor              string // "" for a further span with the same ID
-	Name, Service       string
-	Class               string
-	Indent, Depth       int
-	X, Width            string // of the bar, percent
-	LabelRight          bool
-	Ticks               []axisTick
-	Critical            []bar
-	OnPath              bool
-	Kind, Status        string
-	StatusMessage       string
-	Failed              bool
-	Offset              string
-	Duration, Self      string
-	SelfShare           string
-	Flags               []string
-	Time                moment
-	Attributes          query.Attributes
-	Resource            query.Attributes
-	Events              []eventRow
-	Links               []linkRow
-	Scope, TraceState   string
-	LogsHref, FocusHref string
-	Below               int // spans collapsed beneath
-	More                int // siblings left out after this row
-	MoreHref            string
+	SpanID, ParentID  string
+	Anchor            string // "" for a further span with the same ID
+	Name, Service     string
+	Class             string
+	Indent, Depth     int
+	X, Width          string // of the bar, percent
+	LabelRight        bool
+	Ticks             []axisTick
+	Critical          []bar
+	OnPath            bool
+	Kind, Status      string
+	StatusMessage     string
+	Failed            bool
+	Offset            string
+	Duration, Self    string
+	SelfShare         string
+	Flags             []string
+	Time              moment
+	Attributes        query.Attributes
+	Resource          query.Attributes
+	Events            []eventRow
+	Links             []linkRow
+	Scope, TraceState string
+	LogsHref          string // "" where there are none to look at
+	Below             int    // spans collapsed beneath
+	Beneath           reach  // leads to them
+	More              int    // siblings left out after this row
+	Beside            reach  // leads to them
 }
 
 type bar struct{ X, Width string }
@@ -68,6 +71,30 @@ type waterfall struct {
 	traceID string
 	around  window
 	scale   chart.Time
+	file    bool // the trace is in a file alone
+}
+
+// reach leads to a part of the trace: the spans beneath focus, all where it is
+// "", without the first skip of them.
+func (wf waterfall) reach(text, class, focus string, skip int) reach {
+	v := url.Values{}
+	if focus != "" {
+		v.Set("focus", focus)
+	}
+	if skip > 0 {
+		v.Set("skip", strconv.Itoa(skip))
+	}
+	to := reach{Text: text, Class: class}
+	if wf.file {
+		v.Set("trace", wf.traceID)
+		to.Show = v.Encode()
+		return to
+	}
+	to.Href = "/traces/" + wf.traceID
+	if len(v) > 0 {
+		to.Href += "?" + v.Encode()
+	}
+	return to
 }
 
 func (wf waterfall) ticks() []axisTick {
@@ -109,10 +136,11 @@ func (wf waterfall) rows(skip int) []spanRow {
 		}
 		if !open {
 			r.Below = n.Below
+			r.Beneath = wf.reach(fmt.Sprintf("Show the %d spans beneath", n.Below), "button small", n.SpanID, 0)
 		}
 		if m, ok := more[n]; ok {
 			r.More = m.count
-			r.MoreHref = fmt.Sprintf("/traces/%s?focus=%s&skip=%d", wf.traceID, n.ParentID, m.from)
+			r.Beside = wf.reach(fmt.Sprintf("%d more spans beside this one", m.count), "", n.ParentID, m.from)
 		}
 		out = append(out, r)
 		return true
@@ -168,9 +196,10 @@ func (wf waterfall) row(n *query.Node, base int) spanRow {
 		Kind: n.Kind, Status: n.Status, StatusMessage: n.StatusMessage, Failed: n.Failed(),
 		Offset: "+" + duration(n.Start.Sub(wf.scale.Start)), Duration: duration(n.Duration), Self: duration(n.SelfTime),
 		Time: wf.view.moment(n.Start), Attributes: n.Attributes.Sorted(), Resource: n.Resource.Sorted(),
-		Scope: n.Scope, TraceState: n.TraceState, OnPath: len(n.Critical) > 0,
-		FocusHref: fmt.Sprintf("/traces/%s?focus=%s", wf.traceID, n.SpanID),
-		LogsHref:  logsHref(query.LogFilter{Service: n.Service, TraceID: wf.traceID}, n.SpanID, wf.around)}
+		Scope: n.Scope, TraceState: n.TraceState, OnPath: len(n.Critical) > 0}
+	if !wf.file {
+		r.LogsHref = logsHref(query.LogFilter{Service: n.Service, TraceID: wf.traceID}, n.SpanID, wf.around)
+	}
 	if n.Duration > 0 {
 		r.SelfShare = percent(float64(n.SelfTime) / float64(n.Duration))
 	}
@@ -198,7 +227,11 @@ func (wf waterfall) row(n *query.Node, base int) spanRow {
 		r.Events = append(r.Events, eventRow{ev.Name, "+" + duration(ev.Time.Sub(wf.scale.Start)), ev.Attributes.Sorted()})
 	}
 	for _, l := range n.Links {
-		r.Links = append(r.Links, linkRow{l.TraceID, l.SpanID, "/traces/" + l.TraceID + "#span-" + l.SpanID, l.Attributes.Sorted()})
+		link := linkRow{l.TraceID, l.SpanID, "/traces/" + l.TraceID + "#span-" + l.SpanID, l.Attributes.Sorted()}
+		if wf.file { // what it leads to is another matter than what is stored under that ID
+			link.Href = ""
+		}
+		r.Links = append(r.Links, link)
 	}
 	return r
 }

@@ -10,6 +10,8 @@ import (
 	"sort"
 	"strconv"
 	"time"
+
+	"dicelab/internal/otlpjson"
 )
 
 // ErrNotFound says that the server knows no such trace: it never arrived, has
@@ -28,14 +30,11 @@ func NewTempo(cfg Config) (*Tempo, error) {
 	return &Tempo{a}, nil
 }
 
-// TraceJSON returns a trace as the server has it, in OTLP JSON. It asks
-// /api/v2/traces, and /api/traces where that gives 404, since Tempo before 2.7
-// has only the latter. An unknown trace is an error that wraps ErrNotFound.
-func (t *Tempo) TraceJSON(ctx context.Context, id string) ([]byte, error) {
-	id, err := ParseTraceID(id)
-	if err != nil {
-		return nil, err
-	}
+// answer asks for a trace and returns the answer as it came: JSON, in one of
+// Tempo's forms. It asks /api/v2/traces, and /api/traces where that gives 404,
+// since Tempo before 2.7 has only the latter. An unknown trace is an error that
+// wraps ErrNotFound.
+func (t *Tempo) answer(ctx context.Context, id string) ([]byte, error) {
 	body, err := t.get(ctx, "/api/v2/traces/"+id, nil, nil)
 	if isStatus(err, http.StatusNotFound) {
 		body, err = t.get(ctx, "/api/traces/"+id, nil, nil)
@@ -49,11 +48,12 @@ func (t *Tempo) TraceJSON(ctx context.Context, id string) ([]byte, error) {
 // Trace returns a trace. An unknown one, or one without spans, is an error that
 // wraps ErrNotFound.
 func (t *Tempo) Trace(ctx context.Context, id string) (*Trace, error) {
-	body, err := t.TraceJSON(ctx, id)
+	id, err := ParseTraceID(id)
 	if err != nil {
 		return nil, err
 	}
-	if id, err = ParseTraceID(id); err != nil {
+	body, err := t.answer(ctx, id)
+	if err != nil {
 		return nil, err
 	}
 	tr, err := DecodeTrace(body, id)
@@ -64,6 +64,28 @@ func (t *Tempo) Trace(ctx context.Context, id string) (*Trace, error) {
 		return nil, fmt.Errorf("reading trace %s from %s: %w", id, t.URL(), ErrNotFound)
 	}
 	return tr, nil
+}
+
+// Export returns all that the server has of a trace, to be written as OTLP JSON;
+// partial says that the server has left spans out. Errors are those of Trace.
+func (t *Tempo) Export(ctx context.Context, id string) (tr otlpjson.Trace, partial bool, err error) {
+	if id, err = ParseTraceID(id); err != nil {
+		return tr, false, err
+	}
+	body, err := t.answer(ctx, id)
+	if err != nil {
+		return tr, false, err
+	}
+	doc, err := otlpjson.ReadAnswer(body)
+	if err != nil {
+		return tr, false, fmt.Errorf("reading trace %s from %s: %w", id, t.URL(), err)
+	}
+	for _, tr := range doc.Traces {
+		if tr.ID == id {
+			return tr, doc.Partial, nil
+		}
+	}
+	return tr, false, fmt.Errorf("reading trace %s from %s: %w", id, t.URL(), ErrNotFound)
 }
 
 // Search asks for traces.

@@ -31,6 +31,9 @@ const (
 	defaultQueue = 16384
 )
 
+// protocolGRPC is the protocol besides the default, OTLP over HTTP.
+const protocolGRPC = "grpc"
+
 // defaultBatch is the specification's.
 const defaultBatch = 512
 
@@ -49,7 +52,7 @@ func readEnv() (s settings, err error) {
 		return s, err
 	}
 	for _, name := range otlpNames("PROTOCOL") { // the particular one is last, and wins
-		if s.protocol, err = envWord(name, s.protocol, "http/protobuf", "grpc"); err != nil {
+		if s.protocol, err = envWord(name, s.protocol, "http/protobuf", protocolGRPC); err != nil {
 			return s, err
 		}
 	}

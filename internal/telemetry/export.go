@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/exporters/stdout/stdouttrace"
@@ -28,16 +30,38 @@ func newExporter(ctx context.Context, set settings) (sdktrace.SpanExporter, erro
 		return nil, nil
 	case set.exporter == "console": // stdout belongs to the log lines
 		return stdouttrace.New(stdouttrace.WithWriter(os.Stderr))
-	case set.protocol == "grpc":
-		if !set.endpoint {
-			return newOTLPExporter(ctx, otlptracegrpc.NewClient(otlptracegrpc.WithInsecure()))
-		}
-		return newOTLPExporter(ctx, otlptracegrpc.NewClient())
 	default:
-		if !set.endpoint { // the specification's default is http://localhost:4318; the SDK's is https
-			return newOTLPExporter(ctx, otlptracehttp.NewClient(otlptracehttp.WithInsecure()))
-		}
-		return newOTLPExporter(ctx, otlptracehttp.NewClient())
+		return newOTLPExporter(ctx, newClient(set))
+	}
+}
+
+// newClient makes what sends over OTLP. It is not started yet.
+func newClient(set settings) otlptrace.Client {
+	// Without an endpoint the specification means http://localhost; the SDK https.
+	switch {
+	case set.protocol == protocolGRPC && set.endpoint:
+		return otlptracegrpc.NewClient()
+	case set.protocol == protocolGRPC:
+		return otlptracegrpc.NewClient(otlptracegrpc.WithInsecure())
+	case set.endpoint:
+		return otlptracehttp.NewClient()
+	default:
+		return otlptracehttp.NewClient(otlptracehttp.WithInsecure())
+	}
+}
+
+// destination is the URL that newClient's client sends to (specification,
+// "Endpoint URLs for OTLP/HTTP").
+func destination(set settings) string {
+	if url := os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"); url != "" {
+		return url
+	}
+	base := os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT")
+	switch {
+	case set.protocol == protocolGRPC:
+		return cmp.Or(base, "http://localhost:"+contract.PortOTLPGRPC)
+	default:
+		return strings.TrimSuffix(cmp.Or(base, "http://localhost:"+contract.PortOTLPHTTP), "/") + "/v1/traces"
 	}
 }
 
@@ -143,11 +167,14 @@ func (e *countingExporter) ExportSpans(ctx context.Context, spans []sdktrace.Rea
 	return nil
 }
 
+// partialSuccess is how the exporters' errors begin that tell of one.
+const partialSuccess = "OTLP partial success: "
+
 // lost is how many of the spans sent did not arrive. A backend may take a part
 // of them (OTLP specification, "Partial Success"); the exporter's error then has
 // the number in its text only, since its type is internal.
 func lost(err error, sent int) int {
-	_, partial, ok := strings.Cut(err.Error(), "OTLP partial success: ")
+	_, partial, ok := cutPartial(err)
 	if !ok {
 		return sent
 	}

@@ -32,9 +32,9 @@
 //   - On a full disk appends fail with [ErrFull], and reads go on; appends do so
 //     again when there is room.
 //
-//   - A person can read it: the views spans and logs show IDs as hex digits,
-//     times as ISO 8601 text in UTC and attributes as JSON, in the sqlite3 shell
-//     too, also while the lab runs:
+//   - A person can read it: the views spans and logs, described in docs/sql.md,
+//     show IDs as hex digits, times as ISO 8601 text in UTC and attributes as
+//     JSON, in the sqlite3 shell too, also while the lab runs:
 //
 //     sqlite3 -readonly store.db "SELECT * FROM spans WHERE status='error' ORDER BY start DESC LIMIT 5"
 //     sqlite3 -readonly store.db "SELECT time, service, level, text FROM logs WHERE trace_id='…'"

@@ -9,7 +9,7 @@ import (
 // schemaVersion is the user_version of the files that this program writes.
 const schemaVersion = 3
 
-// schema creates version 3.
+// tables are those of version 3.
 //
 // A span is an element of a JSON array in span_part, which holds the spans of
 // one trace that came in one export: one row for what belongs together anyway.
@@ -36,7 +36,7 @@ const schemaVersion = 3
 // one export, that started within one minute, what a search compares (heads);
 // span_summary says which class is in which segment. Both are small: a search
 // goes from the newest segment of the classes that it wants to older ones.
-const schema = `
+const tables = `
 CREATE TABLE span_source (
   id INTEGER PRIMARY KEY,
   service TEXT NOT NULL,
@@ -99,6 +99,11 @@ CREATE TABLE log_row (
 CREATE INDEX log_stream_time ON log_row (stream, time);
 CREATE INDEX log_trace ON log_row (trace_id, time) WHERE trace_id IS NOT NULL;
 CREATE INDEX log_span ON log_row (span_id, time) WHERE span_id IS NOT NULL;
+`
+
+// views are what a person reads, described in docs/sql.md. CROSS JOIN holds SQLite
+// to that order: a segment has its parts next to each other.
+const views = `
 CREATE VIEW spans AS SELECT
   lower(hex(p.trace_id)) AS trace_id,
   e.value ->> 1 AS span_id,
@@ -112,7 +117,8 @@ CREATE VIEW spans AS SELECT
   nullif(c.die, '') AS die,
   json_patch(g.forms -> (e.value ->> 0) -> 3, e.value -> 5) AS attributes,
   s.resource AS resource,
-  s.scope AS scope
+  s.scope AS scope,
+  p.id AS part
 FROM span_segment g CROSS JOIN span_part p CROSS JOIN json_each(p.spans) e
 JOIN span_class c ON c.id = g.forms -> (e.value ->> 0) ->> 1
 JOIN span_source s ON s.id = g.forms -> (e.value ->> 0) ->> 0
@@ -125,7 +131,8 @@ CREATE VIEW logs AS SELECT
   r.span_id AS span_id,
   r.text AS text,
   s.labels AS labels,
-  coalesce(r.metadata, '{}') AS metadata
+  coalesce(r.metadata, '{}') AS metadata,
+  r.id AS line
 FROM log_row r
 JOIN log_stream s ON s.id = r.stream;
 `
@@ -174,7 +181,7 @@ func migrate(ctx context.Context, conn *sql.Conn, path string) error {
 	}
 	// In one transaction: a process that dies here leaves an empty file, not
 	// half a schema.
-	q := fmt.Sprintf("BEGIN IMMEDIATE; %s PRAGMA user_version = %d; COMMIT", schema, schemaVersion)
+	q := fmt.Sprintf("BEGIN IMMEDIATE; %s PRAGMA user_version = %d; COMMIT", tables+views, schemaVersion)
 	if _, err := conn.ExecContext(ctx, q); err != nil {
 		return fmt.Errorf("creating the schema of %s: %w", path, explain(err))
 	}

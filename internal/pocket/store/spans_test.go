@@ -214,13 +214,13 @@ func TestViews(t *testing.T) {
 	}{
 		{view: "spans", want: map[string]string{
 			"trace_id": traceB, "span_id": spanA, "parent_id": spanB, "start": "2026-03-01T12:00:00.123456789Z", "duration_ms": "2.5",
-			"service": contract.ServiceRoller, "name": contract.SpanRoll, "kind": "internal", "status": "error", "die": contract.DieRisky, "scope": "lib",
+			"service": contract.ServiceRoller, "name": contract.SpanRoll, "kind": "internal", "status": "error", "die": contract.DieRisky, "scope": "lib", "part": "1",
 			"attributes": `{"die.type":"risky","die.result":7}`, "resource": `{"service.name":"dice-roller","process.pid":7}`,
 		}},
 		{view: "logs", want: map[string]string{
 			"time": "2026-03-01T12:00:00.124456789Z", "service": contract.ServiceRoller, "level": contract.LevelError, "trace_id": traceB, "span_id": spanA, "text": "text",
 			"labels":   `{"container_name":"dice-roller-stage2","job":"dice-roller","level":"ERROR","service_name":"dice-roller"}`,
-			"metadata": `{"pod":"p1"}`,
+			"metadata": `{"pod":"p1"}`, "line": "1",
 		}},
 	}
 	for _, tt := range tests {

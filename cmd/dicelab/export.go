@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"dicelab/internal/contract"
+	"dicelab/internal/lab"
+	"dicelab/internal/otlpjson"
+	"dicelab/internal/query"
+)
+
+// exportCommand writes a trace as OTLP JSON. It exits 0 when the trace is
+// written, 1 when the store does not have it, 2 when nobody could be asked or the
+// file is there already.
+func exportCommand(ctx context.Context, env environment, f *flags) error {
+	tempoURL := f.url("tempo-url", "http://localhost:"+contract.PortTempo, "`URL` of Tempo")
+	headers := headerFlag(f, "")
+	output := f.String("output", "", "`file` to write, which must not exist yet (default: standard output)")
+	if err := f.parse("TRACE_ID"); err != nil {
+		return err
+	}
+	id, err := query.ParseTraceID(f.Arg(0))
+	if err != nil {
+		return hint(usagef("export: %w", err), "the address of the trace's page ends with its ID, and so does the answer to a roll")
+	}
+	tempo, err := query.NewTempo(query.Config{URL: *tempoURL, Header: asHeader(*headers)})
+	if err != nil {
+		return &lab.UsageError{Err: err}
+	}
+	trace, partial, err := tempo.Export(ctx, id)
+	if errors.Is(err, query.ErrNotFound) {
+		return hint(fmt.Errorf("trace %s is not at %s", id, tempo.URL()),
+			fmt.Sprintf("the lab keeps traces for %s; another Tempo can be given with --tempo-url", hours(traceAge)))
+	}
+	if failed, ok := errors.AsType[*query.Error](err); ok && failed.Unreachable() {
+		return hint(&lab.UsageError{Err: err}, "start the lab with: dicelab up; or say where Tempo is with --tempo-url")
+	}
+	if err != nil {
+		return err
+	}
+	if partial {
+		warn(env, "%s has left spans out of trace %s, as it says: the trace is larger than it answers with", tempo.URL(), id)
+	}
+	text, err := trace.Marshal()
+	if err != nil {
+		return err
+	}
+	if *output == "" {
+		_, err = env.stdout.Write(text)
+		return err
+	}
+	return saveTrace(env, *output, text, trace)
+}
+
+// saveTrace writes a new file, whole or not at all.
+func saveTrace(env environment, path string, text []byte, trace otlpjson.Trace) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if errors.Is(err, fs.ErrExist) {
+		return hint(usagef("export: %s is there already", path), "nothing is overwritten: give another name with --output, or remove the file first")
+	}
+	if err != nil {
+		return hint(usagef("export: creating the file: %w", err), "give another name with --output")
+	}
+	_, err = file.Write(text)
+	if err = errors.Join(err, file.Close()); err != nil {
+		return errors.Join(fmt.Errorf("writing %s: %w", path, err), os.Remove(path))
+	}
+	_, err = fmt.Fprintf(env.stdout, "%s  %s\n", path, describe(trace))
+	return err
+}
