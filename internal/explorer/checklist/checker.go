@@ -21,8 +21,10 @@ type Checker interface {
 
 // Server is one of those that are looked at.
 type Server struct {
-	Name, URL string
-	Flag      string // that tells the URL; empty where it is not told
+	Name string
+	URL  string // empty: there is none
+	Flag string // that tells the URL; empty where nobody is asked for it
+	Told bool   // whether the flag was given
 }
 
 // Row is one line of the checklist.
