@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -19,6 +20,7 @@ type explorerChecks struct {
 	options verify.Options
 	servers []checklist.Server
 	hint    string // what to do where the front end does not answer
+	modeWhy string // how the mode is known; empty for verify's own words
 }
 
 // newExplorerChecks refuses options that verify would refuse, so that it is told
@@ -27,7 +29,7 @@ func newExplorerChecks(o verify.Options, hint string, servers []checklist.Server
 	if _, err := verify.New(o); err != nil {
 		return nil, &lab.UsageError{Err: err}
 	}
-	return &explorerChecks{o, servers, hint}, nil
+	return &explorerChecks{options: o, servers: servers, hint: hint}, nil
 }
 
 // servers are those that flags tell, and whether they do.
@@ -59,7 +61,11 @@ func (j joiner) checks(otlp lab.OTLP) (*explorerChecks, error) {
 	case stackNative:
 		o.Mode, o.Alloy = verify.Native, j.at.url(native.Alloy)
 	}
-	return newExplorerChecks(o, "look at what dicelab up says of the front end", serversOf(o))
+	c, err := newExplorerChecks(o, "look at what dicelab up says of the front end", serversOf(o))
+	if err == nil && o.Mode != "" {
+		c.modeWhy = "as dicelab up runs it"
+	}
+	return c, err
 }
 
 // Servers lists what is looked at.
@@ -79,7 +85,7 @@ func (c *explorerChecks) Run(ctx context.Context, group string, began func(check
 		return checklist.Report{}, &checklist.BeginError{Err: err}
 	}
 	found, err := checks.Run(ctx, func(s verify.Start) {
-		began(checklist.Start{Mode: string(s.Mode), ModeWhy: s.ModeWhy, Rows: rowsOf(s.Rows)})
+		began(checklist.Start{Mode: string(s.Mode), ModeWhy: cmp.Or(c.modeWhy, s.ModeWhy), Rows: rowsOf(s.Rows)})
 	}, func(r verify.Result) { each(resultOf(r)) })
 	if _, ok := errors.AsType[*verify.UnreachableError](err); ok {
 		err = &checklist.BeginError{Err: err, Hint: c.hint}

@@ -18,7 +18,6 @@ import (
 // checksRun is a run as the page shows it. The page is written while it goes on:
 // the template asks for the next item, and waits until there is one.
 type checksRun struct {
-	e     *explorer
 	run   *checklist.Run
 	ctx   context.Context // of the one who watches
 	pause func()          // sends what has been written
@@ -77,7 +76,9 @@ type verdict struct {
 }
 
 func (e *explorer) checksRun(ctx context.Context, run *checklist.Run, pause func()) *checksRun {
-	return &checksRun{e: e, run: run, ctx: ctx, pause: pause, Group: run.Group, Began: e.moment(run.Began)}
+	began := e.moment(run.Began)
+	began.Short, _, _ = strings.Cut(began.Short, ".") // to the second: nobody compares runs by less
+	return &checksRun{run: run, ctx: ctx, pause: pause, Group: run.Group, Began: began}
 }
 
 // Start is what was known when the run began, or nil.
@@ -110,7 +111,7 @@ func (v *checksRun) LiveItems() iter.Seq[item] {
 			}
 		}
 		end := v.end()
-		if last.Ended, last.Next, last.Told = true, "", ""; last.Total > 0 && !yield(item{Progress: show(&last)}) {
+		if last.Ended, last.Next, last.Told = true, "", ""; !yield(item{Progress: show(&last)}) {
 			return
 		}
 		yield(end)
