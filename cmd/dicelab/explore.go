@@ -86,7 +86,7 @@ func (b *backends) handler(frontendURL string, checks *explorerChecks) (http.Han
 func exploreCommand(ctx context.Context, env environment, f *flags) error {
 	addr := f.address("addr", "127.0.0.1:"+contract.PortExplorer, "`address` to listen on; port 0 takes a free one")
 	c := defineChecks(f, ", for the checklist")
-	rollURL := f.url("roll-url", "", "`URL` of the front end as browsers reach it, for the pages' links (if not given: that of --"+frontendFlag+")")
+	roll := f.url("roll-link", "", "`URL` of the front end as browsers reach it (if not given: that of --"+frontendFlag+")")
 	if err := f.parse(); err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func exploreCommand(ctx context.Context, env environment, f *flags) error {
 	if err != nil {
 		return err
 	}
-	handler, err := c.backends.handler(cmp.Or(*rollURL, *c.frontend), checks)
+	handler, err := c.backends.handler(cmp.Or(*roll, *c.frontend), checks)
 	if err != nil {
 		return err
 	}
