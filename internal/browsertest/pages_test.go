@@ -51,6 +51,13 @@ func TestPages(t *testing.T) {
 	show := func(selector string) func(*testing.T) {
 		return func(t *testing.T) { tab.until(t, `!!document.querySelector(`+quote(selector)+`)`, chromedp.Reload()) }
 	}
+	run := func(group string) func(*testing.T) {
+		return func(t *testing.T) {
+			tab.do(t, chromedp.SetValue(chromedp.CSS("select[name=group]"), group))
+			tab.click(t, "main form button")
+			tab.until(t, `document.readyState === "complete" && !!document.getElementById("verdict")`)
+		}
+	}
 	const missing = "abababababababababababababababab" // its page looks again by itself; after the last try it stays as it is
 	explorer := func(path string) string { return l.explorer + path }
 	for _, page := range []struct {
@@ -79,6 +86,11 @@ func TestPages(t *testing.T) {
 		{name: "metrics-query", url: explorer("/metrics?q=dice_rolls_total"), ready: show("table.result")},
 		{name: "metrics-refused", url: explorer("/metrics?q=sum("), status: http.StatusBadRequest},
 		{name: "targets", url: explorer("/targets"), ready: show("time")},
+		{name: "checklist", url: switches.explorer + "/checklist"},
+		{name: "checklist-run", url: switches.explorer + "/checklist", ready: run("")},
+		{name: "checklist-last", url: switches.explorer + "/checklist", ready: show(".verdict")},
+		{name: "checklist-failed", url: explorer("/checklist"), ready: run("Frontend UI")},
+		{name: "checklist-failed-last", url: explorer("/checklist"), ready: show(".verdict.bad")},
 		{name: "nothing-here", url: explorer("/nothing"), status: http.StatusNotFound},
 	} {
 		t.Run(page.name, func(t *testing.T) {
