@@ -88,7 +88,6 @@ func TestPages(t *testing.T) {
 		{name: "targets", url: explorer("/targets"), ready: show("time")},
 		{name: "checklist", url: switches.explorer + "/checklist"},
 		{name: "checklist-run", url: switches.explorer + "/checklist", ready: run("")},
-		{name: "checklist-last", url: switches.explorer + "/checklist", ready: show(".verdict")},
 		{name: "checklist-failed", url: explorer("/checklist"), ready: run("Frontend UI")},
 		{name: "checklist-failed-last", url: explorer("/checklist"), ready: show(".verdict.bad")},
 		{name: "nothing-here", url: explorer("/nothing"), status: http.StatusNotFound},

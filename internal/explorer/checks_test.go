@@ -181,8 +181,8 @@ func TestChecklistBeforeARun(t *testing.T) {
 		}
 	}
 	want := []string{"Service Health 2 checks, 1 box",
-		"starts box Box Both start: `ps` Does does starts Expects expects starts", "answers Does does answers Expects expects answers",
-		"Log Collection 1 checks, 1 box", "has-logs box Box Logs in Loki Does does has-logs Expects expects has-logs"}
+		"starts Box Both start: `ps` Does does starts Expects expects starts", "answers Does does answers Expects expects answers",
+		"Log Collection 1 checks, 1 box", "has-logs Box Logs in Loki Does does has-logs Expects expects has-logs"}
 	if d := cmp.Diff(want, plan); d != "" {
 		t.Errorf("plan (-want +got):\n%s", d)
 	}
@@ -230,8 +230,8 @@ func TestChecklistStreams(t *testing.T) {
 	if d := cmp.Diff(want, told); d != "" {
 		t.Errorf("what is told to those who hear the page (-want +got):\n%s", d)
 	}
-	if len(live.all("form")) != 0 {
-		t.Error("a run can be started while one is under way")
+	if forms := live.all("form"); len(forms) != 1 || forms[0].Parent.Parent != log.Node {
+		t.Errorf("%d forms, where one at the end should start the next run", len(forms))
 	}
 	for name, p := range map[string]node{"live": live, "afterwards": page(t, l.handler, "/checklist", 200)} {
 		t.Run(name, func(t *testing.T) { checkThree(t, l, p) })
@@ -292,7 +292,11 @@ func TestChecklistOfOneGroup(t *testing.T) {
 	r.Row = l.checks.rows[2]
 	l.checks.results <- r
 	l.checks.end <- checklist.Report{Passed: 1, Rolls: 10, Took: time.Second}
-	contains(t, parsed(t, "/checklist", resp, 200).text(), "The group Log Collection, since 12:00:00", "1 of 1", "All that applies holds")
+	live := parsed(t, "/checklist", resp, 200)
+	contains(t, live.text(), "The group Log Collection, since 12:00:00", "1 of 1", "All that applies holds")
+	if again := live.one(t, "form").one(t, "input"); again.attr("name") != "group" || again.attr("value") != "Log Collection" {
+		t.Errorf("running again means %v", again.Attr)
+	}
 	p := page(t, l.handler, "/checklist", 200)
 	contains(t, p.one(t, ".verdict").text(), "1 hold, 0 fail, 0 not applicable; 10 rolls; 1 s The run of 12:00:00 , of the group Log Collection alone.")
 	contains(t, p.one(t, "form").text(), "Run again")

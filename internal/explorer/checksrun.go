@@ -71,6 +71,7 @@ type askedRow struct {
 // verdict is what came of a run.
 type verdict struct {
 	checklist.Report
+	Group  string // that was checked; "" for all
 	Took   string
 	Causes []string // the rows that fail by themselves
 }
@@ -210,7 +211,7 @@ func newCheckRow(r checklist.Result, first, last bool) *checkRow {
 // Verdict is what came of a run that came to its end.
 func (v *checksRun) Verdict() *verdict {
 	report, _ := v.run.Report()
-	out := &verdict{Report: report, Took: duration(report.Took.Round(100 * time.Millisecond))}
+	out := &verdict{Report: report, Group: v.Group, Took: duration(report.Took.Round(100 * time.Millisecond))}
 	for r := range v.run.Results(v.ctx, func() {}) {
 		if r.Outcome == checklist.Fail && r.BlockedBy == "" {
 			out.Causes = append(out.Causes, r.Name)
