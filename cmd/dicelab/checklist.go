@@ -44,7 +44,7 @@ func (c *checkFlags) servers(f *flags) []checklist.Server {
 
 func serversOf(o verify.Options) []checklist.Server {
 	return []checklist.Server{{Name: "front end", URL: o.Frontend}, {Name: "dice roller", URL: o.Roller}, {Name: "Prometheus", URL: o.Prometheus},
-		{Name: "Loki", URL: o.Loki}, {Name: "Tempo", URL: o.Tempo}, {Name: "Alloy", URL: o.Alloy}, {Name: "Grafana", URL: o.Grafana}}
+		{Name: "Loki", URL: o.Loki}, {Name: "Tempo", URL: o.Tempo}, {Name: "Alloy", URL: o.Alloy, Optional: true}, {Name: "Grafana", URL: o.Grafana, Optional: true}}
 }
 
 // checks makes the checks of a lab's own explorer: they look at what the lab runs,

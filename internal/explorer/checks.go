@@ -40,9 +40,11 @@ const checksPath = "/checklist"
 // checks shows the run that is under way, as it goes on, or else the last one
 // and what can be checked.
 func (e *explorer) checks(w http.ResponseWriter, r *http.Request) {
-	if run, leave := e.desk.Watch(); run != nil {
-		e.watchRun(w, r, run, leave)
-		return
+	if r.Method == http.MethodGet { // HEAD, which the route takes too, watches nothing
+		if run, leave := e.desk.Watch(); run != nil {
+			e.watchRun(w, r, run, leave)
+			return
+		}
 	}
 	last, err := e.desk.Last()
 	v := e.checksView()
@@ -58,7 +60,7 @@ func (e *explorer) checksView() checksView {
 	rows := e.desk.Rows()
 	v := checksView{Rows: len(rows), Servers: e.desk.Servers()}
 	for _, s := range v.Servers {
-		v.Untold = v.Untold || s.Flag != "" && !s.Told
+		v.Untold = v.Untold || s.Missing()
 	}
 	for _, row := range rows {
 		if n := len(v.Plan); n == 0 || v.Plan[n-1].Name != row.Group {

@@ -41,7 +41,7 @@ func newFakeChecks() *fakeChecks {
 	return &fakeChecks{
 		rows: []checklist.Row{row("Service Health", "starts", "Both start: `ps`"), row("Service Health", "answers", ""), row("Log Collection", "has-logs", "Logs in Loki")},
 		servers: []checklist.Server{{Name: "front end", URL: "http://front.test:8102", Flag: "--frontend-url", Told: true},
-			{Name: "dice roller", URL: "http://localhost:8101", Flag: "--roller-url"}, {Name: "Grafana", Flag: "--grafana-url"}},
+			{Name: "dice roller", URL: "http://localhost:8101", Flag: "--roller-url"}, {Name: "Tempo", URL: "http://localhost:3200", Flag: "--tempo-url"}, {Name: "Grafana", Flag: "--grafana-url", Optional: true}},
 		groups: make(chan string, 9), results: make(chan checklist.Result), end: make(chan checklist.Report), failure: make(chan error, 1), stopped: make(chan struct{}, 9),
 	}
 }
@@ -186,8 +186,8 @@ func TestChecklistBeforeARun(t *testing.T) {
 	if d := cmp.Diff(want, plan); d != "" {
 		t.Errorf("plan (-want +got):\n%s", d)
 	}
-	contains(t, p.one(t, ".notice").text(), "Start it with --roller-url URL --grafana-url URL to have it look elsewhere")
-	contains(t, p.one(t, ".places").text(), "front end http://front.test:8102 dice roller http://localhost:8101 as --roller-url was not given Grafana none as --grafana-url was not given")
+	contains(t, p.one(t, ".notice").text(), "Start it with --roller-url URL --tempo-url URL to have it look elsewhere")
+	contains(t, p.one(t, ".places").text(), "front end http://front.test:8102 dice roller http://localhost:8101 as --roller-url was not given Tempo http://localhost:3200 as --tempo-url was not given Grafana none as --grafana-url was not given")
 	contains(t, page(t, start(t).handler, "/checklist/report.json", 404).text(), "No run has come to its end")
 }
 

@@ -25,7 +25,12 @@ type Server struct {
 	URL  string // empty: there is none
 	Flag string // that tells the URL; empty where nobody is asked for it
 	Told bool   // whether the flag was given
+	// Optional is of those that a lab may well do without.
+	Optional bool
 }
+
+// Missing tells whether a flag that was not given would tell where the server is.
+func (s Server) Missing() bool { return s.Flag != "" && !s.Told && !s.Optional }
 
 // Row is one line of the checklist.
 type Row struct {
