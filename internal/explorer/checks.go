@@ -1,7 +1,6 @@
 package explorer
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -98,7 +97,7 @@ func (e *explorer) startChecks(w http.ResponseWriter, r *http.Request) {
 	}
 	target := checksPath
 	if run.Group != group {
-		target += "?" + url.Values{"asked": {cmp.Or(group, "all checks")}}.Encode()
+		target += "?" + url.Values{"asked": {group}}.Encode()
 	}
 	http.Redirect(w, r, target, http.StatusSeeOther)
 }
