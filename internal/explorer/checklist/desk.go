@@ -33,8 +33,8 @@ func NewDesk(c Checker, clock func() time.Time) *Desk { return &Desk{Checker: c,
 // run that is being given up; it does not bound the run.
 func (d *Desk) Start(ctx context.Context, group string) (*Run, error) {
 	for {
-		run := d.startOrFind(ctx, group)
-		if !run.givenUp() {
+		run, lasts := d.startOrFind(ctx, group)
+		if lasts {
 			return run, nil
 		}
 		select {
@@ -45,7 +45,8 @@ func (d *Desk) Start(ctx context.Context, group string) (*Run, error) {
 	}
 }
 
-func (d *Desk) startOrFind(ctx context.Context, group string) *Run {
+// startOrFind tells, too, whether the run is not being given up.
+func (d *Desk) startOrFind(ctx context.Context, group string) (run *Run, lasts bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch {
@@ -57,7 +58,7 @@ func (d *Desk) startOrFind(ctx context.Context, group string) *Run {
 	case d.now.watchers == 0: // whoever asked is about to watch
 		d.unwatched(d.now)
 	}
-	return d.now
+	return d.now, !d.now.givenUp()
 }
 
 // unwatched gives a run up unless somebody watches it within Grace. The caller

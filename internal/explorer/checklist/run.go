@@ -28,6 +28,8 @@ type Run struct {
 	ended   bool
 }
 
+// givenUp tells whether a run that is under way is being given up. The caller
+// holds the desk's lock, else the run may have come to its end.
 func (r *Run) givenUp() bool { return r.ctx.Err() != nil }
 
 func (r *Run) begin(s Start)     { r.change(func() { r.start = &s }) }
