@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -17,6 +18,17 @@ import (
 	"dicelab/stack"
 )
 
+// The flags that tell where something is.
+const (
+	frontendFlag   = "frontend-url"
+	rollerFlag     = "roller-url"
+	prometheusFlag = "prometheus-url"
+	lokiFlag       = "loki-url"
+	tempoFlag      = "tempo-url"
+	alloyFlag      = "alloy-url"
+	grafanaFlag    = "grafana-url"
+)
+
 // backends says where the three query APIs are.
 type backends struct {
 	prometheus, loki, tempo *string
@@ -27,9 +39,9 @@ type backends struct {
 // what they have an effect.
 func backendFlags(f *flags, when string) *backends {
 	return &backends{
-		prometheus: f.url("prometheus-url", "http://localhost:"+contract.PortPrometheus, "`URL` of Prometheus"+when),
-		loki:       f.url("loki-url", "http://localhost:"+contract.PortLoki, "`URL` of Loki"+when),
-		tempo:      f.url("tempo-url", "http://localhost:"+contract.PortTempo, "`URL` of Tempo"+when),
+		prometheus: f.url(prometheusFlag, "http://localhost:"+contract.PortPrometheus, "`URL` of Prometheus"+when),
+		loki:       f.url(lokiFlag, "http://localhost:"+contract.PortLoki, "`URL` of Loki"+when),
+		tempo:      f.url(tempoFlag, "http://localhost:"+contract.PortTempo, "`URL` of Tempo"+when),
 		headers:    headerFlag(f, when),
 	}
 }
@@ -58,8 +70,8 @@ func asHeader(list []string) http.Header {
 	return headers
 }
 
-// handler makes the explorer over the backends.
-func (b *backends) handler(frontendURL string) (http.Handler, error) {
+// handler makes the explorer over the backends. Its pages link to the front end.
+func (b *backends) handler(frontendURL string, checks *explorerChecks) (http.Handler, error) {
 	headers := b.header()
 	config := func(url string) query.Config { return query.Config{URL: url, Header: headers} }
 	prometheus, err1 := query.NewPrometheus(config(*b.prometheus))
@@ -73,18 +85,22 @@ func (b *backends) handler(frontendURL string) (http.Handler, error) {
 		return nil, err
 	}
 	return explorer.NewHandler(explorer.Options{
-		Prometheus: prometheus, Loki: loki, Tempo: tempo, Dashboard: dashboard, FrontendURL: frontendURL, Version: version(),
+		Prometheus: prometheus, Loki: loki, Tempo: tempo, Dashboard: dashboard, Checklist: checks, FrontendURL: frontendURL, Version: version(),
 	})
 }
 
 func exploreCommand(ctx context.Context, env environment, f *flags) error {
 	addr := f.address("addr", "127.0.0.1:"+contract.PortExplorer, "`address` to listen on; port 0 takes a free one")
-	frontendURL := f.url("frontend-url", "http://localhost:"+contract.PortFrontend, "`URL` of the front end, where rolls are made")
-	b := backendFlags(f, "")
+	c := defineChecks(f, ", for the checklist")
+	roll := f.url("roll-link", "", "`URL` of the front end as browsers reach it (if not given: that of --"+frontendFlag+")")
 	if err := f.parse(); err != nil {
 		return err
 	}
-	handler, err := b.handler(*frontendURL)
+	checks, err := newExplorerChecks(c.options(), "start the lab with: dicelab up; or tell where the front end is: dicelab explore --"+frontendFlag+" URL", c.servers(f))
+	if err != nil {
+		return err
+	}
+	handler, err := c.backends.handler(cmp.Or(*roll, *c.frontend), checks)
 	if err != nil {
 		return err
 	}

@@ -41,11 +41,15 @@ func (j joiner) parts() ([]lab.Part, error) {
 	if err != nil {
 		return nil, err
 	}
-	explorer, err := j.backends.handler(j.at.url(frontendAt))
+	checks, err := j.checks(otlp)
 	if err != nil {
 		return nil, err
 	}
-	parts = append(parts, roller, frontend, j.server("explorer", explorerAt, func() http.Handler { return explorer }))
+	explorer, err := j.backends.handler(j.at.url(frontendAt), checks)
+	if err != nil {
+		return nil, err
+	}
+	parts = append(parts, roller, frontend, lab.ServerPart("explorer", j.at[explorerAt], func() http.Handler { return web.GuardForms(explorer) }))
 	if !*j.traffic {
 		return parts, nil
 	}

@@ -49,18 +49,22 @@ func (j joiner) telemetry() (telemetryStack, error) {
 	return telemetryStack{j.embedded(s), otlp, s.ReadLog}, nil
 }
 
+// configurations are those of the real servers.
+func (u *upFlags) configurations() fs.FS {
+	if *u.configs != "" {
+		return os.DirFS(*u.configs)
+	}
+	return stack.Configs
+}
+
 // native makes the real servers.
 func (j joiner) native() ([]lab.Part, *native.Spool, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, nil, err
 	}
-	var configs fs.FS = stack.Configs
-	if *j.configs != "" {
-		configs = os.DirFS(*j.configs)
-	}
 	s, err := native.New(native.Options{
-		Dir: j.dir.Join("native"), Configs: configs, Listeners: j.at, Binary: stack.Binary,
+		Dir: j.dir.Join("native"), Configs: j.configurations(), Listeners: j.at, Binary: stack.Binary,
 		Targets: []native.Target{
 			{Job: contract.ServiceFrontend, Address: j.at[frontendAt].Addr().String()},
 			{Job: contract.ServiceRoller, Address: j.at[rollerAt].Addr().String()},

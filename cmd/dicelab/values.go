@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -90,7 +91,7 @@ func (f *flags) url(name, preset, usage string) *string {
 		}
 		u, err := url.Parse(s)
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
-			return "", fmt.Errorf("want an address such as %s", preset)
+			return "", fmt.Errorf("want an address such as %s", cmp.Or(preset, "http://localhost:8102"))
 		}
 		return s, nil
 	}})

@@ -48,10 +48,10 @@ func verifyCommand(ctx context.Context, env environment, f *flags) error {
 		return fmt.Errorf("verifying: %w", err)
 	}
 	if *v.json {
-		out := json.NewEncoder(env.stdout)
-		out.SetEscapeHTML(false)
-		out.SetIndent("", "  ")
-		err = out.Encode(found)
+		var text []byte
+		if text, err = encodeReport(found); err == nil {
+			_, err = env.stdout.Write(text)
+		}
 	} else {
 		lines.End(found)
 		err = lines.Err()
@@ -60,6 +60,18 @@ func verifyCommand(ctx context.Context, env environment, f *flags) error {
 		err = statusError(lab.ExitFailed)
 	}
 	return err
+}
+
+// encodeReport is a report for programs.
+func encodeReport(r verify.Report) ([]byte, error) {
+	var text bytes.Buffer
+	out := json.NewEncoder(&text)
+	out.SetEscapeHTML(false)
+	out.SetIndent("", "  ")
+	if err := out.Encode(r); err != nil {
+		return nil, fmt.Errorf("encoding the report: %w", err)
+	}
+	return text.Bytes(), nil
 }
 
 // How the traffic generator is run for its rows: two users, who do not think.

@@ -62,22 +62,32 @@ func (l *running) verifyArgs(t *testing.T, more ...string) []string {
 // verify checks the lab.
 func (l *running) verify(t *testing.T, more ...string) verified {
 	t.Helper()
+	text, status := l.verifyJSON(t, more...)
+	v := verified{status: status}
+	if err := json.Unmarshal(text, &v.report); err != nil {
+		t.Fatalf("%v in:\n%s", err, text)
+	}
+	return v
+}
+
+// verifyJSON is what "dicelab verify --json" prints, and its exit status.
+func (l *running) verifyJSON(t *testing.T, more ...string) (text []byte, status int) {
+	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "dicelab", l.verifyArgs(t, append([]string{"--json"}, more...)...)...)
 	cmd.Env = append(os.Environ(), envBook+"="+string(l.book), "OTEL_EXPORTER_OTLP_ENDPOINT="+l.url(t, "otlp http"))
 	var out, log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &log
 	err := cmd.Run()
-	var v verified
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-		v.status, err = exit.ExitCode(), nil
+		status, err = exit.ExitCode(), nil
 	}
-	if err = errors.Join(err, json.Unmarshal(out.Bytes(), &v.report)); err != nil {
+	if err != nil {
 		t.Fatalf("%v; stdout:\n%s\nstderr:\n%s", err, &out, &log)
 	}
 	if log.Len() > 0 {
 		t.Errorf("stderr: %s", &log)
 	}
-	return v
+	return out.Bytes(), status
 }
 
 // failsIn holds that exactly these rows fail, in whatever order they are named,

@@ -64,6 +64,13 @@ func TestPages(t *testing.T) {
 		}
 	}
 	tab.watch.allowStatus(l.explorer + "/traces/file") // posting a bad file
+	run := func(group string) func(*testing.T) {
+		return func(t *testing.T) {
+			tab.do(t, chromedp.SetValue(chromedp.CSS("select[name=group]"), group))
+			tab.click(t, "main form button")
+			tab.until(t, `document.readyState === "complete" && !!document.getElementById("verdict")`)
+		}
+	}
 	const missing = "abababababababababababababababab" // its page looks again by itself; after the last try it stays as it is
 	explorer := func(path string) string { return l.explorer + path }
 	for _, page := range []struct {
@@ -96,6 +103,10 @@ func TestPages(t *testing.T) {
 		{name: "metrics-query", url: explorer("/metrics?q=dice_rolls_total"), ready: show("table.result")},
 		{name: "metrics-refused", url: explorer("/metrics?q=sum("), status: http.StatusBadRequest},
 		{name: "targets", url: explorer("/targets"), ready: show("time")},
+		{name: "checklist", url: switches.explorer + "/checklist"},
+		{name: "checklist-run", url: switches.explorer + "/checklist", ready: run("")},
+		{name: "checklist-failed", url: explorer("/checklist"), ready: run("Frontend UI")},
+		{name: "checklist-failed-last", url: explorer("/checklist"), ready: show(".verdict.bad")},
 		{name: "nothing-here", url: explorer("/nothing"), status: http.StatusNotFound},
 	} {
 		t.Run(page.name, func(t *testing.T) {

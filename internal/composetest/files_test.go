@@ -291,6 +291,24 @@ func TestTargets(t *testing.T) {
 	}
 }
 
+// The explorer's checklist looks at the parts of the lab where they are inside
+// the network, and its pages lead browsers to what is published.
+func TestExplorerReachesAll(t *testing.T) {
+	s := read(t, servicesFile()).Services[explorer]
+	want := words{
+		"explore", "--addr", "0.0.0.0:" + contract.PortExplorer, "--roll-link", "http://localhost:${DICELAB_FRONTEND_PORT:-" + contract.PortFrontend + "}",
+		"--prometheus-url", "http://prometheus:" + contract.PortPrometheus, "--loki-url", "http://loki:" + contract.PortLoki, "--tempo-url", "http://tempo:" + contract.PortTempo,
+		"--frontend-url", "http://" + contract.ServiceFrontend + ":" + frontendPort, "--roller-url", "http://" + contract.ServiceRoller + ":" + rollerPort,
+		"--alloy-url", "http://alloy:" + stack.PortAlloy, "--grafana-url", "http://grafana:3000", "--mode", "compose",
+	}
+	if diff := cmp.Diff(want, s.Command); diff != "" {
+		t.Errorf("command of the explorer (-want +got):\n%s", diff)
+	}
+	if to, services := s.Environment["OTEL_EXPORTER_OTLP_ENDPOINT"], read(t, servicesFile()).Services[contract.ServiceTraffic].Environment["OTEL_EXPORTER_OTLP_ENDPOINT"]; to == "" || to != services {
+		t.Errorf("the traffic generator of the checklist sends its spans to %q, that of the lab to %q", to, services)
+	}
+}
+
 // The image is built with a Go that the module accepts.
 func TestBuilder(t *testing.T) {
 	dockerfile, err := os.ReadFile(filepath.Join(root, "Dockerfile"))

@@ -7,4 +7,7 @@
 // works without JavaScript, which only adds copying and refreshing. They hold
 // under a Content-Security-Policy without inline style or script. What a
 // backend refuses, or that it cannot be reached, is shown in its own words.
+//
+// The page Checklist alone does more than ask: its run makes rolls. What it
+// checks is handed in, as a checklist.Checker.
 package explorer

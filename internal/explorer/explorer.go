@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"dicelab/internal/contract"
+	"dicelab/internal/explorer/checklist"
 	"dicelab/internal/grafana"
 	"dicelab/internal/query"
 	"dicelab/internal/web"
@@ -27,6 +28,8 @@ type Options struct {
 	Tempo      *query.Tempo      // required
 	// Dashboard is what the page of metrics shows: Grafana's own file. Required.
 	Dashboard grafana.Dashboard
+	// Checklist is what the page of that name performs. Required.
+	Checklist checklist.Checker
 	// FrontendURL is where a die can be rolled. Empty means
 	// http://localhost:8102.
 	FrontendURL string
@@ -43,10 +46,12 @@ type Options struct {
 // defaultFrontend is where a die can be rolled unless told.
 const defaultFrontend = "http://localhost:" + contract.PortFrontend
 
-// explorer answers the pages. Nothing in it changes after NewHandler.
+// explorer answers the pages. Nothing in it changes after NewHandler but what
+// lies on the desk: the runs of the checklist.
 type explorer struct {
 	Options
 	pages map[string]*template.Template
+	desk  *checklist.Desk
 }
 
 // NewHandler makes the explorer's pages. Security headers, refusing posts from
@@ -59,6 +64,9 @@ func NewHandler(o Options) (http.Handler, error) {
 	if len(o.Dashboard.Panels) == 0 {
 		return nil, errors.New("making the explorer: it needs a dashboard with panels")
 	}
+	if o.Checklist == nil {
+		return nil, errors.New("making the explorer: it needs a checklist")
+	}
 	if o.FrontendURL == "" {
 		o.FrontendURL = defaultFrontend
 	}
@@ -68,8 +76,8 @@ func NewHandler(o Options) (http.Handler, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	e := &explorer{Options: o, pages: map[string]*template.Template{}}
-	for _, name := range []string{"overview", "traces", "trace", "notrace", "file", "logs", "metrics", "targets", "message"} {
+	e := &explorer{Options: o, pages: map[string]*template.Template{}, desk: checklist.NewDesk(o.Checklist, o.Now)}
+	for _, name := range []string{"overview", "traces", "trace", "notrace", "file", "logs", "metrics", "targets", "checks", "message"} {
 		t, err := template.ParseFS(files, "templates/layout.html", "templates/parts.html", "templates/"+name+".html")
 		if err != nil {
 			return nil, fmt.Errorf("parsing the explorer's page %s: %w", name, err)
@@ -90,6 +98,9 @@ func (e *explorer) routes() (http.Handler, error) {
 	mux.HandleFunc("GET /logs", e.logs)
 	mux.HandleFunc("GET /metrics", e.metrics)
 	mux.HandleFunc("GET /targets", e.targets)
+	mux.HandleFunc("GET "+checksPath, e.checks)
+	mux.HandleFunc("POST "+checksPath, e.startChecks)
+	mux.HandleFunc("GET "+checksPath+"/report.json", e.checksJSON)
 	mux.Handle("GET /assets/theme.css", web.Theme())
 	for name, kind := range map[string]string{"explorer.css": "text/css; charset=utf-8", "explorer.js": "text/javascript; charset=utf-8"} {
 		body, err := files.ReadFile("assets/" + name)
@@ -128,18 +139,23 @@ type NavItem struct {
 // Nav lists the entries.
 func (p page) Nav() []NavItem {
 	items := []NavItem{{Name: "Overview", Href: "/"}, {Name: "Traces", Href: "/traces"}, {Name: "Logs", Href: "/logs"},
-		{Name: "Metrics", Href: "/metrics"}, {Name: "Targets", Href: "/targets"}}
+		{Name: "Metrics", Href: "/metrics"}, {Name: "Targets", Href: "/targets"}, {Name: "Checklist", Href: checksPath}}
 	for i := range items {
 		items[i].Current = items[i].Name == p.Section
 	}
 	return items
 }
 
-func (e *explorer) render(w http.ResponseWriter, status int, name string, p page) {
+// filled is p with what all pages show.
+func (e *explorer) filled(p page) page {
 	now := e.Now()
 	p.FrontendURL, p.Version, p.Zone, p.Now = e.FrontendURL, e.Version, now.Format("MST"), now.Format("15:04:05")
+	return p
+}
+
+func (e *explorer) render(w http.ResponseWriter, status int, name string, p page) {
 	var b bytes.Buffer
-	if err := e.pages[name].Execute(&b, p); err != nil {
+	if err := e.pages[name].Execute(&b, e.filled(p)); err != nil {
 		http.Error(w, "making this page: "+err.Error(), http.StatusInternalServerError)
 		return
 	}

@@ -14,6 +14,7 @@ import (
 
 	"dicelab/internal/contract"
 	"dicelab/internal/explorer"
+	"dicelab/internal/explorer/checklist"
 	"dicelab/internal/grafana"
 	"dicelab/internal/query"
 	"dicelab/internal/query/querytest"
@@ -28,16 +29,23 @@ func now() time.Time { return time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC) }
 type lab struct {
 	*querytest.Stack
 	handler http.Handler
+	checks  *fakeChecks
 }
 
 func start(t *testing.T, opts ...querytest.Option) lab {
 	t.Helper()
 	s := querytest.Start(now(), opts...)
 	t.Cleanup(s.Close)
-	return lab{s, handler(t, s.Prometheus.URL, s.Loki.URL, s.Tempo.URL)}
+	checks := newFakeChecks()
+	return lab{s, handlerOf(t, checks, s.Prometheus.URL, s.Loki.URL, s.Tempo.URL), checks}
 }
 
 func handler(t *testing.T, prometheus, loki, tempo string) http.Handler {
+	t.Helper()
+	return handlerOf(t, newFakeChecks(), prometheus, loki, tempo)
+}
+
+func handlerOf(t *testing.T, checks checklist.Checker, prometheus, loki, tempo string) http.Handler {
 	t.Helper()
 	p, err := query.NewPrometheus(query.Config{URL: prometheus})
 	if err != nil {
@@ -52,7 +60,7 @@ func handler(t *testing.T, prometheus, loki, tempo string) http.Handler {
 		t.Fatal(err)
 	}
 	h, err := explorer.NewHandler(explorer.Options{Prometheus: p, Loki: l, Tempo: tm, Now: now, Version: "1.2.3",
-		Dashboard: grafana.Stage2(), FrontendURL: "http://front.test:8102", Retention: "for 24 hours"})
+		Dashboard: grafana.Stage2(), Checklist: checks, FrontendURL: "http://front.test:8102", Retention: "for 24 hours"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,11 +80,11 @@ type node struct{ *html.Node }
 // page asks for a page, wants the status, and checks what holds for every page.
 func page(t *testing.T, h http.Handler, target string, status int) node {
 	t.Helper()
-	return check(t, get(t, h, target), target, status)
+	return parsed(t, target, get(t, h, target), status)
 }
 
-// check parses an answer and does what page does.
-func check(t *testing.T, resp *http.Response, target string, status int) node {
+// parsed reads an answer to its end and checks what holds for every page.
+func parsed(t *testing.T, target string, resp *http.Response, status int) node {
 	t.Helper()
 	doc, err := html.Parse(resp.Body)
 	if err != nil {
@@ -197,7 +205,7 @@ func TestNewHandlerNeedsClients(t *testing.T) {
 
 func TestEveryPageNavigates(t *testing.T) {
 	l := start(t)
-	for _, path := range []string{"/", "/traces", "/logs", "/metrics", "/targets"} {
+	for _, path := range []string{"/", "/traces", "/logs", "/metrics", "/targets", "/checklist"} {
 		p := page(t, l.handler, path, 200)
 		var entries []string
 		for _, a := range p.one(t, "nav").all("a") {
@@ -206,7 +214,7 @@ func TestEveryPageNavigates(t *testing.T) {
 				t.Errorf("on %s, %s has aria-current %q", path, a.attr("href"), a.attr("aria-current"))
 			}
 		}
-		if d := cmp.Diff([]string{"/", "/traces", "/logs", "/metrics", "/targets"}, entries); d != "" {
+		if d := cmp.Diff([]string{"/", "/traces", "/logs", "/metrics", "/targets", "/checklist"}, entries); d != "" {
 			t.Error(d)
 		}
 		if got := p.link(t, "Roll a die"); got != "http://front.test:8102" {

@@ -43,7 +43,7 @@ func send(t *testing.T, h http.Handler, parts map[string]string, status int) nod
 	req.Header.Set("Content-Type", form.FormDataContentType())
 	rec := httptest.NewRecorder()
 	h.ServeHTTP(rec, req)
-	return check(t, rec.Result(), "the form", status)
+	return parsed(t, "the form", rec.Result(), status)
 }
 
 // press sends the form of a file's page by one of its buttons, as a browser does.

@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -71,11 +73,39 @@ func quick(t *testing.T, more ...string) []string {
 	return append([]string{"--data", t.TempDir(), "--max-delay", "10ms", "--error-rate", "0.5"}, more...)
 }
 
-// On the real servers all holds but what asks for Grafana.
+// onPage checks the lab as the explorer's page Checklist does.
+func (r *running) onPage(t *testing.T) (v verified) {
+	t.Helper()
+	page, err := http.PostForm(r.url("explorer")+"/checklist", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = io.Copy(io.Discard, page.Body) // the run has ended when its page has
+	if err = errors.Join(err, page.Body.Close()); err != nil {
+		t.Fatal(err)
+	}
+	report, err := http.Get(r.url("explorer") + "/checklist/report.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(json.NewDecoder(report.Body).Decode(&v), report.Body.Close()); err != nil || report.StatusCode != http.StatusOK {
+		t.Fatalf("the report answers %d, %v", report.StatusCode, err)
+	}
+	return v
+}
+
+// On the real servers all holds but what asks for Grafana, on the command line and
+// on the explorer's page.
 func TestVerifyHolds(t *testing.T) {
 	lab := start(t, free(t), quick(t)...)
 	lab.open(t)
-	v := lab.verify(t)
+	lab.verify(t).holds(t)
+	lab.onPage(t).holds(t)
+	lab.stop(t)
+}
+
+func (v verified) holds(t *testing.T) {
+	t.Helper()
 	v.failsIn(t, nil, "", "")
 	var idle []string
 	for _, r := range v.Results {
@@ -86,7 +116,6 @@ func TestVerifyHolds(t *testing.T) {
 	if diff := gocmp.Diff([]string{"traffic-dependencies", "dashboard-in-grafana"}, idle); diff != "" || v.Mode != string(verify.Native) || v.status != 0 {
 		t.Errorf("mode %s, exit status %d, not applicable (-want +got):\n%s", v.Mode, v.status, diff)
 	}
-	lab.stop(t)
 }
 
 // A broken configuration of a server is caught: exactly the rows fail that should.

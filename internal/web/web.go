@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -41,14 +42,30 @@ func Listen(ctx context.Context, addr string) (net.Listener, error) {
 
 // NewServer serves handler on an open listener once Serve is called.
 func NewServer(l net.Listener, handler http.Handler) *Server {
-	return &Server{listener: Limit(l, MaxConnections), http: &http.Server{
-		Handler:           handler,
+	draining := make(chan struct{})
+	s := &Server{listener: Limit(l, MaxConnections), http: &http.Server{
+		Handler: handler,
+		BaseContext: func(net.Listener) context.Context {
+			return context.WithValue(context.Background(), drainingKey{}, draining)
+		},
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 	}}
+	s.http.RegisterOnShutdown(sync.OnceFunc(func() { close(draining) }))
+	return s
+}
+
+type drainingKey struct{}
+
+// Draining is closed once the server that took a request shuts down, given the
+// request's context. An answer that goes on for long ends then; others are
+// waited for. It is nil where the request came in some other way.
+func Draining(ctx context.Context) <-chan struct{} {
+	draining, _ := ctx.Value(drainingKey{}).(chan struct{})
+	return draining
 }
 
 // URL is the address of the server as a browser on this machine types it.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -195,6 +196,37 @@ func TestServerCutsOffWhatDoesNotEnd(t *testing.T) {
 	}
 	if err := <-ended; err != nil {
 		t.Errorf("Serve says %v", err)
+	}
+}
+
+// An answer that would go on ends by itself when the server drains, and is read
+// to its end.
+func TestServerTellsThatItDrains(t *testing.T) {
+	begun := make(chan struct{})
+	server, ended := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		close(begun)
+		<-web.Draining(r.Context())
+		_, _ = io.WriteString(w, "the end")
+	}))
+	answered := make(chan string, 1)
+	go func() {
+		_, body, err := get(t, server.URL())
+		answered <- fmt.Sprint(body, err)
+	}()
+	<-begun
+	for range 2 {
+		if err := server.Shutdown(context.WithoutCancel(t.Context())); err != nil {
+			t.Errorf("Shutdown says %v", err)
+		}
+	}
+	if got := <-answered; got != "the end<nil>" {
+		t.Errorf("the open request got %s", got)
+	}
+	if err := <-ended; err != nil {
+		t.Errorf("Serve says %v", err)
+	}
+	if web.Draining(t.Context()) != nil {
+		t.Error("a context of no server can be drained")
 	}
 }
 

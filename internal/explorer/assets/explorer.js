@@ -21,9 +21,9 @@
     setTimeout(() => { b.textContent = label; }, 1500);
   });
 
-  // A link to a span opens it.
+  // A link to a span or a check opens it.
   const openTarget = () => {
-    const el = location.hash.startsWith("#span-") && document.getElementById(location.hash.slice(1));
+    const el = /^#(span|check)-/.test(location.hash) && document.getElementById(location.hash.slice(1));
     if (!el) return;
     el.open = true;
     el.scrollIntoView({ block: "nearest" });
