@@ -85,7 +85,7 @@ const (
 	maxSearchSpans    = 4_000_000 // of which only the heads are read
 	maxSearchSegments = 20_000
 	maxSearchTraces   = 4_000
-	maxSearchBytes    = 2 * MaxTraceBytes // of what is found
+	maxSearchBytes    = MaxTraceBytes // of what is found, and the trace that fills it
 	// selective is how many segments, at most, have a duration that is searched
 	// for, for them to be looked up by it.
 	selective = 2_000

@@ -157,10 +157,11 @@ reading:
 				continue
 			}
 			seen[key] = true
-			if t.bytes += size; t.bytes > MaxTraceBytes && len(t.Spans) > 0 {
+			if t.bytes+size > MaxTraceBytes && len(t.Spans) > 0 {
 				t.Partial = true
 				break reading
 			}
+			t.bytes += size
 			span.TraceId = bytes.Clone(id[:])
 			t.Spans = append(t.Spans, span)
 		}

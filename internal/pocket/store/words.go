@@ -8,7 +8,7 @@ import (
 
 // leaseParts is for how many parts to come a source is said to be needed, at a
 // time: one UPDATE is shared by as many.
-const leaseParts = 100_000
+const leaseParts = 10_000
 
 // pruneWords is how many dictionary rows are looked at, or deleted, at a time.
 const pruneWords = 1000
