@@ -100,7 +100,7 @@ func TestVerifyCatchesConfigurations(t *testing.T) {
 			[]string{"frontend-logs", "backend-logs", "log-labels"}, "backend-logs", `container_name="dice-roller-stage2"`},
 		{"Alloy drops the trace ID", "alloy/config.alloy", `values = {trace_id = "", span_id = ""}`, `values = {span_id = ""}`,
 			[]string{"frontend-span-logs", "frontend-logs-match", "backend-span-logs", "backend-logs-match", "logs-same-trace", "link-trace-to-logs", "link-log-to-trace"},
-			"frontend-span-logs", "Loki has no line of streamlit-frontend with the trace_id"},
+			"frontend-span-logs", "but does not find them by it: what ships them does not make it structured metadata"},
 		{"a target down", "prometheus/prometheus.yml", "- job_name: dice-roller\n", "- job_name: dice-roller\n    metrics_path: /metric\n",
 			[]string{"targets-up", "backend-metrics-stored", "exemplar-to-trace", "backend-panels-data"}, "targets-up", "dice-roller at "},
 	} {
