@@ -56,7 +56,7 @@ func TestDocumentLinks(t *testing.T) {
 
 // A flag that a document names must exist.
 func TestDocumentFlags(t *testing.T) {
-	known := map[string]bool{"--data-urlencode": true, "--format": true, "--alias": true} // of curl and docker
+	known := map[string]bool{"--data-urlencode": true, "--format": true, "--alias": true, "--enable-feature": true} // of curl, docker, Prometheus
 	named := regexp.MustCompile(`--[a-z][a-z-]+`)
 	for _, c := range commands() {
 		for _, flag := range named.FindAllString(help(t, c.name), -1) {

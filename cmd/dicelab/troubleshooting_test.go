@@ -3,6 +3,8 @@ package main_test
 import (
 	"errors"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -111,19 +113,13 @@ func edited(t *testing.T, dir string) {
 	}
 }
 
-// portTaken is a machine on which another program has the front end's port.
+// portTaken is a machine on which another program's server has the front end's
+// port.
 func portTaken(t *testing.T) doctest.Lab {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := l.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	_, port, err := net.SplitHostPort(l.Addr().String())
+	other := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(other.Close)
+	_, port, err := net.SplitHostPort(other.Listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package doctest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,8 @@ type Lab struct {
 	// Dir is where commands are run, and Env is added to their environment.
 	Dir string
 	Env []string
+	// Path is where dicelab is; "": on the path of the tests.
+	Path string
 	// Patience bounds the wait for a command to print what is shown: what was
 	// rolled takes a while to arrive.
 	Patience time.Duration
@@ -45,10 +48,12 @@ func (l Lab) Run(ctx context.Context, b Block) error {
 func (l Lab) step(ctx context.Context, s Step, known ids) error {
 	ctx, cancel := context.WithTimeout(ctx, l.Patience)
 	defer cancel()
+	var last error // of what was printed, which tells more than that time was over
 	for {
 		printed, err := l.bash(ctx, known.fill(s.Command))
 		if err == nil {
 			err = known.match(s.Shown, printed)
+			last = err
 		}
 		if err == nil {
 			return nil
@@ -56,7 +61,7 @@ func (l Lab) step(ctx context.Context, s Step, known ids) error {
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
-			return err
+			return cmp.Or(last, err)
 		}
 	}
 }
@@ -71,7 +76,11 @@ func (l Lab) bash(ctx context.Context, command string) (printed string, err erro
 	}
 	defer func() { err = errors.Join(err, os.Remove(out.Name())) }()
 	cmd := exec.CommandContext(ctx, "bash", "-c", l.there(command))
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = l.Dir, append(os.Environ(), l.Env...), out, out
+	env := append(os.Environ(), l.Env...)
+	if l.Path != "" {
+		env = append(env, "PATH="+l.Path+string(os.PathListSeparator)+os.Getenv("PATH"))
+	}
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = l.Dir, env, out, out
 	err = cmd.Run()
 	if _, ok := errors.AsType[*exec.ExitError](err); ok {
 		err = nil

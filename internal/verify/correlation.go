@@ -184,8 +184,9 @@ func (p *probe) withoutLine(service string, lines []query.LogLine) finding {
 
 // unfound is the finding of a row that finds no line of a service by the trace ID
 // of a roll: the lines name none, or another, or Loki does not know what they say.
+// The query that finds none stays the command that shows it.
 func (p *probe) unfound(ctx context.Context, service, id string) finding {
-	lines, err := p.linesOfRolls(ctx)
+	lines, err := (&probe{run: p.run}).linesOfRolls(ctx)
 	if err != nil {
 		return fail("%v", err)
 	}

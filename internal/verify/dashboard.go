@@ -253,8 +253,10 @@ func panelsShow(frontend bool) func(context.Context, *probe) finding {
 			}
 		}
 		if len(bad) > 0 {
-			if f := p.halved(ctx); f != nil && fromTraces {
-				return *f
+			if fromTraces {
+				if f := p.halved(ctx); f != nil {
+					return *f
+				}
 			}
 			return fail("no data in panel %s", listed(bad))
 		}

@@ -115,12 +115,13 @@ func twoSided(t *query.Trace) bool {
 }
 
 // halved is the finding of a row that wants what is made from whole traces, where
-// the roll's trace has one service only; nil where it has both, or none is known.
+// the roll's trace has one service only or has not come; nil where it has both.
+// What the row asked last stays the command that shows its failure.
 func (p *probe) halved(ctx context.Context) *finding {
 	if _, down := p.down[needTempo]; down {
 		return nil
 	}
-	t, f := p.traceOf(ctx, p.rolls.success)
+	t, f := (&probe{run: p.run}).traceOf(ctx, p.rolls.success)
 	if f == nil && !twoSided(t) {
 		one := p.oneSided(t)
 		f = &one
