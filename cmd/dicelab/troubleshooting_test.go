@@ -7,12 +7,14 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
 
 	"dicelab/internal/contract"
 	"dicelab/internal/doctest"
+	"dicelab/internal/verify"
 )
 
 // troubleshooting is the document whose commands are run here on the embedded
@@ -60,6 +62,26 @@ func TestTroubleshooting(t *testing.T) {
 					t.Error(err)
 				}
 			})
+		}
+	}
+}
+
+// Every row of the checklist stands in the document's table of causes.
+func TestTroubleshootingNamesEveryRow(t *testing.T) {
+	text, err := os.ReadFile(troubleshooting)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, line := range regexp.MustCompile("(?m)^\\| (`[^|]*`) \\|").FindAllStringSubmatch(string(text), -1) {
+		for name := range strings.SplitSeq(line[1], ", ") {
+			names = append(names, strings.ReplaceAll(regexp.QuoteMeta(strings.Trim(name, "`")), "…", ".+"))
+		}
+	}
+	known := regexp.MustCompile("^(" + strings.Join(names, "|") + ")$")
+	for _, row := range verify.Table() {
+		if !known.MatchString(row.Name) {
+			t.Errorf("%s does not say what a failure of %s means", troubleshooting, row.Name)
 		}
 	}
 }
