@@ -58,7 +58,7 @@ test: test-deps ## run every test with the race detector
 
 test-stack: build stack-build ## run the tests of the real servers (Linux); needs what stack-build builds
 	$(GO) vet -tags stack ./internal/stacktest
-	$(GO) test -tags stack -count 1 -timeout 20m -v ./internal/stacktest -dicelab $(CURDIR)/$(BIN)
+	$(GO) test -tags stack -count 1 -timeout 30m -v ./internal/stacktest -dicelab $(CURDIR)/$(BIN)
 
 bench: build ## measure speed and size into bench/RESULTS.md, about 3 minutes (LONG=1: 5 million spans, about 15); needs wrk
 	@$(GO) build -o bin/bench ./bench

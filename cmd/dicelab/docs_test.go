@@ -39,24 +39,42 @@ func documents(t *testing.T) map[string]string {
 	return docs
 }
 
-// A link to a file that is not there sends a reader nowhere.
+// A link to a file or a heading that is not there sends a reader nowhere.
 func TestDocumentLinks(t *testing.T) {
-	link := regexp.MustCompile(`\]\(([^)#\s]+)[^)]*\)`)
-	for file, text := range documents(t) {
+	link := regexp.MustCompile(`\]\(([^)#\s]*)(#[^)\s]+)?[^)]*\)`)
+	docs := documents(t)
+	for file, text := range docs {
 		for _, m := range link.FindAllStringSubmatch(text, -1) {
 			if strings.Contains(m[1], "://") {
 				continue
 			}
-			if _, err := os.Stat(filepath.Join(filepath.Dir(file), m[1])); err != nil {
+			to := file
+			if m[1] != "" {
+				to = filepath.Join(filepath.Dir(file), m[1])
+			}
+			if _, err := os.Stat(to); err != nil {
 				t.Errorf("%s links to %s: %v", file, m[1], err)
+			}
+			if m[2] != "" && !slices.Contains(anchors(docs[to]), m[2]) {
+				t.Errorf("%s links to %s%s, where no heading has that name", file, m[1], m[2])
 			}
 		}
 	}
 }
 
+// anchors are the names under which a document's headings can be linked to: small
+// letters, digits, hyphens for spaces, and nothing else.
+func anchors(text string) (names []string) {
+	for _, m := range regexp.MustCompile(`(?m)^#+ (.+)$`).FindAllStringSubmatch(text, -1) {
+		name := strings.ReplaceAll(strings.ToLower(m[1]), " ", "-")
+		names = append(names, "#"+regexp.MustCompile(`[^\p{L}\p{N}_-]`).ReplaceAllString(name, ""))
+	}
+	return names
+}
+
 // A flag that a document names must exist.
 func TestDocumentFlags(t *testing.T) {
-	known := map[string]bool{"--data-urlencode": true} // of curl
+	known := map[string]bool{"--data-urlencode": true, "--format": true, "--alias": true, "--enable-feature": true} // of curl, docker, Prometheus
 	named := regexp.MustCompile(`--[a-z][a-z-]+`)
 	for _, c := range commands() {
 		for _, flag := range named.FindAllString(help(t, c.name), -1) {

@@ -23,7 +23,9 @@ func health(ctx context.Context, env environment, f *flags) error {
 	client := &http.Client{Timeout: *timeout}
 	resp, err := client.Do(req)
 	if e, ok := errors.AsType[*url.Error](err); ok {
-		err = e.Err // it repeats the URL
+		if err = e.Err; e.Timeout() { // without the URL, which it repeats
+			err = fmt.Errorf("no answer within %v", *timeout)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("asking %s: %w", req.URL, err)

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
+	gocmpopts "github.com/google/go-cmp/cmp/cmpopts"
 
 	"dicelab/internal/contract"
 	"dicelab/internal/lab"
@@ -38,6 +39,16 @@ type result struct {
 func (v verified) failures() (names []string) {
 	for _, r := range v.report.Results {
 		if r.Outcome == string(verify.Fail) {
+			names = append(names, r.Name)
+		}
+	}
+	return names
+}
+
+// causes are the failures that do not follow from another's.
+func (v verified) causes() (names []string) {
+	for _, r := range v.report.Results {
+		if r.Outcome == string(verify.Fail) && r.BlockedBy == "" {
 			names = append(names, r.Name)
 		}
 	}
@@ -239,36 +250,49 @@ func TestVerifyCatchesFaults(t *testing.T) {
 		"status-agrees", "traffic-propagates", "backend-panels-data", "frontend-panels-data", "link-trace-to-logs", "link-trace-to-metrics", "link-service-map"}
 	// Nor do its lines name it.
 	elsewhere := slices.Concat(apart, []string{"logs-same-trace", "link-log-to-trace"})
+	// The front end's half is not there, nor what it would be the parent of.
+	halfTold := []string{"frontend-traces-searchable", "two-service-trace", "same-trace-id", "timing", "span-tree", "failed-span-tree", "spans-from-both",
+		"parent-child", "traceparent-propagated", "caller-continued", "malformed-starts-anew", "frontend-span-logs", "frontend-logs-match", "log-to-trace",
+		"status-agrees", "traffic-propagates", "backend-panels-data", "frontend-panels-data", "link-trace-to-logs", "link-trace-to-metrics", "link-service-map"}
 	// A service's lines name no trace.
 	unnamed := func(service string) []string {
 		return []string{"logs-have-trace-context", service + "-span-logs", service + "-logs-match", "logs-same-trace", "log-to-trace",
 			"status-agrees", "link-trace-to-logs", "link-log-to-trace"}
 	}
 	for _, test := range []struct {
-		fault string   // of up
-		want  []string // the rows that fail
-		row   string   // the one whose message tells
-		says  string   // a part of it
+		fault  string   // of up
+		want   []string // the rows that fail
+		causes []string // those that tell a cause; nil: all
+		row    string   // the one whose message tells
+		says   string   // a part of it
 	}{
 		{"streamlit-frontend:no-propagation", append(slices.Clone(elsewhere), "caller-continued", "unsampled-respected"),
-			"spans-from-both", "so the context does not reach it"},
-		{"dice-roller:no-propagation", elsewhere, "spans-from-both", "so the context does not reach it"},
-		{"dice-roller:no-export", apart, "spans-from-both", "so it does not export its spans"},
-		{"dice-roller:log-without-trace", unnamed("backend"), "logs-have-trace-context", "a line of dice-roller has no trace_id"},
-		{"streamlit-frontend:log-traceID", unnamed("frontend"), "logs-have-trace-context", "a line of streamlit-frontend spells trace_id traceID"},
-		{"streamlit-frontend:status-200-on-error", []string{"status-agrees"}, "status-agrees", "the answer says 200, its page says 502"},
-		{"dice-roller:status-200-on-error", []string{"counters-exact", "failed-span-tree", "status-agrees"},
+			[]string{"spans-from-both", "traceparent-propagated", "caller-continued", "unsampled-respected"}, "spans-from-both", "so the context does not reach it"},
+		{"dice-roller:no-propagation", elsewhere, []string{"spans-from-both"}, "spans-from-both", "so the context does not reach it"},
+		{"streamlit-frontend:no-export", halfTold, []string{"spans-from-both"}, "spans-from-both", "so it does not export its spans"},
+		{"dice-roller:no-export", apart, []string{"spans-from-both"}, "spans-from-both", "so it does not export its spans"},
+		{"dice-roller:log-without-trace", unnamed("backend"), []string{"logs-have-trace-context"}, "logs-have-trace-context", "a line of dice-roller has no trace_id"},
+		{"streamlit-frontend:log-traceID", unnamed("frontend"), []string{"logs-have-trace-context"}, "logs-have-trace-context", "a line of streamlit-frontend spells trace_id traceID"},
+		{"streamlit-frontend:status-200-on-error", []string{"status-agrees"}, nil, "status-agrees", "the answer says 200, its page says 502"},
+		{"dice-roller:status-200-on-error", []string{"counters-exact", "failed-span-tree", "status-agrees"}, nil,
 			"status-agrees", "its span says 500, its log line says 500, the front end's GET span says 200"},
-		{"dice-roller:counter-stuck", []string{"counters-exact", "backend-panels-data"},
+		{"dice-roller:counter-stuck", []string{"counters-exact", "backend-panels-data"}, nil,
 			"counters-exact", `dice_rolls_total{die_type="fair",result="success"} of dice-roller moved by 0, not by 4`},
-		{"streamlit-frontend:counter-stuck", []string{"counters-exact"}, "counters-exact", "streamlit_button_clicks_total"},
-		{"dice-roller:no-exemplars", []string{"exemplar-to-trace"}, "exemplar-to-trace", `http_requests_total{job="dice-roller",handler="/roll"} has 0 exemplars`},
-		{"dice-roller:clock-skew=10s", []string{"timing"}, "timing", "do the clocks of the services agree?"},
-		{"streamlit-frontend:clock-skew=10s", []string{"timing"}, "timing", "do the clocks of the services agree?"},
+		{"streamlit-frontend:counter-stuck", []string{"counters-exact"}, nil, "counters-exact", "streamlit_button_clicks_total"},
+		{"dice-roller:no-exemplars", []string{"exemplar-to-trace"}, nil, "exemplar-to-trace", `http_requests_total{job="dice-roller",handler="/roll"} has 0 exemplars`},
+		{"dice-roller:clock-skew=10s", []string{"timing"}, nil, "timing", "do the clocks of the services agree?"},
+		{"streamlit-frontend:clock-skew=10s", []string{"timing"}, nil, "timing", "do the clocks of the services agree?"},
 	} {
 		t.Run(test.fault, func(t *testing.T) { // one lab at a time: other tests run beside this one
 			l := startLab(t, t.TempDir(), nil, append(quickDice(), "--fault", test.fault)...)
-			l.verify(t, "--timeout", brokenTime).failsIn(t, test.want, test.row, test.says)
+			v := l.verify(t, "--timeout", brokenTime)
+			v.failsIn(t, test.want, test.row, test.says)
+			if test.causes == nil {
+				test.causes = test.want
+			}
+			if diff := gocmp.Diff(test.causes, v.causes(), gocmpopts.SortSlices(strings.Compare)); diff != "" {
+				t.Errorf("rows that tell a cause (-want +got):\n%s", diff)
+			}
 		})
 	}
 }

@@ -61,14 +61,11 @@ func TestLab(t *testing.T) {
 	first := p.roll(t)
 	t.Run("a roll arrives", func(t *testing.T) { p.arrives(t, first) })
 	t.Run("checklist", func(t *testing.T) { checklist(t, p) })
+	t.Run("troubleshooting", func(t *testing.T) { troubleshooting(t, p) })
 
 	p.env = append(p.env, "COMPOSE_PROFILES=traffic")
 	p.up(t, whole())
 	t.Run("discovery", func(t *testing.T) { discovered(t, p) })
-	t.Run("names on the network", func(t *testing.T) {
-		docker(t, "exec", contract.ContainerName(contract.ServiceFrontend), "/usr/local/bin/dicelab", "health",
-			"http://"+contract.ContainerName(contract.ServiceRoller)+":"+rollerPort+"/")
-	})
 	t.Run("memory", func(t *testing.T) {
 		t.Log("\n" + docker(t, "stats", "--no-stream", "--format", "{{.Name}}\t{{.MemUsage}}"))
 	})

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -29,11 +30,16 @@ type verified struct {
 	status  int
 }
 
+// verifyFlags lead to the lab.
+func (r *running) verifyFlags() []string {
+	return []string{"--frontend-url", r.url("frontend"), "--roller-url", r.url("roller"), "--prometheus-url", r.url(native.Prometheus),
+		"--loki-url", r.url(native.Loki), "--tempo-url", r.url(native.Tempo), "--alloy-url", r.url(native.Alloy)}
+}
+
 // verify checks the lab.
 func (r *running) verify(t *testing.T, more ...string) (v verified) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), *program, append([]string{"verify", "--json", "--frontend-url", r.url("frontend"), "--roller-url", r.url("roller"),
-		"--prometheus-url", r.url(native.Prometheus), "--loki-url", r.url(native.Loki), "--tempo-url", r.url(native.Tempo), "--alloy-url", r.url(native.Alloy)}, more...)...)
+	cmd := exec.CommandContext(t.Context(), *program, slices.Concat([]string{"verify", "--json"}, r.verifyFlags(), more)...)
 	cmd.Env = append(os.Environ(), "OTEL_EXPORTER_OTLP_ENDPOINT="+r.url(native.OTLPHTTP))
 	var out, log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &log
@@ -118,34 +124,50 @@ func (v verified) holds(t *testing.T) {
 	}
 }
 
+// mistake is one in a server's configuration.
+type mistake struct{ name, file, from, to string }
+
+var (
+	withoutLabel = mistake{"Alloy makes no label of container_name", "alloy/config.alloy",
+		`["container_name", "service_name", "job", "level"]`, `["service_name", "job", "level"]`}
+	withoutMetadata = mistake{"Alloy makes no metadata of trace_id", "alloy/config.alloy",
+		`values = {trace_id = "", span_id = ""}`, `values = {span_id = ""}`}
+	wrongPath = mistake{"Prometheus asks for /metric", "prometheus/prometheus.yml",
+		"- job_name: dice-roller\n", "- job_name: dice-roller\n    metrics_path: /metric\n"}
+)
+
+// write writes configurations with the mistake in them.
+func (m mistake) write(t *testing.T) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	if err := os.CopyFS(dir, stack.Configs); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, m.file)
+	text, err := os.ReadFile(path)
+	if err != nil || !bytes.Contains(text, []byte(m.from)) {
+		t.Fatalf("%s does not have %s (%v)", m.file, m.from, err)
+	}
+	if err := os.WriteFile(path, bytes.Replace(text, []byte(m.from), []byte(m.to), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 // A broken configuration of a server is caught: exactly the rows fail that should.
 func TestVerifyCatchesConfigurations(t *testing.T) {
 	for _, test := range []struct {
-		name, file, from, to string
-		want                 []string
-		row, says            string
+		mistake
+		want      []string
+		row, says string
 	}{
-		{"Alloy drops a label", "alloy/config.alloy", `["container_name", "service_name", "job", "level"]`, `["service_name", "job", "level"]`,
-			[]string{"frontend-logs", "backend-logs", "log-labels"}, "backend-logs", `container_name="dice-roller-stage2"`},
-		{"Alloy drops the trace ID", "alloy/config.alloy", `values = {trace_id = "", span_id = ""}`, `values = {span_id = ""}`,
-			[]string{"frontend-span-logs", "frontend-logs-match", "backend-span-logs", "backend-logs-match", "logs-same-trace", "link-trace-to-logs", "link-log-to-trace"},
-			"frontend-span-logs", "Loki has no line of streamlit-frontend with the trace_id"},
-		{"a target down", "prometheus/prometheus.yml", "- job_name: dice-roller\n", "- job_name: dice-roller\n    metrics_path: /metric\n",
-			[]string{"targets-up", "backend-metrics-stored", "exemplar-to-trace", "backend-panels-data"}, "targets-up", "dice-roller at "},
+		{withoutLabel, []string{"frontend-logs", "backend-logs", "log-labels"}, "backend-logs", `container_name="dice-roller-stage2"`},
+		{withoutMetadata, []string{"frontend-span-logs", "frontend-logs-match", "backend-span-logs", "backend-logs-match", "logs-same-trace", "link-trace-to-logs", "link-log-to-trace"},
+			"frontend-span-logs", "but does not find them by it: what ships them does not make it structured metadata"},
+		{wrongPath, []string{"targets-up", "backend-metrics-stored", "exemplar-to-trace", "backend-panels-data"}, "targets-up", "dice-roller at "},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			dir := t.TempDir()
-			if err := os.CopyFS(dir, stack.Configs); err != nil {
-				t.Fatal(err)
-			}
-			path := filepath.Join(dir, test.file)
-			text, err := os.ReadFile(path)
-			if err != nil || !bytes.Contains(text, []byte(test.from)) {
-				t.Fatalf("%s does not have %s (%v)", test.file, test.from, err)
-			}
-			if err := os.WriteFile(path, bytes.Replace(text, []byte(test.from), []byte(test.to), 1), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			dir := test.write(t)
 			lab := start(t, free(t), quick(t, "--stack-config", dir)...)
 			lab.open(t)
 			lab.verify(t, "--timeout", "30s").failsIn(t, test.want, test.row, test.says)

@@ -19,13 +19,13 @@ func correlation() []check {
 		{Row: Row{Name: "open-trace", Box: "Open a trace in Tempo",
 			Does: "GET /api/v2/traces/ID of Tempo, for a failed roll", Expects: "its spans, some with status error"},
 			needs: needTempo | aFailure, run: openTrace},
-		{Row: Row{Name: "frontend-span-logs", Box: "Click on frontend span → \"Logs for this span\"",
+		{Row: Row{Name: rowFrontendSpanLogs, Box: "Click on frontend span → \"Logs for this span\"",
 			Does: query.LogFilter{Service: contract.ServiceFrontend, TraceID: "ID"}.LogQL(), Expects: "lines, some of them with the span's ID"},
 			needs: needLoki | needTempo | aSuccess, run: spanLogs(contract.ServiceFrontend, contract.SpanButtonClick)},
 		{Row: Row{Name: "frontend-logs-match", Box: "Verify frontend logs appear with matching trace_id",
 			Does: "these lines", Expects: "exactly those that a roll leaves, each with the trace's ID and the right span's"},
 			needs: needLoki | needTempo | aSuccess, run: logsMatch(contract.ServiceFrontend)},
-		{Row: Row{Name: "backend-span-logs", Box: "Click on backend span → \"Logs for this span\"",
+		{Row: Row{Name: rowBackendSpanLogs, Box: "Click on backend span → \"Logs for this span\"",
 			Does: query.LogFilter{Service: contract.ServiceRoller, TraceID: "ID"}.LogQL(), Expects: "lines, some of them with the span's ID"},
 			needs: needLoki | needTempo | aSuccess, run: spanLogs(contract.ServiceRoller, contract.SpanRollerRoll)},
 		{Row: Row{Name: "backend-logs-match", Box: "Verify backend logs appear with matching trace_id",
@@ -79,7 +79,7 @@ func spanLogs(service, span string) func(context.Context, *probe) finding {
 		}
 		switch {
 		case len(lines) == 0:
-			return fail("Loki has no line of %s with the trace_id %s", service, t.ID)
+			return p.unfound(ctx, service, t.ID)
 		case own == 0:
 			return fail("none of the %d lines of %s with the trace_id %s has the span_id %s of %q", len(lines), service, t.ID, s.SpanID, span)
 		}
@@ -103,6 +103,9 @@ func logsMatch(service string) func(context.Context, *probe) finding {
 		want, err := golden.Load(golden.Success)
 		if err != nil {
 			return fail("%v", err)
+		}
+		if len(lines) == 0 {
+			return p.behindSpanLogs(p.unfound(ctx, service, t.ID), service)
 		}
 		for _, l := range lines {
 			if l.Field(contract.FieldTraceID) != t.ID {
@@ -133,7 +136,7 @@ func logsSameTrace(ctx context.Context, p *probe) finding {
 	var parts []string
 	for _, service := range contract.Services() {
 		if count[service] == 0 {
-			return fail("%s has left no line with the trace_id %s", service, id)
+			return p.behindSpanLogs(p.unfound(ctx, service, id), service)
 		}
 		parts = append(parts, fmt.Sprintf("%d of %s", count[service], service))
 	}
@@ -157,6 +160,9 @@ func logToTrace(ctx context.Context, p *probe) finding {
 			return fail("the line %q of %s leads to no trace, %s: %s", lines[i].Message(), service, lines[i].TraceID(), missing(err))
 		}
 		s := slices.IndexFunc(t.Spans, func(s query.Span) bool { return s.SpanID == lines[i].SpanID() })
+		if s < 0 && !twoSided(t) {
+			return p.oneSided(t)
+		}
 		if s < 0 {
 			return fail("the line %q of %s names span %s, which trace %s does not have", lines[i].Message(), service, lines[i].SpanID(), t.ID)
 		}
@@ -174,6 +180,40 @@ func (p *probe) withoutLine(service string, lines []query.LogLine) finding {
 		}
 	}
 	return p.because(rowContext, "no line of "+service+" names a trace", "looked among "+plural(len(lines), "line"))
+}
+
+// unfound is the finding of a row that finds no line of a service by the trace ID
+// of a roll: the lines name none, or another, or Loki does not know what they say.
+// The query that finds none stays the command that shows it.
+func (p *probe) unfound(ctx context.Context, service, id string) finding {
+	lines, err := (&probe{run: p.run}).linesOfRolls(ctx)
+	if err != nil {
+		return fail("%v", err)
+	}
+	own, others := p.rolls.ids(), false
+	for _, l := range lines {
+		if l.Service() != service {
+			continue
+		}
+		if l.Field(contract.FieldTraceID) == id {
+			return fail("Loki has lines of %s that say %s %s, but does not find them by it: what ships them does not make it structured metadata", service, contract.FieldTraceID, id)
+		}
+		others = others || own[l.TraceID()] != nil
+	}
+	if others {
+		return fail("Loki has no line of %s with the %s %s, but of other rolls", service, contract.FieldTraceID, id)
+	}
+	return p.withoutLine(service, lines)
+}
+
+// behindSpanLogs leaves it to the row of "Logs for this span" to tell why no line
+// is found, unless that is another row's to tell.
+func (p *probe) behindSpanLogs(f finding, service string) finding {
+	if f.blockedBy != "" {
+		return f
+	}
+	row := map[string]string{contract.ServiceFrontend: rowFrontendSpanLogs, contract.ServiceRoller: rowBackendSpanLogs}[service]
+	return p.because(row, "no line of "+service+" is found by its trace ID", f.why)
 }
 
 // exemplarsOf select series of each service whose exemplars name the traces of

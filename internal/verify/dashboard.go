@@ -102,6 +102,11 @@ func (s shown) String() string { return fmt.Sprintf("%q (%s)", s.query.Panel.Tit
 // service begin with this word.
 func (s shown) frontend() bool { return strings.Contains(s.query.Expr, "streamlit") }
 
+// fromTraces tells whether a panel shows traces, or metrics that are made of them.
+func (s shown) fromTraces() bool {
+	return s.query.Server == grafana.TypeTempo || strings.Contains(s.query.Expr, "traces_")
+}
+
 // panels asks what every panel asks, once, and waits for data.
 func (p *probe) panels(ctx context.Context) ([]shown, error) {
 	return p.seen.panels.get(ctx, p, func(ctx context.Context, p *probe) ([]shown, error) {
@@ -236,7 +241,7 @@ func panelsShow(frontend bool) func(context.Context, *probe) finding {
 			return *ofFiles(err)
 		}
 		var bad []string
-		n := 0
+		n, fromTraces := 0, true
 		for _, s := range all {
 			if s.frontend() != frontend || s.err != nil { // what is refused, panels-load tells
 				continue
@@ -244,10 +249,16 @@ func panelsShow(frontend bool) func(context.Context, *probe) finding {
 			n++
 			if s.empty {
 				bad = append(bad, s.String())
+				fromTraces = fromTraces && s.fromTraces()
 				p.show(s)
 			}
 		}
 		if len(bad) > 0 {
+			if fromTraces {
+				if f := p.halved(ctx); f != nil {
+					return *f
+				}
+			}
 			return fail("no data in panel %s", listed(bad))
 		}
 		if n == 0 {

@@ -69,6 +69,9 @@ const (
 	rowTraffic    = "traffic-runs"
 	rowContext    = "logs-have-trace-context"
 	rowBoth       = "spans-from-both"
+
+	rowFrontendSpanLogs = "frontend-span-logs"
+	rowBackendSpanLogs  = "backend-span-logs"
 )
 
 // servers are the telemetry servers by what needs them.
@@ -89,7 +92,7 @@ func (r *run) blocked(needs need) (finding, bool) {
 			return r.because(s.row, s.name+" does not answer", why), true
 		}
 	}
-	if needs&needSuccess != 0 && r.rolls.success == nil {
+	if none := r.rolls.success == nil; none && (needs&needSuccess != 0 || needs&needFailure != 0 && r.rolls.failure == nil) {
 		return r.because(rowRoll, "no roll brought a value", r.rolls.told()), true
 	}
 	if needs&needFailure != 0 && r.rolls.failure == nil {

@@ -49,6 +49,8 @@ func (p *probe) clicked(ctx context.Context) (*query.Trace, []*query.Span, *find
 	return t, spans, nil
 }
 
+var errNoLine = errors.New("no line is found")
+
 func linkToLogs(ctx context.Context, p *probe) finding {
 	files, err := p.files(ctx)
 	if err != nil {
@@ -70,7 +72,7 @@ func linkToLogs(ctx context.Context, p *probe) finding {
 				return 0, err
 			}
 			if len(r.Lines) == 0 {
-				return 0, fmt.Errorf("from span %q of %s the link leads to %s, which finds no line", s.Name, s.Service, link.Expr)
+				return 0, fmt.Errorf("from span %q of %s the link leads to %s: %w", s.Name, s.Service, link.Expr, errNoLine)
 			}
 			for _, l := range r.Lines {
 				if l.Field(contract.FieldTraceID) != t.ID || l.Service() != s.Service {
@@ -79,6 +81,12 @@ func linkToLogs(ctx context.Context, p *probe) finding {
 			}
 			return len(r.Lines), nil
 		})
+		if errors.Is(err, errNoLine) {
+			// Where no query finds the lines, it is not the link's fault.
+			if lines, err := p.logsOf(ctx, s.Service, t.ID); err == nil && len(lines) == 0 {
+				return p.behindSpanLogs(p.unfound(ctx, s.Service, t.ID), s.Service)
+			}
+		}
 		if err != nil {
 			return fail("%v", err)
 		}
@@ -214,6 +222,9 @@ func linkServiceMap(ctx context.Context, p *probe) finding {
 			return struct{}{}, fmt.Errorf("the query for %s has no edge from %s to %s: %s", q.Name, contract.ServiceFrontend, contract.ServiceRoller, q.Expr)
 		})
 		if err != nil {
+			if f := p.halved(ctx); f != nil {
+				return *f
+			}
 			return fail("%v", err)
 		}
 	}

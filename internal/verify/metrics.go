@@ -111,6 +111,9 @@ func countersExact(ctx context.Context, p *probe) finding {
 		return fail("%v", s.countErr)
 	}
 	want, ok := s.expected()
+	if !ok && s.success == nil {
+		return p.because(rowRoll, "no roll brought a value", s.told())
+	}
 	if !ok {
 		return fail("some rolls ended in a way that no counter is known for; %s", s.told())
 	}

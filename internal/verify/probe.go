@@ -69,13 +69,19 @@ func (p *probe) get(ctx context.Context, url string) (answer, error) {
 	return a, err
 }
 
-// plain is an error of a request without method and URL, which the exchange has.
+// plain is an error of a request without method and URL, which the exchange has,
+// and in words where time was over.
 func plain(err error) error {
 	if e, ok := errors.AsType[*url.Error](err); ok {
+		if e.Timeout() {
+			return errLate
+		}
 		return e.Err
 	}
 	return err
 }
+
+var errLate = errors.New("it did not answer in time")
 
 // Bounds of how often what must come is looked for.
 const (

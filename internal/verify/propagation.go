@@ -128,6 +128,9 @@ func parentChild(ctx context.Context, p *probe) finding {
 	if f != nil {
 		return *f
 	}
+	if !twoSided(t) {
+		return p.oneSided(t)
+	}
 	tree := t.Tree()
 	var depth int
 	var orphan *query.Node
@@ -143,8 +146,6 @@ func parentChild(ctx context.Context, p *probe) finding {
 		return fail("the parent %s of %s %q is not in trace %s", orphan.ParentID, orphan.Service, orphan.Name, t.ID)
 	case len(tree.Roots) != 1:
 		return fail("trace %s has %d roots", t.ID, len(tree.Roots))
-	case len(t.Services()) < len(contract.Services()):
-		return p.oneSided(t)
 	}
 	return pass("%d spans, %d levels, one root: %s %q", tree.Spans, depth+1, tree.Roots[0].Service, tree.Roots[0].Name)
 }
@@ -192,6 +193,9 @@ func callerContinued(ctx context.Context, p *probe) finding {
 		return *f
 	}
 	root := spanOf(t, contract.ServiceFrontend, contract.SpanFrontendRoll)
+	if root == nil && !twoSided(t) {
+		return p.oneSided(t)
+	}
 	if root == nil || root.ParentID != sent.ParentID {
 		return fail("trace %s has no span %q of the front end whose parent is the caller's %s", t.ID, contract.SpanFrontendRoll, sent.ParentID)
 	}
@@ -213,6 +217,8 @@ func malformedStartsAnew(ctx context.Context, p *probe) finding {
 	switch {
 	case strings.Contains(sent, strings.TrimLeft(t.ID, "0")):
 		return fail("sent %q, and the trace %s goes on with it", sent, t.ID)
+	case root == nil && !twoSided(t):
+		return p.oneSided(t)
 	case root == nil:
 		return fail("trace %s has no span %q of the front end", t.ID, contract.SpanFrontendRoll)
 	case root.ParentID != "":

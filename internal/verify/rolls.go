@@ -53,6 +53,8 @@ func (r *roll) outcome() string {
 	switch {
 	case r.err != nil:
 		return r.err.Error()
+	case r.page.status != "" && strings.Contains(r.page.problem, r.page.status): // as its heading does
+		return shorten(r.page.problem)
 	case r.page.status != "":
 		return r.page.status + " " + shorten(r.page.problem)
 	case !r.page.result:

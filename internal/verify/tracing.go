@@ -104,6 +104,31 @@ func (p *probe) oneSided(t *query.Trace) finding {
 	return p.because(rowBoth, "the trace has spans of "+strings.Join(t.Services(), " and ")+" only", "trace "+t.ID)
 }
 
+// twoSided tells whether both services have spans in a trace.
+func twoSided(t *query.Trace) bool {
+	for _, service := range contract.Services() {
+		if !slices.Contains(t.Services(), service) {
+			return false
+		}
+	}
+	return true
+}
+
+// halved is the finding of a row that wants what is made from whole traces, where
+// the roll's trace has one service only or has not come; nil where it has both.
+// What the row asked last stays the command that shows its failure.
+func (p *probe) halved(ctx context.Context) *finding {
+	if _, down := p.down[needTempo]; down {
+		return nil
+	}
+	t, f := (&probe{run: p.run}).traceOf(ctx, p.rolls.success)
+	if f == nil && !twoSided(t) {
+		one := p.oneSided(t)
+		f = &one
+	}
+	return f
+}
+
 func twoServices(ctx context.Context, p *probe) finding {
 	t, client, server, f := p.both(ctx)
 	switch {
@@ -170,6 +195,9 @@ func spanTree(scenario string) func(context.Context, *probe) finding {
 		}
 		if t.Partial {
 			return fail("Tempo says that the trace is not whole: %s", t.Message)
+		}
+		if !twoSided(t) {
+			return p.oneSided(t)
 		}
 		if diffs := spanDiffs(want, t); len(diffs) > 0 {
 			return fail("trace %s: %s", t.ID, listed(diffs))

@@ -77,10 +77,19 @@ func trafficRuns(ctx context.Context, p *probe) finding {
 	return f
 }
 
+// undelivered is the finding of a row that wants spans which the generator could
+// not deliver.
+func (p *probe) undelivered(t Traffic) finding {
+	return p.because(rowTraffic, "the generator could not deliver its spans", plural(t.Dropped, "span")+" dropped")
+}
+
 func trafficPropagates(ctx context.Context, p *probe) finding {
 	run, f := p.ofTraffic(ctx)
 	if f != nil {
 		return *f
+	}
+	if run.Dropped > 0 {
+		return p.undelivered(run)
 	}
 	t, err := p.trace(ctx, run.TraceIDs[0], spansOfSimulated)
 	if err != nil {
@@ -92,8 +101,13 @@ func trafficPropagates(ctx context.Context, p *probe) finding {
 	}
 	root := spanOf(t, contract.ServiceTraffic, contract.SpanSimulated)
 	server := spanOf(t, contract.ServiceRoller, contract.SpanRollerRoll)
-	if root == nil || server == nil {
-		return fail("trace %s has spans of %s only", t.ID, strings.Join(t.Services(), " and "))
+	switch {
+	case root == nil:
+		return fail("trace %s has no span of %s: does what OTEL_EXPORTER_OTLP_ENDPOINT names send to this Tempo?", t.ID, contract.ServiceTraffic)
+	case !twoSided(t):
+		return p.oneSided(t)
+	case server == nil:
+		return fail("trace %s has no span %q of %s", t.ID, contract.SpanRollerRoll, contract.ServiceRoller)
 	}
 	var path []string
 	for s, steps := server, 0; s != nil && steps < len(t.Spans); s, steps = parent[s.ParentID], steps+1 {
@@ -135,8 +149,11 @@ func trafficLogs(ctx context.Context, p *probe) finding {
 
 func trafficSearchable(ctx context.Context, p *probe) finding {
 	run, f := p.ofTraffic(ctx)
-	if f != nil {
+	switch {
+	case f != nil:
 		return *f
+	case run.Dropped > 0:
+		return p.undelivered(run)
 	}
 	return p.search(ctx, query.SpanFilter{Service: contract.ServiceTraffic}.TraceQL(), run.TraceIDs[0])
 }

@@ -55,6 +55,9 @@ func rollButton(_ context.Context, p *probe) finding {
 		counts[one.die]++
 	}
 	for _, die := range contract.Dice() {
+		if counts[die] == 0 && p.rolls.success == nil {
+			return p.because(rowRoll, "no roll brought a value", p.rolls.told())
+		}
 		if counts[die] == 0 {
 			return fail("no roll of the %s die brought a value; %s", die, p.rolls.told())
 		}
@@ -78,6 +81,9 @@ func traceIDDisplayed(_ context.Context, p *probe) finding {
 
 func errorsDisplayed(_ context.Context, p *probe) finding {
 	s := &p.rolls
+	if s.failure == nil && s.success == nil {
+		return p.because(rowRoll, "no roll brought a value", s.told())
+	}
 	if s.failure == nil {
 		return fail("no roll of the risky die failed in the dice roller, which it does one time in ten: %s", s.told())
 	}
