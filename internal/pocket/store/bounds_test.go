@@ -262,10 +262,10 @@ func TestTooManyStreams(t *testing.T) {
 func TestLargeTraces(t *testing.T) {
 	s := open(t, t.TempDir(), store.Options{})
 	const each = 1 << 20
-	add := func(id string, n int) {
+	add := func(id string, after time.Duration, n int) {
 		t.Helper()
 		for i := range n {
-			span := &tracepb.Span{TraceId: unhex(t, id), SpanId: []byte(fmt.Sprintf("%08d", i)), Name: "n", StartTimeUnixNano: uint64(epoch.UnixNano()) + uint64(i),
+			span := &tracepb.Span{TraceId: unhex(t, id), SpanId: []byte(fmt.Sprintf("%08d", i)), Name: "n", StartTimeUnixNano: uint64(epoch.Add(after).UnixNano()) + uint64(i),
 				Attributes: []*commonpb.KeyValue{str("a", strings.Repeat("x", each))}}
 			if err := s.AppendSpans(t.Context(), []*tracepb.ResourceSpans{from("s", "", span)}); err != nil {
 				t.Fatal(err)
@@ -273,11 +273,11 @@ func TestLargeTraces(t *testing.T) {
 		}
 	}
 	const fit = store.MaxTraceBytes/each - 1 // spans, each with a little more than its attribute
-	const more = "000000000000000000000000000000ff"
-	add(traceA, 1)
-	add(traceB, fit+2)
-	add(more, fit)
-	for id, want := range map[string]int{traceA: 1, traceB: fit, more: fit} {
+	const oldest = "000000000000000000000000000000ff"
+	add(traceB, 3*time.Second, fit+2)
+	add(traceA, 2*time.Second, 2) // with this one a search has enough
+	add(oldest, time.Second, 1)
+	for id, want := range map[string]int{traceA: 2, traceB: fit} {
 		got, err := s.Trace(t.Context(), traceID(t, id))
 		if err != nil {
 			t.Fatal(err)
@@ -294,7 +294,7 @@ func TestLargeTraces(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(got.Traces) != 2 || !got.Partial {
-		t.Errorf("%d traces of 15 MiB, partial %v, want 2 and true", len(got.Traces), got.Partial)
+		t.Errorf("%d traces, partial %v, want the newest 2 and true", len(got.Traces), got.Partial)
 	}
 }
 
