@@ -30,10 +30,11 @@ func Send(ctx context.Context, to Stack, base time.Time) error {
 	return errors.Join(sendSpans(ctx, to, base), sendLines(ctx, to, base))
 }
 
-// sendSpans sends the spans of the data set: all but the late ones, the large
-// trace, and the late ones, each in an export of its own.
+// sendSpans sends the spans of the data set in three exports: the large trace, the
+// others, and what comes late. The large one is first, since names and values of
+// attributes are looked for among the newest spans.
 func sendSpans(ctx context.Context, to Stack, base time.Time) error {
-	for _, list := range [][]span{spans(), large(), late()} {
+	for _, list := range [][]span{large(), spans(), late()} {
 		body, err := proto.Marshal(&coltracepb.ExportTraceServiceRequest{ResourceSpans: resourceSpans(base, list)})
 		if err != nil {
 			return fmt.Errorf("encoding spans: %w", err)
