@@ -55,7 +55,7 @@ func NewHandler(s Store, opts Options) (http.Handler, error) {
 	a := &api{store: s, parser: parser, opts: opts}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /ready", a.serve(a.ready))
-	mux.HandleFunc("GET /api/echo", a.serve(func(w http.ResponseWriter, _ *http.Request) error { return text(w, "echo") }))
+	mux.HandleFunc("GET /api/echo", a.serve(func(w http.ResponseWriter, _ *http.Request) error { return text(w, "echo\n") }))
 	mux.HandleFunc("GET /api/status/buildinfo", a.serve(a.buildInfo))
 	mux.HandleFunc("GET /api/traces/{id}", a.serve(a.traceV1))
 	mux.HandleFunc("GET /api/v2/traces/{id}", a.serve(a.traceV2))

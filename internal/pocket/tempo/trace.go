@@ -20,6 +20,9 @@ func (a *api) traceV1(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if len(batches) == 0 {
+		return &failure{http.StatusNotFound, fmt.Sprintf("trace not found: %s", r.PathValue("id"))}
+	}
 	if wantsProtobuf(r) {
 		return protobuf(w, &tracepb.TracesData{ResourceSpans: batches}, false)
 	}
@@ -31,7 +34,8 @@ func (a *api) traceV1(w http.ResponseWriter, r *http.Request) error {
 }
 
 // traceV2 answers /api/v2/traces/{id}: {"trace":{"resourceSpans":[…]}}, or
-// tempopb.TraceByIDResponse, whose field 1 is the trace.
+// tempopb.TraceByIDResponse, whose field 1 is the trace. That of an unknown trace
+// is empty.
 func (a *api) traceV2(w http.ResponseWriter, r *http.Request) error {
 	batches, err := a.trace(r)
 	if err != nil {
@@ -44,9 +48,15 @@ func (a *api) traceV2(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return answer(w, map[string]any{"trace": map[string]any{"resourceSpans": list}})
+	trace := map[string]any{}
+	if len(list) > 0 {
+		trace["resourceSpans"] = list
+	}
+	return answer(w, map[string]any{"trace": trace, "metrics": struct{}{}})
 }
 
+// trace reads a trace; none of its spans are known where there are no batches. A
+// span without a status gets an empty one, as in Tempo.
 func (a *api) trace(r *http.Request) ([]*tracepb.ResourceSpans, error) {
 	id, err := parseTraceID(r.PathValue("id"))
 	if err != nil {
@@ -56,8 +66,10 @@ func (a *api) trace(r *http.Request) ([]*tracepb.ResourceSpans, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(t.Spans) == 0 {
-		return nil, &failure{http.StatusNotFound, fmt.Sprintf("trace not found: %x", id)}
+	for _, s := range t.Spans {
+		if s.Status == nil {
+			s.Status = &tracepb.Status{}
+		}
 	}
 	return t.ResourceSpans(), nil
 }
