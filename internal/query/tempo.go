@@ -28,42 +28,45 @@ func NewTempo(cfg Config) (*Tempo, error) {
 	return &Tempo{a}, nil
 }
 
-// TraceJSON returns a trace as the server has it, in OTLP JSON. It asks
-// /api/v2/traces, and /api/traces where that gives 404, since Tempo before 2.7
-// has only the latter. An unknown trace is an error that wraps ErrNotFound.
+// TraceJSON returns a trace as the server has it, in OTLP JSON. An unknown trace,
+// or one without spans, is an error that wraps ErrNotFound.
 func (t *Tempo) TraceJSON(ctx context.Context, id string) ([]byte, error) {
-	id, err := ParseTraceID(id)
-	if err != nil {
-		return nil, err
-	}
-	body, err := t.get(ctx, "/api/v2/traces/"+id, nil, nil)
-	if isStatus(err, http.StatusNotFound) {
-		body, err = t.get(ctx, "/api/traces/"+id, nil, nil)
-	}
-	if isStatus(err, http.StatusNotFound) {
-		return nil, fmt.Errorf("reading trace %s: %w: %w", id, ErrNotFound, err)
-	}
+	body, _, err := t.read(ctx, id)
 	return body, err
 }
 
 // Trace returns a trace. An unknown one, or one without spans, is an error that
 // wraps ErrNotFound.
 func (t *Tempo) Trace(ctx context.Context, id string) (*Trace, error) {
-	body, err := t.TraceJSON(ctx, id)
+	_, tr, err := t.read(ctx, id)
+	return tr, err
+}
+
+// read asks /api/v2/traces, which answers with an empty trace where it knows none,
+// and /api/traces where that gives 404, since Tempo before 2.7 has only the latter.
+func (t *Tempo) read(ctx context.Context, id string) ([]byte, *Trace, error) {
+	id, err := ParseTraceID(id)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if id, err = ParseTraceID(id); err != nil {
-		return nil, err
+	body, err := t.get(ctx, "/api/v2/traces/"+id, nil, nil)
+	if isStatus(err, http.StatusNotFound) {
+		body, err = t.get(ctx, "/api/traces/"+id, nil, nil)
+	}
+	if isStatus(err, http.StatusNotFound) {
+		return nil, nil, fmt.Errorf("reading trace %s: %w: %w", id, ErrNotFound, err)
+	}
+	if err != nil {
+		return nil, nil, err
 	}
 	tr, err := DecodeTrace(body, id)
 	if err != nil {
-		return nil, fmt.Errorf("reading trace %s from %s: %w", id, t.URL(), err)
+		return nil, nil, fmt.Errorf("reading trace %s from %s: %w", id, t.URL(), err)
 	}
 	if len(tr.Spans) == 0 {
-		return nil, fmt.Errorf("reading trace %s from %s: %w", id, t.URL(), ErrNotFound)
+		return nil, nil, fmt.Errorf("reading trace %s from %s: %w", id, t.URL(), ErrNotFound)
 	}
-	return tr, nil
+	return body, tr, nil
 }
 
 // Search asks for traces.
@@ -204,7 +207,8 @@ func (t *Tempo) Search(ctx context.Context, s Search) (*SearchResult, error) {
 }
 
 // TagValues lists the values of a scoped tag such as "resource.service.name" or
-// an intrinsic such as "name", sorted.
+// an intrinsic such as "name", sorted. The empty value, which Tempo lists for spans
+// of no service, is left out: nobody would choose it.
 func (t *Tempo) TagValues(ctx context.Context, tag string) ([]string, error) {
 	var w struct {
 		TagValues []struct {
@@ -220,7 +224,9 @@ func (t *Tempo) TagValues(ctx context.Context, tag string) ([]string, error) {
 		if json.Unmarshal(v.Value, &s) != nil {
 			s = string(v.Value) // a number or a boolean
 		}
-		out = append(out, s)
+		if s != "" {
+			out = append(out, s)
+		}
 	}
 	sort.Strings(out)
 	return out, nil
