@@ -29,7 +29,7 @@ import (
 //	                                                    kept where it is not
 //	metrics of Tempo, stats of Loki  left out           how much work an answer was, not what it says
 //	values of buildinfo              <text>             the servers are different programs
-//	text of errors                   its key phrases    each has its own words; Prometheus' are kept
+//	text and type of errors          its key phrases    each has its own words; Prometheus' are kept
 //	Prometheus' targets: what of     left out           discovery differs: files there, a fixed list here
 //	discovery and its URL
 //	address of the scraped endpoint  <endpoint>         its port is another each time
@@ -43,7 +43,7 @@ func Normalise(q Query, a Answer, base time.Time, endpoint string) (string, erro
 	case q.Show == ShowStatus:
 		return head, nil
 	case a.Status >= 400 && q.Server != Prometheus:
-		return head + phrases(body), nil
+		return fmt.Sprintf("%d\n%s", a.Status, phrases(body)), nil
 	case !strings.HasPrefix(a.ContentType, "application/json"):
 		return head + body, nil
 	}
