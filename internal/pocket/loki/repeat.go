@@ -1,6 +1,7 @@
 package loki
 
 import (
+	"crypto/sha256"
 	"time"
 
 	"dicelab/internal/pocket/logql"
@@ -14,7 +15,7 @@ import (
 type repeats struct {
 	at    time.Time
 	first store.Line
-	seen  map[string]bool // lines of that time, once there are two
+	seen  map[[sha256.Size]byte]bool // lines of that time, once there are two
 }
 
 func (r *repeats) again(l store.Line) bool {
@@ -23,7 +24,7 @@ func (r *repeats) again(l store.Line) bool {
 		return false
 	}
 	if r.seen == nil {
-		r.seen = map[string]bool{identity(r.first): true}
+		r.seen = map[[sha256.Size]byte]bool{identity(r.first): true}
 	}
 	id := identity(l)
 	again := r.seen[id]
@@ -31,4 +32,7 @@ func (r *repeats) again(l store.Line) bool {
 	return again
 }
 
-func identity(l store.Line) string { return logql.FormatLabels(l.Stream) + l.Text }
+// identity is short, however long the line is: many may have one time.
+func identity(l store.Line) [sha256.Size]byte {
+	return sha256.Sum256([]byte(logql.FormatLabels(l.Stream) + l.Text))
+}
