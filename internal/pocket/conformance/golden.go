@@ -2,9 +2,7 @@ package conformance
 
 import (
 	"embed"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -17,7 +15,7 @@ var golden embed.FS
 
 // Golden is what the real servers answered to a query, normalised; the error
 // wraps fs.ErrNotExist where nothing is recorded.
-func Golden(q Query) (string, error) { return read(q.Name + ".txt") }
+func Golden(q Query) (string, error) { return read(q.Name + realSuffix) }
 
 // GoldenEmbedded is what the embedded stack answers: the same as Golden, unless
 // the query says that it differs.
@@ -28,7 +26,10 @@ func GoldenEmbedded(q Query) (string, error) {
 	return read(q.Name + embeddedSuffix)
 }
 
-const embeddedSuffix = ".embedded.txt"
+const (
+	realSuffix     = ".txt"
+	embeddedSuffix = ".embedded.txt"
+)
 
 func read(name string) (string, error) {
 	content, err := golden.ReadFile(goldenDir + "/" + name)
@@ -38,22 +39,30 @@ func read(name string) (string, error) {
 	return string(content), nil
 }
 
-// Record writes the golden files of a query into a checkout's folder of this
-// package: what the real servers answered, and what the embedded stack did if
-// the query says that it differs.
-func Record(dir string, q Query, real, embedded string) error {
-	base := filepath.Join(dir, goldenDir, q.Name)
-	if err := os.WriteFile(base+".txt", []byte(real), 0o644); err != nil {
-		return fmt.Errorf("recording %s: %w", q.Name, err)
+// Record writes the golden files anew into a checkout's folder of this package:
+// what the real servers answered, and what the embedded stack did to queries that
+// say that it differs, both by the query's name.
+func Record(dir string, list []Query, real, embedded map[string]string) error {
+	dir = filepath.Join(dir, goldenDir)
+	old, err := filepath.Glob(filepath.Join(dir, "*.txt"))
+	if err != nil {
+		return fmt.Errorf("recording: %w", err)
 	}
-	if q.Differs != "" {
-		if err := os.WriteFile(base+embeddedSuffix, []byte(embedded), 0o644); err != nil {
-			return fmt.Errorf("recording %s: %w", q.Name, err)
+	for _, path := range old {
+		if err := os.Remove(path); err != nil {
+			return fmt.Errorf("recording: %w", err)
 		}
-		return nil
 	}
-	if err := os.Remove(base + embeddedSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("recording %s: %w", q.Name, err)
+	for _, q := range list {
+		files := map[string]string{q.Name + realSuffix: real[q.Name]}
+		if q.Differs != "" {
+			files[q.Name+embeddedSuffix] = embedded[q.Name]
+		}
+		for name, content := range files {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+				return fmt.Errorf("recording %s: %w", q.Name, err)
+			}
+		}
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package conformance_test
 
 import (
+	"errors"
 	"os"
 	"slices"
 	"strings"
@@ -62,7 +63,8 @@ func TestDifferences(t *testing.T) {
 	}
 }
 
-// TestGolden finds a golden file for each query, and none that no query has.
+// TestGolden finds a golden file for each query, and none that no query has. Where
+// the list says that the embedded stack differs, it does.
 func TestGolden(t *testing.T) {
 	recorded, err := conformance.Recorded()
 	if err != nil {
@@ -73,6 +75,13 @@ func TestGolden(t *testing.T) {
 		want = append(want, q.Name+".txt")
 		if q.Differs != "" {
 			want = append(want, q.Name+".embedded.txt")
+		}
+		real, err1 := conformance.Golden(q)
+		embedded, err2 := conformance.GoldenEmbedded(q)
+		if err := errors.Join(err1, err2); err != nil {
+			t.Error(err)
+		} else if (real == embedded) == (q.Differs != "") {
+			t.Errorf("%s: the answers are equal: %v; the list says that they differ: %q", q.Name, real == embedded, q.Differs)
 		}
 	}
 	slices.Sort(want)

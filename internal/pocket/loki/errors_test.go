@@ -52,7 +52,6 @@ func TestErrors(t *testing.T) {
 				"container_name=\"dice-roller-stage2\", job=\"dice-roller\", service_name=\"dice-roller\"}'.\n" +
 				"Use a label filter to intentionally skip this error. (e.g | __error__!=\"JSONParserErr\").\n" +
 				"To skip all potential errors you can match empty errors. (e.g | __error__=\"\")"},
-		{"no match", "/loki/api/v1/series", nil, 400, `0 matcher groups supplied; give match[]={service_name="dice-roller"}`},
 		{"match of a query", "/loki/api/v1/series", url.Values{"match[]": {selector + ` |= "x"`}}, 400,
 			`parse error at line 1, col 1: only a stream selector is allowed here, such as {service_name="dice-roller"}`},
 		{"labels of a query", "/loki/api/v1/labels", url.Values{"query": {"{"}}, 400, `parse error at line 1, col 2: syntax error: unexpected the end of the query, expected "}"`},
