@@ -97,7 +97,7 @@ func spans() []span {
 		{trace: "a5", id: 2, parent: 1, service: "twice", name: "shared", kind: client, at: 8010 * ms, took: 60 * ms},
 		{trace: "a5", id: 2, parent: 1, service: "twice", name: "shared", kind: server, at: 8020 * ms, took: 40 * ms},
 		{trace: "a5", id: 3, parent: 2, service: "twice", name: "below the shared", kind: internal, at: 8030 * ms, took: 10 * ms},
-		// A child whose clock is 2 s behind, and one that ends before it begins.
+		// A child whose clock is 2 s behind: it ends before its parent begins.
 		{trace: "a6", id: 1, service: "skewed", name: "parent", kind: client, at: 11000 * ms, took: 500 * ms},
 		{trace: "a6", id: 2, parent: 1, service: "skewed", name: "child", kind: server, at: 9000 * ms, took: 400 * ms},
 		// An ID that begins with zeros.
