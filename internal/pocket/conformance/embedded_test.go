@@ -64,15 +64,21 @@ func arrive(t *testing.T, in conformance.Stack, base time.Time) {
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
+	var last string // what was missing before the time was up
 	for {
 		problem, err := conformance.Missing(ctx, in, base)
-		if err == nil && problem == "" {
+		switch {
+		case err == nil && problem == "":
 			return
+		case err != nil && ctx.Err() == nil:
+			t.Fatal(err)
+		case err == nil:
+			last = problem
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			t.Fatalf("the data set is not there within %v: %s (%v)", patience, problem, err)
+			t.Fatalf("the data set is not there within %v: %s", patience, last)
 		}
 	}
 }
