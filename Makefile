@@ -6,7 +6,7 @@ CHROMIUM    := $(shell command -v chromium || command -v chromium-browser || com
 BIN         := bin/dicelab
 
 .DEFAULT_GOAL := help
-.PHONY: help run build dashboards stack stack-build stack-clean image compose-up compose-down compose-verify compose-tool test test-stack test-compose test-deps bench check fmt vet lint tidy clean go-version
+.PHONY: help run build dashboards stack stack-build stack-clean image compose-up compose-down compose-verify compose-tool test test-stack conformance test-compose test-deps bench check fmt vet lint tidy clean go-version
 
 # Docker's plugin, or the one that compose-tool builds.
 COMPOSE_RELEASE = $$($(GO) -C tools/compose list -m -f '{{.Version}}' github.com/docker/compose/v2)
@@ -59,6 +59,9 @@ test: test-deps ## run every test with the race detector
 test-stack: build stack-build ## run the tests of the real servers (Linux); needs what stack-build builds
 	$(GO) vet -tags stack ./internal/stacktest
 	$(GO) test -tags stack -count 1 -timeout 30m -v ./internal/stacktest -dicelab $(CURDIR)/$(BIN)
+
+conformance: build stack-build ## record anew what the real servers answer to the list of queries in internal/pocket/conformance
+	$(GO) test -tags stack -count 1 -timeout 10m -v ./internal/stacktest -run TestConformance -dicelab $(CURDIR)/$(BIN) -update
 
 bench: build ## measure speed and size into bench/RESULTS.md, about 3 minutes (LONG=1: 5 million spans, about 15); needs wrk
 	@$(GO) build -o bin/bench ./bench

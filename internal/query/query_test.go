@@ -122,10 +122,13 @@ func TestTraceUnknown(t *testing.T) {
 	if !errors.Is(err, query.ErrNotFound) {
 		t.Errorf("got %v", err)
 	}
-	// Tempo may also answer 200 without spans.
-	_, err = tempo(t, answer(t, 200, `{"trace":{},"status":"COMPLETE"}`)).Trace(t.Context(), querytest.TraceFair)
-	if !errors.Is(err, query.ErrNotFound) {
+	// Tempo answers 200 without spans where it knows none.
+	empty := tempo(t, answer(t, 200, `{"trace":{},"metrics":{}}`))
+	if _, err = empty.Trace(t.Context(), querytest.TraceFair); !errors.Is(err, query.ErrNotFound) {
 		t.Errorf("without spans: got %v", err)
+	}
+	if _, _, err = empty.Export(t.Context(), querytest.TraceFair); !errors.Is(err, query.ErrNotFound) {
+		t.Errorf("without spans, as JSON: got %v", err)
 	}
 }
 
@@ -217,6 +220,11 @@ func TestTagValues(t *testing.T) {
 	}
 	if d := cmp.Diff([]string{"dice-roller", "streamlit-frontend", "traffic-generator"}, got); d != "" {
 		t.Error(d)
+	}
+	// Tempo lists the empty name of spans without a service.
+	got, err = tempo(t, answer(t, 200, `{"tagValues":[{"type":"string","value":"b"},{"type":"string"},{"type":"int","value":"7"}]}`)).TagValues(t.Context(), "span.x")
+	if d := cmp.Diff([]string{"7", "b"}, got); err != nil || d != "" {
+		t.Error(err, d)
 	}
 }
 

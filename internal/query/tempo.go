@@ -31,9 +31,9 @@ func NewTempo(cfg Config) (*Tempo, error) {
 }
 
 // answer asks for a trace and returns the answer as it came: JSON, in one of
-// Tempo's forms. It asks /api/v2/traces, and /api/traces where that gives 404,
-// since Tempo before 2.7 has only the latter. An unknown trace is an error that
-// wraps ErrNotFound.
+// Tempo's forms. It asks /api/v2/traces, which answers with an empty trace where it
+// knows none, and /api/traces where that gives 404, since Tempo before 2.7 has only
+// the latter. A trace that neither knows is an error that wraps ErrNotFound.
 func (t *Tempo) answer(ctx context.Context, id string) ([]byte, error) {
 	body, err := t.get(ctx, "/api/v2/traces/"+id, nil, nil)
 	if isStatus(err, http.StatusNotFound) {
@@ -226,7 +226,8 @@ func (t *Tempo) Search(ctx context.Context, s Search) (*SearchResult, error) {
 }
 
 // TagValues lists the values of a scoped tag such as "resource.service.name" or
-// an intrinsic such as "name", sorted.
+// an intrinsic such as "name", sorted. The empty value, which Tempo lists for spans
+// of no service, is left out: nobody would choose it.
 func (t *Tempo) TagValues(ctx context.Context, tag string) ([]string, error) {
 	var w struct {
 		TagValues []struct {
@@ -242,7 +243,9 @@ func (t *Tempo) TagValues(ctx context.Context, tag string) ([]string, error) {
 		if json.Unmarshal(v.Value, &s) != nil {
 			s = string(v.Value) // a number or a boolean
 		}
-		out = append(out, s)
+		if s != "" {
+			out = append(out, s)
+		}
 	}
 	sort.Strings(out)
 	return out, nil

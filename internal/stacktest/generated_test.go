@@ -11,7 +11,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -25,6 +24,7 @@ import (
 
 	"dicelab/internal/lab/native"
 	"dicelab/internal/pocket"
+	"dicelab/internal/pocket/pockettest"
 	"dicelab/internal/query"
 )
 
@@ -140,34 +140,13 @@ type embeddedStack struct {
 
 func embed(t *testing.T) embeddedStack {
 	t.Helper()
-	stack := pocket.New(pocket.Options{Dir: t.TempDir()})
-	if err := stack.OpenStore(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := stack.CloseStore(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := stack.OpenMetrics(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := stack.CloseMetrics(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	serve := func(h http.Handler) string {
-		server := httptest.NewServer(h)
-		t.Cleanup(server.Close)
-		return server.URL
-	}
-	prometheus, err1 := query.NewPrometheus(query.Config{URL: serve(stack.Prometheus())})
-	tempo, err2 := query.NewTempo(query.Config{URL: serve(stack.Tempo())})
+	at := pockettest.Start(t, pocket.Options{})
+	prometheus, err1 := query.NewPrometheus(query.Config{URL: at.Prometheus})
+	tempo, err2 := query.NewTempo(query.Config{URL: at.Tempo})
 	if err := errors.Join(err1, err2); err != nil {
 		t.Fatal(err)
 	}
-	return embeddedStack{serve(stack.Receiver()), prometheus, tempo}
+	return embeddedStack{at.OTLP, prometheus, tempo}
 }
 
 // export sends the same spans to each target.

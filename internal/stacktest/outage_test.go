@@ -38,10 +38,16 @@ type servers struct {
 	parts map[string]lab.Part
 }
 
-// startServers starts the five.
-func startServers(t *testing.T, configs fs.FS) *servers {
+// startServers prepares the five. Without targets Prometheus scrapes the two
+// services.
+func startServers(t *testing.T, configs fs.FS, targets ...native.Target) *servers {
 	t.Helper()
 	s := &servers{addresses: free(t), parts: map[string]lab.Part{}}
+	if len(targets) == 0 {
+		targets = []native.Target{
+			{Job: contract.ServiceFrontend, Address: s.addresses["frontend"]}, {Job: contract.ServiceRoller, Address: s.addresses["roller"]},
+		}
+	}
 	listeners := map[string]*net.TCPListener{}
 	for _, p := range native.Places() {
 		l, err := net.Listen("tcp", s.addresses[p.Name])
@@ -52,10 +58,7 @@ func startServers(t *testing.T, configs fs.FS) *servers {
 	}
 	var err error
 	s.stack, err = native.New(native.Options{
-		Dir: t.TempDir(), Configs: configs, Listeners: listeners, Binary: stack.Binary,
-		Targets: []native.Target{
-			{Job: contract.ServiceFrontend, Address: s.addresses["frontend"]}, {Job: contract.ServiceRoller, Address: s.addresses["roller"]},
-		},
+		Dir: t.TempDir(), Configs: configs, Listeners: listeners, Binary: stack.Binary, Targets: targets,
 		Guard: []string{*program, "guard"}, Env: os.Environ(),
 	})
 	if err != nil {

@@ -203,11 +203,15 @@ func fail(w http.ResponseWriter, err error) {
 
 // respond answers with a JSON document.
 func respond(w http.ResponseWriter, body any) error {
+	return respondAs(w, "application/json; charset=UTF-8", body)
+}
+
+func respondAs(w http.ResponseWriter, contentType string, body any) error {
 	text, err := json.Marshal(body)
 	if err != nil {
 		return fmt.Errorf("encoding the answer: %w", err)
 	}
-	w.Header().Set("Content-Type", "application/json; charset=UTF-8")
+	w.Header().Set("Content-Type", contentType)
 	_, _ = w.Write(append(text, '\n')) // the client is gone: nobody is left to tell
 	return nil
 }
@@ -215,7 +219,7 @@ func respond(w http.ResponseWriter, body any) error {
 // buildinfo answers with the fields of Prometheus' version information, as Loki
 // does. The version is dicelab's: this is not Loki.
 func (h *handler) buildinfo(w http.ResponseWriter, _ *http.Request) error {
-	return respond(w, struct {
+	return respondAs(w, "application/json", struct { // Loki leaves the charset out here alone
 		Version   string `json:"version"`
 		Revision  string `json:"revision"`
 		Branch    string `json:"branch"`

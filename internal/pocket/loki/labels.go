@@ -58,14 +58,10 @@ func (h *handler) list(w http.ResponseWriter, r *http.Request, pick func(stream 
 	return respond(w, list{"success", slices.Sorted(maps.Keys(found))})
 }
 
-// series answers /loki/api/v1/series.
+// series answers /loki/api/v1/series: the streams that a selector chooses, or all.
 func (h *handler) series(w http.ResponseWriter, r *http.Request) error {
-	matches := append(r.Form["match"], r.Form["match[]"]...)
-	if len(matches) == 0 {
-		return failure(http.StatusBadRequest, `0 matcher groups supplied; give match[]={service_name="dice-roller"}`)
-	}
 	var chosen []logql.Selector
-	for _, text := range matches {
+	for _, text := range append(r.Form["match"], r.Form["match[]"]...) {
 		s, err := logql.ParseSelector(text)
 		if err != nil {
 			return badRequest(err)

@@ -366,6 +366,8 @@ func TestLabels(t *testing.T) {
 			`{"status":"success","data":[
 				{"container_name":"dice-roller-stage2","service_name":"dice-roller","job":"dice-roller","level":"ERROR"},
 				{"container_name":"dice-roller-stage2","service_name":"dice-roller","job":"dice-roller","level":"INFO"}]}`},
+		{"all series", "/loki/api/v1/series", url.Values{"start": {"1772366397"}, "end": {"1772366397"}},
+			`{"status":"success","data":[{"container_name":"dice-roller-stage2","service_name":"dice-roller","job":"dice-roller","level":"ERROR"}]}`},
 		{"no series", "/loki/api/v1/series", url.Values{"match[]": {`{job="nobody"}`}}, `{"status":"success","data":[]}`},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -95,7 +95,11 @@ func (run *run) each(from, to time.Time, forward bool, yield func(store.Line, lo
 	// push refuses it, and the collector writes none.
 	equal := run.query.Pipeline.MetadataEquals()
 	q.TraceID, q.SpanID = equal[contract.FieldTraceID], equal[contract.FieldSpanID]
+	var told repeats
 	return run.store.Lines(run.ctx, q, func(l store.Line) bool {
+		if told.again(l) {
+			return true
+		}
 		run.stats.TotalLinesProcessed++
 		run.stats.TotalBytesProcessed += len(l.Text)
 		labels, ok := run.query.Pipeline.Process(l.Stream, l.Metadata, l.Text)

@@ -270,9 +270,9 @@ func TestJSONWithBase64IDs(t *testing.T) {
 	}
 }
 
-func dial(t *testing.T, s otlp.Appender) coltracepb.TraceServiceClient {
+func dial(t *testing.T, s otlp.Appender, o otlp.Options) coltracepb.TraceServiceClient {
 	t.Helper()
-	return coltracepb.NewTraceServiceClient(connect(t, s, otlp.Options{MaxBytes: 100_000}))
+	return coltracepb.NewTraceServiceClient(connect(t, s, o))
 }
 
 func connect(t *testing.T, s otlp.Appender, opts otlp.Options) *grpc.ClientConn {
@@ -304,7 +304,7 @@ func connect(t *testing.T, s otlp.Appender, opts otlp.Options) *grpc.ClientConn 
 
 func TestGRPC(t *testing.T) {
 	s := &fakeStore{}
-	client := dial(t, s)
+	client := dial(t, s, otlp.Options{MaxBytes: 100_000})
 	for _, opts := range [][]grpc.CallOption{nil, {grpc.UseCompressor(grpcgzip.Name)}} {
 		s.got = nil
 		resp, err := client.Export(t.Context(), &coltracepb.ExportTraceServiceRequest{ResourceSpans: exampleSpans()}, opts...)
@@ -320,8 +320,14 @@ func TestGRPC(t *testing.T) {
 	}
 	big := exampleSpans()
 	big[0].ScopeSpans[0].Spans[0].Name = strings.Repeat("x", 100_001)
-	if _, err := client.Export(t.Context(), &coltracepb.ExportTraceServiceRequest{ResourceSpans: big}); status.Code(err) != codes.ResourceExhausted {
-		t.Errorf("too large: %v", err)
+	s.got = nil
+	for name, opts := range map[string][]grpc.CallOption{"too large": nil, "too large when unpacked": {grpc.UseCompressor(grpcgzip.Name)}} {
+		if _, err := client.Export(t.Context(), &coltracepb.ExportTraceServiceRequest{ResourceSpans: big}, opts...); status.Code(err) != codes.ResourceExhausted {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if s.got != nil {
+		t.Errorf("of what is too large this was stored: %v", s.got)
 	}
 	s.err = errors.New("disk full")
 	_, err := client.Export(t.Context(), &coltracepb.ExportTraceServiceRequest{ResourceSpans: exampleSpans()})
@@ -331,6 +337,48 @@ func TestGRPC(t *testing.T) {
 	}
 	if info, ok := st.Details()[0].(*errdetails.RetryInfo); !ok || info.GetRetryDelay().GetSeconds() != 1 {
 		t.Errorf("details %v, want a retry after 1 s", st.Details())
+	}
+}
+
+func TestGRPCPartialSuccess(t *testing.T) {
+	s := &fakeStore{}
+	spans := exampleSpans()
+	spans[0].ScopeSpans[0].Spans = append(spans[0].ScopeSpans[0].Spans, &tracepb.Span{TraceId: trace, SpanId: span[:4], Name: "b"})
+	resp, err := dial(t, s, otlp.Options{}).Export(t.Context(), &coltracepb.ExportTraceServiceRequest{ResourceSpans: spans})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &coltracepb.ExportTraceServiceResponse{PartialSuccess: &coltracepb.ExportTracePartialSuccess{RejectedSpans: 1,
+		ErrorMessage: `1 spans were rejected, the first because span "b" has a span ID of 4 bytes: it must have 8 (16 hex digits in JSON)`}}
+	if diff := cmp.Diff(want, resp, protocmp.Transform()); diff != "" {
+		t.Errorf("answer (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(exampleSpans(), s.got, protocmp.Transform()); diff != "" {
+		t.Errorf("stored (-want +got):\n%s", diff)
+	}
+}
+
+// By default an export may have 16 MiB, over gRPC as over HTTP; a gRPC server
+// takes 4 MB unless told otherwise.
+func TestDefaultBound(t *testing.T) {
+	s := &fakeStore{}
+	client := dial(t, s, otlp.Options{})
+	for size, want := range map[int]struct {
+		http int
+		grpc codes.Code
+	}{15 << 20: {http.StatusOK, codes.OK}, 17 << 20: {http.StatusRequestEntityTooLarge, codes.ResourceExhausted}} {
+		large := exampleSpans()
+		large[0].ScopeSpans[0].Spans[0].Name = strings.Repeat("x", size)
+		req := httptest.NewRequest(http.MethodPost, "/v1/traces", bytes.NewReader(marshal(t, large)))
+		req.Header.Set("Content-Type", protobufType)
+		rec := httptest.NewRecorder()
+		otlp.New(s, otlp.Options{}).Handler().ServeHTTP(rec, req)
+		if rec.Code != want.http {
+			t.Errorf("%d bytes over HTTP: status %d, want %d", size, rec.Code, want.http)
+		}
+		if _, err := client.Export(t.Context(), &coltracepb.ExportTraceServiceRequest{ResourceSpans: large}); status.Code(err) != want.grpc {
+			t.Errorf("%d bytes over gRPC: %v, want %v", size, err, want.grpc)
+		}
 	}
 }
 

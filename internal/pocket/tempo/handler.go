@@ -60,7 +60,7 @@ func NewHandler(s Store, opts Options) (http.Handler, error) {
 	a := &api{store: s, parser: parser, opts: opts, turns: make(chan struct{}, maxQueries)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /ready", a.serve(a.ready))
-	mux.HandleFunc("GET /api/echo", a.serve(func(w http.ResponseWriter, _ *http.Request) error { return text(w, "echo") }))
+	mux.HandleFunc("GET /api/echo", a.serve(func(w http.ResponseWriter, _ *http.Request) error { return text(w, "echo\n") }))
 	mux.HandleFunc("GET /api/status/buildinfo", a.serve(a.buildInfo))
 	mux.HandleFunc("GET /api/traces/{id}", a.serve(a.inTurn(a.traceV1)))
 	mux.HandleFunc("GET /api/v2/traces/{id}", a.serve(a.inTurn(a.traceV2)))

@@ -12,8 +12,8 @@ import (
 const (
 	defaultLimit = 20
 	maxLimit     = 1000
-	defaultSpans = 3 // spans per span set
-	maxSpans     = 1000
+	defaultSpans = 3   // spans per span set
+	maxSpans     = 100 // Tempo's default (query_frontend, max_spans_per_span_set)
 	maxTags      = 1000
 )
 

@@ -46,8 +46,9 @@ type (
 		ServiceStats      map[string]serviceStats `json:"serviceStats"`
 	}
 	spanSet struct {
-		Spans   []spanMetadata `json:"spans"`
-		Matched int            `json:"matched"`
+		Spans      []spanMetadata    `json:"spans"`
+		Matched    int               `json:"matched"`
+		Attributes []json.RawMessage `json:"attributes,omitempty"` // count() of the query
 	}
 	spanMetadata struct {
 		SpanID            string            `json:"spanID"`
@@ -80,8 +81,9 @@ func (a *api) search(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	window := window{from, to}
 	found, err := a.store.Search(r.Context(), store.SearchQuery{
-		From: from, To: to, Limit: limit, Where: conditions(query), Match: matcher(query),
+		From: window.earliest(), To: to, Limit: limit, Where: conditions(query), Match: window.only(matcher(query)),
 	})
 	if err != nil {
 		return err
@@ -165,19 +167,53 @@ func checkable(required []traceql.Condition) (list []store.Condition) {
 	return list
 }
 
+// reach is how long before a time range a span that is looked for may begin, in a
+// trace that reaches into the range.
+const reach = time.Minute
+
+// window is a time range, in which a trace is when a part of it is. The zero time
+// means unbounded.
+type window struct{ from, to time.Time }
+
+// earliest is when a span that is looked for may begin.
+func (w window) earliest() time.Time {
+	if w.from.IsZero() {
+		return w.from
+	}
+	return w.from.Add(-reach)
+}
+
+// only leaves traces out that have ended before the range.
+func (w window) only(match func(store.Trace) []int) func(store.Trace) []int {
+	if w.from.IsZero() {
+		return match
+	}
+	return func(t store.Trace) []int {
+		if _, end := t.Bounds(); end < uint64(w.from.UnixNano()) {
+			return nil
+		}
+		return match(t)
+	}
+}
+
+// about is what a query may ask of a trace.
+func about(t store.Trace) traceql.Trace {
+	start, end := t.Bounds()
+	about := traceql.Trace{Duration: time.Duration(end - start)}
+	if root, ok := t.Root(); ok {
+		about.RootName, about.RootServiceName = root.GetName(), root.Source.Service
+	}
+	return about
+}
+
 // matcher gives the spans of a trace that fulfil the query.
 func matcher(q *traceql.Query) func(store.Trace) []int {
 	return func(t store.Trace) []int {
-		start, end := t.Bounds()
-		about := traceql.Trace{Duration: time.Duration(end - start)}
-		if root, ok := t.Root(); ok {
-			about.RootName, about.RootServiceName = root.GetName(), root.Source.Service
-		}
 		spans := make([]traceql.Span, len(t.Spans))
 		for i, s := range t.Spans {
 			spans[i] = traceql.Span{Span: s.Span, Resource: s.Source.Resource}
 		}
-		return q.Select(spans, about)
+		return q.Select(spans, about(t))
 	}
 }
 
@@ -191,7 +227,10 @@ func metadata(t store.FoundTrace, q *traceql.Query, spans int) (traceMetadata, e
 		meta.DurationMs = (end - start) / uint64(time.Millisecond)
 	}
 	if root, ok := t.Root(); ok {
-		meta.RootServiceName, meta.RootTraceName = root.Source.Service, root.GetName()
+		meta.RootTraceName = root.GetName()
+		if root.Source.Service != "" { // else it says that none was received, as Tempo does
+			meta.RootServiceName = root.Source.Service
+		}
 	}
 	for _, s := range t.Spans {
 		stats := meta.ServiceStats[s.Source.Service]
@@ -203,25 +242,32 @@ func metadata(t store.FoundTrace, q *traceql.Query, spans int) (traceMetadata, e
 	}
 	meta.SpanSet = spanSet{Spans: []spanMetadata{}, Matched: len(t.Matched)}
 	for _, i := range t.Matched[:min(spans, len(t.Matched))] {
-		s, err := spanOf(t.Spans[i], q)
+		s, err := spanOf(t.Spans[i], q, about(t.Trace))
 		if err != nil {
 			return meta, err
 		}
 		meta.SpanSet.Spans = append(meta.SpanSet.Spans, s)
 	}
+	for range q.Counts() {
+		count, err := attribute("count()", &commonpb.AnyValue{Value: &commonpb.AnyValue_IntValue{IntValue: int64(len(t.Matched))}})
+		if err != nil {
+			return meta, err
+		}
+		meta.SpanSet.Attributes = append(meta.SpanSet.Attributes, count)
+	}
 	meta.SpanSets = []spanSet{meta.SpanSet}
 	return meta, nil
 }
 
-// spanOf describes a span with the fields that the query names, as Tempo does:
-// the name in its own place, durations not again.
-func spanOf(s store.Span, q *traceql.Query) (spanMetadata, error) {
+// spanOf describes a span with the fields that the query shows of it, as Tempo
+// does: the name in its own place, durations not again.
+func spanOf(s store.Span, q *traceql.Query, trace traceql.Trace) (spanMetadata, error) {
 	meta := spanMetadata{
 		SpanID: hex.EncodeToString(s.GetSpanId()), StartTimeUnixNano: s.GetStartTimeUnixNano(), DurationNanos: s.Duration(),
 	}
-	for _, f := range q.Fields() {
-		var value *commonpb.AnyValue
-		switch f.Scope {
+	for _, shown := range q.Shown(traceql.Span{Span: s.Span, Resource: s.Source.Resource}, trace) {
+		value := shown.Value
+		switch shown.Field.Scope {
 		case traceql.Name:
 			meta.Name = s.GetName()
 			continue
@@ -230,20 +276,24 @@ func spanOf(s store.Span, q *traceql.Query) (spanMetadata, error) {
 		case traceql.Kind:
 			value = word("SPAN_KIND_", s.GetKind().String())
 		case traceql.AnyScope, traceql.SpanScope, traceql.ResourceScope:
-			var ok bool
-			if value, ok = traceql.Attribute(f, s.Span, s.Source.Resource); !ok {
-				continue
-			}
 		default:
 			continue
 		}
-		attribute, err := protojson.Marshal(&commonpb.KeyValue{Key: f.Name, Value: value})
+		attribute, err := attribute(shown.Field.Name, value)
 		if err != nil {
-			return meta, fmt.Errorf("encoding attribute %s: %w", f.Name, err)
+			return meta, err
 		}
 		meta.Attributes = append(meta.Attributes, attribute)
 	}
 	return meta, nil
+}
+
+func attribute(key string, value *commonpb.AnyValue) (json.RawMessage, error) {
+	attribute, err := protojson.Marshal(&commonpb.KeyValue{Key: key, Value: value})
+	if err != nil {
+		return nil, fmt.Errorf("encoding attribute %s: %w", key, err)
+	}
+	return attribute, nil
 }
 
 // word turns an enum's name into TraceQL's word.

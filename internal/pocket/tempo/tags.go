@@ -65,7 +65,7 @@ func checkTags(values url.Values) error {
 
 type tagValue struct {
 	Type  string `json:"type"`
-	Value string `json:"value"`
+	Value string `json:"value,omitempty"`
 }
 
 // tagValues answers /api/v2/search/tag/{name}/values.
@@ -89,18 +89,21 @@ func (a *api) tagValues(w http.ResponseWriter, r *http.Request) error {
 			list = append(list, tagValue{Type: typ, Value: v})
 		}
 	}
-	switch field.Scope {
-	case traceql.Status:
+	words := func(column store.Column) error {
+		found, err := a.store.Words(ctx, column, limit)
+		texts("string", found)
+		return err
+	}
+	switch {
+	case field.Scope == traceql.Status:
 		texts("keyword", []string{"error", "ok", "unset"})
-	case traceql.Kind:
+	case field.Scope == traceql.Kind:
 		texts("keyword", []string{"client", "consumer", "internal", "producer", "server", "unspecified"})
-	case traceql.Name:
-		words, err := a.store.Words(ctx, store.ColumnName, limit)
-		if err != nil {
-			return err
-		}
-		texts("string", words)
-	case traceql.AnyScope, traceql.SpanScope, traceql.ResourceScope:
+	case field.Scope == traceql.Name:
+		err = words(store.ColumnName)
+	case field == traceql.Field{Scope: traceql.ResourceScope, Name: store.AttrServiceName}:
+		err = words(store.ColumnService) // also "", of spans without a service
+	case field.Scope <= traceql.ResourceScope:
 		seen := make(map[tagValue]bool)
 		for _, scope := range []store.Scope{store.ScopeResource, store.ScopeSpan} {
 			if (field.Scope == traceql.SpanScope && scope != store.ScopeSpan) || (field.Scope == traceql.ResourceScope && scope != store.ScopeResource) {
@@ -119,6 +122,9 @@ func (a *api) tagValues(w http.ResponseWriter, r *http.Request) error {
 		}
 	default:
 		return badRequest("values of %s are not served by the embedded stack: %s", field.Name, useNative)
+	}
+	if err != nil {
+		return err
 	}
 	return answer(w, map[string]any{"tagValues": list, "metrics": struct{}{}})
 }

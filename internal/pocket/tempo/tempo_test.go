@@ -140,7 +140,7 @@ func equalJSON(t *testing.T, body []byte, want string) {
 const orphanBatch = `{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"dice-roller"}}]},
 	"scopeSpans":[{"scope":{"name":"lab"},"spans":[{"traceId":"K/dlGRbNQ92ESOshHIAxnA==","spanId":"AAAAAAAAADM=","parentSpanId":"AAAAAAAAADI=",
 	"name":"GET /roll","kind":"SPAN_KIND_SERVER","startTimeUnixNano":"1800000002000000000","endTimeUnixNano":"1800000002050000000",
-	"attributes":[{"key":"die.type","value":{"stringValue":"fair"}}]}]}]}`
+	"attributes":[{"key":"die.type","value":{"stringValue":"fair"}}],"status":{}}]}]}`
 
 func TestTrace(t *testing.T) {
 	h := serve(t)
@@ -149,7 +149,7 @@ func TestTrace(t *testing.T) {
 		t.Fatalf("status %d, type %s: %s", rec.Code, ct, rec.Body)
 	}
 	equalJSON(t, rec.Body.Bytes(), `{"batches":[`+orphanBatch+`]}`)
-	equalJSON(t, get(t, h, "/api/v2/traces/"+orphanTrace).Body.Bytes(), `{"trace":{"resourceSpans":[`+orphanBatch+`]}}`)
+	equalJSON(t, get(t, h, "/api/v2/traces/"+orphanTrace).Body.Bytes(), `{"trace":{"resourceSpans":[`+orphanBatch+`]},"metrics":{}}`)
 
 	// Leading zeros may be missing.
 	long, short := get(t, h, "/api/traces/"+fairTrace), get(t, h, "/api/traces/"+strings.TrimLeft(fairTrace, "0"))
@@ -157,7 +157,12 @@ func TestTrace(t *testing.T) {
 		t.Errorf("status %d; with and without leading zeros:\n%s\n%s", long.Code, long.Body, short.Body)
 	}
 
-	want := []*tracepb.ResourceSpans{batch(contract.ServiceRoller, rolls()[1].ScopeSpans[0].Spans[2])}
+	// As in Tempo, a trace that is not known is an empty one in version 2.
+	equalJSON(t, get(t, h, "/api/v2/traces/ffff").Body.Bytes(), `{"trace":{},"metrics":{}}`)
+
+	orphan := rolls()[1].ScopeSpans[0].Spans[2]
+	orphan.Status = &tracepb.Status{}
+	want := []*tracepb.ResourceSpans{batch(contract.ServiceRoller, orphan)}
 	for path, prefix := range map[string]int{"/api/traces/": 0, "/api/v2/traces/": 3} {
 		rec := get(t, h, path+orphanTrace, "Accept", "application/protobuf")
 		if ct := rec.Header().Get("Content-Type"); rec.Code != 200 || ct != "application/protobuf" {
@@ -383,8 +388,7 @@ func TestErrors(t *testing.T) {
 		status       int
 		contains     string
 	}{
-		{name: "unknown trace", target: "/api/traces/ffff", status: 404, contains: "trace not found: 0000000000000000000000000000ffff"},
-		{name: "unknown trace, v2", target: "/api/v2/traces/ffff", status: 404, contains: "trace not found"},
+		{name: "unknown trace", target: "/api/traces/ffff", status: 404, contains: "trace not found: ffff"},
 		{name: "ID that is not hex", target: "/api/traces/xyz", status: 400, contains: `trace ID "xyz" is not hexadecimal`},
 		{name: "ID that is too long", target: "/api/traces/0" + fairTrace, status: 400, contains: "has 33 digits"},
 		{name: "ID zero", target: "/api/traces/0", status: 400, contains: "is zero"},
@@ -392,6 +396,7 @@ func TestErrors(t *testing.T) {
 		{name: "unsupported query", target: search("q", `{} | rate()`), status: 400, contains: "--stack=native"},
 		{name: "limit", target: search("limit", "0"), status: 400, contains: "invalid limit"},
 		{name: "spss", target: search("spss", "x"), status: 400, contains: "invalid spss"},
+		{name: "more spans than Tempo shows", target: search("spss", "101"), status: 400, contains: "it must be a number from 1 to 100"},
 		{name: "start", target: search("start", "yesterday"), status: 400, contains: "invalid start"},
 		{name: "start in milliseconds", target: search("start", "1800000000000"), status: 400, contains: "in whole seconds since 1970"},
 		{name: "start after end", target: search("start", "2", "end", "1"), status: 400, contains: "start must be before end"},
@@ -440,7 +445,7 @@ func TestStoreAnswers(t *testing.T) {
 	}{
 		{name: "ready", target: "/ready", status: 200, want: "ready\n"},
 		{name: "not ready", target: "/ready", store: stub{err: errors.New("disk full")}, status: 503, want: "not ready: disk full\n"},
-		{name: "echo", target: "/api/echo", status: 200, want: "echo"},
+		{name: "echo", target: "/api/echo", status: 200, want: "echo\n"},
 		{name: "partial", target: "/api/search", store: stub{result: store.SearchResult{Partial: true, Inspected: 7}}, status: 200,
 			want: `{"traces":[],"metrics":{"inspectedTraces":7,"totalJobs":1},"status":"PARTIAL","message":"only the newest traces, and of very large ones a part, were looked at: add a condition on resource.service.name, name, status or duration, or narrow the time range"}`},
 		{name: "store fails", target: "/api/search", store: stub{err: errors.New("disk on fire")}, status: 500, want: "disk on fire\n"},

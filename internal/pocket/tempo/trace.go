@@ -28,6 +28,9 @@ func (a *api) traceV1(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if len(t.Spans) == 0 {
+		return &failure{http.StatusNotFound, fmt.Sprintf("trace not found: %s", r.PathValue("id"))}
+	}
 	if t.Partial {
 		return &failure{http.StatusUnprocessableEntity, tooLarge() + ": /api/v2/traces gives the part that came first"}
 	}
@@ -43,7 +46,7 @@ func (a *api) traceV1(w http.ResponseWriter, r *http.Request) error {
 }
 
 // traceV2 answers /api/v2/traces/{id}: tempopb.TraceByIDResponse, in JSON or on
-// the wire.
+// the wire. The trace of an unknown ID is empty.
 func (a *api) traceV2(w http.ResponseWriter, r *http.Request) error {
 	t, err := a.trace(r)
 	if err != nil {
@@ -61,21 +64,29 @@ func (a *api) traceV2(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	body := map[string]any{"trace": map[string]any{"resourceSpans": list}}
+	trace := map[string]any{}
+	if len(list) > 0 {
+		trace["resourceSpans"] = list
+	}
+	body := map[string]any{"trace": trace, "metrics": struct{}{}}
 	if t.Partial {
 		body["status"], body["message"] = "PARTIAL", tooLarge()
 	}
 	return answer(w, body)
 }
 
+// trace reads a trace, which is without spans where none is known. A span without
+// a status gets an empty one, as in Tempo.
 func (a *api) trace(r *http.Request) (store.Trace, error) {
 	id, err := parseTraceID(r.PathValue("id"))
 	if err != nil {
 		return store.Trace{}, err
 	}
 	t, err := a.store.Trace(r.Context(), id)
-	if err == nil && len(t.Spans) == 0 {
-		err = &failure{http.StatusNotFound, fmt.Sprintf("trace not found: %x", id)}
+	for _, s := range t.Spans {
+		if s.Status == nil {
+			s.Status = &tracepb.Status{}
+		}
 	}
 	return t, err
 }

@@ -11,20 +11,22 @@
 // A spanset has conditions on resource.*, span.* and .attribute (the span's, or else the
 // resource's), on the intrinsics name, status, kind, duration, traceDuration,
 // rootName and rootServiceName (also as span:name, trace:duration and so on),
-// the operators = != =~ !~ < <= > >=, joined by &&, || and parentheses.
+// the operators = != =~ !~ < <= > >=, joined by &&, || and parentheses. && and ||
+// have one precedence: a || b && c is (a || b) && c.
 //
-// Rules, as in Tempo 2.8:
+// Rules, as in Tempo 2.9:
 //
 //   - All conditions within { } hold on the same span.
 //   - A condition on an attribute that is not there, or is of another type, does
 //     not hold, whatever its operator.
 //   - A regular expression must match the whole text.
 //   - What is found are the spans of the last spanset.
-//   - Of a list, = =~ and comparisons want one element that fits, != and !~ none
-//     that equals or matches.
+//   - Of a list every operator, != and !~ too, wants one element that fits.
+//   - A resource without service.name has an empty one.
 //
 // Unlike Tempo, which numbers the spans of a trace from its root, this goes by
-// parents: spans are found below each other where the root is missing, too.
+// parents: spans are found below each other where the root is missing, too. And
+// numbers are compared as numbers: Tempo compares whole ones with whole ones only.
 //
 // Everything else of TraceQL is an [*Error] that names what is not supported.
 package traceql

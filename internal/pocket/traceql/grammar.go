@@ -15,7 +15,7 @@ type (
 	// What stands below a spanset, and counts it, comes after it is closed: only
 	// the last spanset can be open.
 	spansetNode struct {
-		Where  *orNode      `parser:"'{' @@?"`
+		Where  *whereNode   `parser:"'{' @@?"`
 		Close  string       `parser:"( @'}'"`
 		Below  *belowNode   `parser:"@@?"`
 		Counts []*countNode `parser:"@@* )?"`
@@ -35,14 +35,17 @@ type (
 		First string   `parser:"@(Operator|Punct|Word|Field|Number|Duration|String|Raw|Open)"`
 		Rest  []string `parser:"@(Operator|Punct|Word|Field|Number|Duration|String|Raw|Open)*"`
 	}
-	orNode struct {
-		Terms []*andNode `parser:"@@ ('||' @@)*"`
+	// && and || bind alike, from left to right: a || b && c is (a || b) && c.
+	whereNode struct {
+		First *termNode   `parser:"@@"`
+		Rest  []*joinNode `parser:"@@*"`
 	}
-	andNode struct {
-		Terms []*termNode `parser:"@@ ('&&' @@)*"`
+	joinNode struct {
+		Op   string    `parser:"@('&&'|'||')"`
+		Term *termNode `parser:"@@"`
 	}
 	termNode struct {
-		Group     *orNode        `parser:"( '(' @@ ')'"`
+		Group     *whereNode     `parser:"( '(' @@ ')'"`
 		Condition *conditionNode `parser:"| @@ )"`
 	}
 	conditionNode struct {

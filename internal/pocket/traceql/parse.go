@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -79,7 +78,7 @@ func (p *Parser) Parse(text string) (*Query, error) {
 	for below := ""; ; {
 		step := spanset{below: below}
 		if last.Where != nil {
-			if step.where, err = q.or(last.Where); err != nil {
+			if step.where, err = q.where(last.Where); err != nil {
 				return nil, err
 			}
 		}
@@ -147,40 +146,31 @@ func tail(token string) string {
 	return fmt.Sprintf("%q after the spanset is", token)
 }
 
-func (q *Query) or(n *orNode) (expr, error) {
-	list := make(anyOf, 0, len(n.Terms))
-	for _, term := range n.Terms {
-		e, err := q.and(term)
+// where joins conditions as Tempo does: && and || have one precedence.
+func (q *Query) where(n *whereNode) (expr, error) {
+	joined, err := q.term(n.First)
+	if err != nil {
+		return nil, err
+	}
+	for _, next := range n.Rest {
+		e, err := q.term(next.Term)
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, e)
+		if next.Op == "&&" {
+			joined = allOf{joined, e}
+		} else {
+			joined = anyOf{joined, e}
+		}
 	}
-	if len(list) == 1 {
-		return list[0], nil
-	}
-	return list, nil
+	return joined, nil
 }
 
-func (q *Query) and(n *andNode) (expr, error) {
-	list := make(allOf, 0, len(n.Terms))
-	for _, term := range n.Terms {
-		var e expr
-		var err error
-		if term.Group != nil {
-			e, err = q.or(term.Group)
-		} else {
-			e, err = q.condition(term.Condition)
-		}
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, e)
+func (q *Query) term(n *termNode) (expr, error) {
+	if n.Group != nil {
+		return q.where(n.Group)
 	}
-	if len(list) == 1 {
-		return list[0], nil
-	}
-	return list, nil
+	return q.condition(n.Condition)
 }
 
 func (q *Query) condition(n *conditionNode) (expr, error) {
@@ -199,9 +189,7 @@ func (q *Query) condition(n *conditionNode) (expr, error) {
 	if err := c.check(n.Value.Pos); err != nil {
 		return nil, err
 	}
-	if !slices.Contains(q.fields, field) {
-		q.fields = append(q.fields, field)
-	}
+	q.conditions = append(q.conditions, c)
 	return c, nil
 }
 

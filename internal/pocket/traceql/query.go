@@ -11,6 +11,9 @@ import (
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 )
 
+// serviceName is the attribute of a resource that every span has for Tempo.
+const serviceName = "service.name"
+
 // Scope says what a field is: an attribute of some scope, or an intrinsic.
 type Scope int
 
@@ -72,7 +75,8 @@ type Condition struct {
 type Query struct {
 	spansets []spanset // at least one; each below the one before
 	counts   []count   // of the last one's spans
-	fields   []Field
+	// conditions are all of them, in order of appearance.
+	conditions []*Condition
 }
 
 // spanset is what stands in { }.
@@ -128,8 +132,63 @@ func (q *Query) Select(spans []Span, trace Trace) (found []int) {
 	return found
 }
 
-// Fields lists the fields that the query names, in order of appearance.
-func (q *Query) Fields() []Field { return slices.Clone(q.fields) }
+// Counts is on how many bounds the number of spans is held.
+func (q *Query) Counts() int { return len(q.counts) }
+
+// Shown is a field of a span that a result shows.
+type Shown struct {
+	Field Field
+	Value *commonpb.AnyValue // of an attribute; nil for an intrinsic
+}
+
+// Shown lists what a result shows of a span that was found: each field, in order
+// of appearance, of which a condition of the query holds for the span, wherever in
+// the query it stands. Tempo reads no other value. Of a list it is the elements for
+// which one holds; one alone stands for itself.
+func (q *Query) Shown(span Span, trace Trace) (list []Shown) {
+	s := &subject{span: span.Span, resource: span.Resource, trace: trace}
+	for i, c := range q.conditions {
+		same := func(o *Condition) bool { return o.Field == c.Field }
+		if slices.ContainsFunc(q.conditions[:i], same) {
+			continue
+		}
+		var holding []*Condition
+		for _, o := range q.conditions[i:] {
+			if same(o) && o.match(s) {
+				holding = append(holding, o)
+			}
+		}
+		if len(holding) == 0 {
+			continue
+		}
+		shown := Shown{Field: c.Field}
+		if c.Field.Scope <= ResourceScope {
+			value, _ := Attribute(c.Field, span.Span, span.Resource)
+			shown.Value = elements(value, holding)
+		}
+		list = append(list, shown)
+	}
+	return list
+}
+
+// elements is a value without the elements, if it is a list, for which no condition
+// holds.
+func elements(v *commonpb.AnyValue, holding []*Condition) *commonpb.AnyValue {
+	array := v.GetArrayValue()
+	if array == nil {
+		return v
+	}
+	kept := &commonpb.ArrayValue{}
+	for _, e := range array.GetValues() {
+		if slices.ContainsFunc(holding, func(c *Condition) bool { return c.value(e) }) {
+			kept.Values = append(kept.Values, e)
+		}
+	}
+	if len(kept.Values) == 1 {
+		return kept.Values[0]
+	}
+	return &commonpb.AnyValue{Value: &commonpb.AnyValue_ArrayValue{ArrayValue: kept}}
+}
 
 // Required lists, for each spanset, conditions that one span of a trace must
 // fulfil, all of them, or the query finds nothing in it: those joined by && at
@@ -204,17 +263,26 @@ func (c *Condition) match(s *subject) bool {
 	return ok && c.value(v)
 }
 
-// Attribute gives the value of a field that is an attribute.
+// noService is the name of the service of a resource that has none.
+func noService() *commonpb.AnyValue {
+	return &commonpb.AnyValue{Value: &commonpb.AnyValue_StringValue{}}
+}
+
+// Attribute gives the value of a field that is an attribute. The service's name is
+// always there, and empty where the resource has none.
 func Attribute(f Field, span *tracepb.Span, resource *resourcepb.Resource) (*commonpb.AnyValue, bool) {
 	if f.Scope == SpanScope || f.Scope == AnyScope {
 		if v, ok := lookUp(span.GetAttributes(), f.Name); ok {
 			return v, true
 		}
 	}
-	if f.Scope == ResourceScope || f.Scope == AnyScope {
-		return lookUp(resource.GetAttributes(), f.Name)
+	if f.Scope == SpanScope {
+		return nil, false
 	}
-	return nil, false
+	if v, ok := lookUp(resource.GetAttributes(), f.Name); ok || f.Name != serviceName {
+		return v, ok
+	}
+	return noService(), true
 }
 
 func lookUp(kvs []*commonpb.KeyValue, key string) (*commonpb.AnyValue, bool) {
@@ -247,11 +315,8 @@ func (c *Condition) value(v *commonpb.AnyValue) bool {
 			return order(c.Op, cmp.Compare(v.DoubleValue, c.Value.Float))
 		}
 	case *commonpb.AnyValue_ArrayValue:
-		values := v.ArrayValue.GetValues()
-		if c.Op == "!=" || c.Op == "!~" {
-			return len(values) > 0 && !slices.ContainsFunc(values, func(e *commonpb.AnyValue) bool { return !c.value(e) })
-		}
-		return slices.ContainsFunc(values, c.value)
+		// One element is enough, for != and !~, too.
+		return slices.ContainsFunc(v.ArrayValue.GetValues(), c.value)
 	}
 	return false
 }

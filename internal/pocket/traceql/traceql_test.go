@@ -2,6 +2,7 @@ package traceql_test
 
 import (
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"testing"
@@ -83,8 +84,9 @@ func TestMatch(t *testing.T) {
 		{query: `{span.ratio=0.5}`, want: true},
 		{query: `{span.ratio<1}`, want: true},
 		{query: `{span.headers="b"}`, want: true},
-		{query: `{span.headers!="b"}`, want: false},
+		{query: `{span.headers!="b"}`, want: true},
 		{query: `{span.headers!="c"}`, want: true},
+		{query: `{span.headers!~"a|b"}`, want: false},
 		{query: `{span."with space"="yes"}`, want: true},
 		{query: `{name="GET /roll"}`, want: true},
 		{query: `{span:name="GET /roll"}`, want: true},
@@ -105,6 +107,9 @@ func TestMatch(t *testing.T) {
 		{query: `{status=error && kind=client}`, want: false},
 		{query: `{status=ok && kind=client || name="GET /roll"}`, want: true},
 		{query: `{status=ok && (kind=client || name="GET /roll")}`, want: false},
+		{query: `{name="GET /roll" || kind=server && status=ok}`, want: false},
+		{query: `{name="GET /roll" || (kind=server && status=ok)}`, want: true},
+		{query: `{name="x" && status=ok || kind=server && name="GET /roll"}`, want: true},
 		{query: "{\n\t(((status=error)))\n}", want: true},
 	}
 	p := parser(t)
@@ -192,6 +197,7 @@ func TestRequired(t *testing.T) {
 		{query: `{status=error}`, want: [][]traceql.Condition{{status}}},
 		{query: `{status=error && (span.die.type!="fair" && status=error)}`, want: [][]traceql.Condition{{status, die, status}}},
 		{query: `{status=error || span.die.type!="fair"}`, want: [][]traceql.Condition{nil}},
+		{query: `{status=error || kind=server && span.die.type!="fair"}`, want: [][]traceql.Condition{{die}}},
 		{query: `{status=error && (span.die.type!="fair" || kind=server)}`, want: [][]traceql.Condition{{status}}},
 		{query: `{status=error} >> {} > {span.die.type!="fair"}`, want: [][]traceql.Condition{{status}, nil, {die}}},
 	}
@@ -206,6 +212,62 @@ func TestRequired(t *testing.T) {
 				t.Errorf("required (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// A resource without a service's name has an empty one, and lacks other names.
+func TestNoService(t *testing.T) {
+	p := parser(t)
+	for query, want := range map[string]bool{
+		`{resource.service.name=""}`: true, `{.service.name=""}`: true, `{.service.name!="x"}`: true, `{span.service.name!="x"}`: false,
+		`{resource.service.name="x"}`: false, `{resource.service.namespace=""}`: false,
+	} {
+		q, err := p.Parse(query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := len(q.Select([]traceql.Span{{Span: &tracepb.Span{}}}, traceql.Trace{})) == 1; got != want {
+			t.Errorf("%s: match %v, want %v", query, got, want)
+		}
+	}
+}
+
+func TestShown(t *testing.T) {
+	tests := []struct{ query, want string }{
+		{`{}`, ``},
+		{`{span.die.type="risky" && name="GET /roll"}`, `die.type=risky name`},
+		{`{span.die.type="fair" || status=error}`, `status`},
+		{`{span.die.type="fair" || span.die.type=~"r.*" || kind=client}`, `die.type=risky`},
+		{`{name="POST /roll"} >> {status=error}`, `status`},
+		{`{name="GET /roll"} >> {}`, `name`},
+		{`{span.headers="b"}`, `headers=b`},
+		{`{span.headers="b" && span.headers!="c"}`, `headers=[a b]`},
+		{`{resource.service.name!="x" && traceDuration>1s}`, `service.name=dice-roller traceDuration`},
+	}
+	p := parser(t)
+	span, resource, trace := subject()
+	for _, tt := range tests {
+		q, err := p.Parse(tt.query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, s := range q.Shown(traceql.Span{Span: span, Resource: resource}, trace) {
+			one := s.Field.Name
+			if array := s.Value.GetArrayValue(); array != nil {
+				var elements []string
+				for _, e := range array.GetValues() {
+					elements = append(elements, e.GetStringValue())
+				}
+				one += fmt.Sprintf("=%v", elements)
+			} else if s.Value != nil {
+				one += "=" + s.Value.GetStringValue()
+			}
+			got = append(got, one)
+		}
+		if got := strings.Join(got, " "); got != tt.want {
+			t.Errorf("%s shows %q, want %q", tt.query, got, tt.want)
+		}
 	}
 }
 
@@ -225,12 +287,10 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		other := &tracepb.Span{SpanId: []byte{2}, ParentSpanId: []byte{1}}
-		q.Select([]traceql.Span{{Span: span, Resource: resource}, {Span: other, Resource: resource}}, trace)
-		for _, list := range q.Required() {
-			if len(list) > 0 && len(q.Fields()) == 0 {
-				t.Fatalf("conditions %v without a field", list)
-			}
-		}
+		subject := traceql.Span{Span: span, Resource: resource}
+		q.Select([]traceql.Span{subject, {Span: other, Resource: resource}}, trace)
+		q.Required()
+		q.Shown(subject, trace)
 	})
 }
 

@@ -1,0 +1,81 @@
+package conformance
+
+import (
+	"embed"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// The folder of golden files, seen from this package.
+const goldenDir = "golden"
+
+//go:embed golden
+var golden embed.FS
+
+// Golden is what the real servers answered to a query, normalised; the error
+// wraps fs.ErrNotExist where nothing is recorded.
+func Golden(q Query) (string, error) { return read(q.Name + realSuffix) }
+
+// GoldenEmbedded is what the embedded stack answers: the same as Golden, unless
+// the query says that it differs.
+func GoldenEmbedded(q Query) (string, error) {
+	if q.Differs == "" {
+		return Golden(q)
+	}
+	return read(q.Name + embeddedSuffix)
+}
+
+const (
+	realSuffix     = ".txt"
+	embeddedSuffix = ".embedded.txt"
+)
+
+func read(name string) (string, error) {
+	content, err := golden.ReadFile(goldenDir + "/" + name)
+	if err != nil {
+		return "", fmt.Errorf("reading a golden file (make conformance writes them): %w", err)
+	}
+	return string(content), nil
+}
+
+// Record writes the golden files anew into a checkout's folder of this package:
+// what the real servers answered, and what the embedded stack did to queries that
+// say that it differs, both by the query's name.
+func Record(dir string, list []Query, real, embedded map[string]string) error {
+	dir = filepath.Join(dir, goldenDir)
+	old, err := filepath.Glob(filepath.Join(dir, "*.txt"))
+	if err != nil {
+		return fmt.Errorf("recording: %w", err)
+	}
+	for _, path := range old {
+		if err := os.Remove(path); err != nil {
+			return fmt.Errorf("recording: %w", err)
+		}
+	}
+	for _, q := range list {
+		files := map[string]string{q.Name + realSuffix: real[q.Name]}
+		if q.Differs != "" {
+			files[q.Name+embeddedSuffix] = embedded[q.Name]
+		}
+		for name, content := range files {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+				return fmt.Errorf("recording %s: %w", q.Name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// Recorded lists the names of all golden files.
+func Recorded() ([]string, error) {
+	entries, err := golden.ReadDir(goldenDir)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names, nil
+}

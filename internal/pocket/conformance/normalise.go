@@ -1,0 +1,323 @@
+package conformance
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Normalise writes an answer as golden files have it: status and content type,
+// then the body, of which everything is levelled that may differ between two
+// servers that answer alike, or between two times of asking:
+//
+//	what                             becomes            because
+//	times of the data set            @ and a duration   its base is another each time
+//	times after the data set         <now>              they tell when was asked, or scraped
+//	Tempo's trace IDs in searches    32 digits          Tempo leaves out leading zeros; clients pad them
+//	order of traces, spans, batches, sorted             the servers promise none: parts of an answer come from
+//	attributes, streams, series,                        several places at once
+//	tags and values
+//	batches of one resource, scopes  joined             they are as exporters happened to send them
+//	of one name
+//	spanSet of a search              left out           deprecated, and the same as the first of spanSets;
+//	                                                    kept where it is not
+//	metrics of Tempo, stats of Loki  left out           how much work an answer was, not what it says
+//	values of buildinfo              <text>             the servers are different programs
+//	text and type of errors          its key phrases    each has its own words; Prometheus' are kept
+//	Prometheus' targets: what of     left out           discovery differs: files there, a fixed list here
+//	discovery and its URL
+//	address of the scraped endpoint  <endpoint>         its port is another each time
+//	rules: file, times, durations    left out           they tell of the machine
+//
+// An answer of which a query shows a part only is reduced to that part (Show…).
+func Normalise(q Query, a Answer, base time.Time, endpoint string) (string, error) {
+	head := fmt.Sprintf("%d %s\n", a.Status, a.ContentType)
+	body := strings.ReplaceAll(string(a.Body), endpoint, "<endpoint>")
+	switch {
+	case q.Show == ShowStatus:
+		return head, nil
+	case a.Status >= 400 && q.Server != Prometheus:
+		return fmt.Sprintf("%d\n%s", a.Status, phrases(body)), nil
+	case !strings.HasPrefix(a.ContentType, "application/json"):
+		return head + body, nil
+	}
+	decoder := json.NewDecoder(strings.NewReader(body))
+	decoder.UseNumber()
+	var v any
+	if err := decoder.Decode(&v); err != nil {
+		return "", fmt.Errorf("decoding the answer to %s: %w", q.Name, err)
+	}
+	v = clock{base}.relative(v)
+	if strings.HasSuffix(q.Path, "/buildinfo") {
+		v = blank(v)
+	}
+	switch q.Server {
+	case Tempo:
+		v = tempo(q, v)
+	case Loki:
+		v = loki(v)
+	case Prometheus:
+		v = prometheus(v)
+	}
+	return head + format(v), nil
+}
+
+// clock knows the base of the data set.
+type clock struct{ base time.Time }
+
+// relative replaces the times in a value.
+func (c clock) relative(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for key := range v {
+			v[key] = c.relative(v[key])
+		}
+	case []any:
+		for i := range v {
+			v[i] = c.relative(v[i])
+		}
+	case json.Number:
+		if seconds, err := v.Float64(); err == nil && len(v) >= 10 {
+			return c.name(v, time.UnixMilli(int64(seconds*1000+0.5)))
+		}
+	case string:
+		if nanos, err := strconv.ParseInt(v, 10, 64); err == nil && len(v) == 19 {
+			return c.name(v, time.Unix(0, nanos))
+		}
+		if t, err := time.Parse(time.RFC3339Nano, v); err == nil {
+			return c.name(v, t)
+		}
+	}
+	return v
+}
+
+// name is a time as a golden file has it; what is not of the day of the data set
+// is no time, and stays.
+func (c clock) name(v any, t time.Time) any {
+	switch d := t.Sub(c.base); {
+	case d.Abs() > 24*time.Hour:
+		return v
+	case d > Length:
+		return "<now>"
+	default:
+		return "@" + d.String()
+	}
+}
+
+// blank replaces texts, to show that they are there.
+func blank(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for key := range v {
+			if key != "status" {
+				v[key] = blank(v[key])
+			}
+		}
+	case string:
+		return "<text>"
+	}
+	return v
+}
+
+// phrases are what errors of Tempo and Loki have in common with those of the
+// embedded stack.
+func phrases(body string) string {
+	found := regexp.MustCompile(`parse error at line \d+, col \d+|trace not found|JSONParserErr`).FindAllString(body, -1)
+	return strings.Join(found, "\n") + "\n"
+}
+
+func tempo(q Query, v any) any {
+	body, _ := v.(map[string]any)
+	if body == nil {
+		return v
+	}
+	if q.Path == "/api/search" {
+		return search(q, body)
+	}
+	delete(body, "metrics")
+	for _, list := range []string{"scopes", "tagValues"} {
+		if elements, ok := body[list].([]any); ok {
+			for _, e := range elements {
+				sortList(at(e, "tags"))
+			}
+			sortList(elements)
+		}
+	}
+	trace := body
+	if inner, ok := body["trace"].(map[string]any); ok {
+		trace = inner
+	}
+	for _, key := range []string{"batches", "resourceSpans"} {
+		if batches, ok := trace[key].([]any); ok {
+			trace[key] = joined(batches)
+			if q.Show == ShowDigest {
+				trace[key] = digest(batches)
+			}
+		}
+	}
+	return body
+}
+
+// search levels the answer to a search.
+func search(q Query, body map[string]any) any {
+	delete(body, "metrics")
+	traces, _ := body["traces"].([]any)
+	for _, t := range traces {
+		t, ok := t.(map[string]any)
+		if !ok {
+			continue
+		}
+		if id, ok := t["traceID"].(string); ok && len(id) < 32 {
+			t["traceID"] = strings.Repeat("0", 32-len(id)) + id
+		}
+		sets, _ := t["spanSets"].([]any)
+		if len(sets) > 0 && oneLine(sets[0]) == oneLine(t["spanSet"]) {
+			delete(t, "spanSet")
+		}
+		for _, set := range append(sets, t["spanSet"]) {
+			spans, _ := at(set, "spans").([]any)
+			for _, s := range spans {
+				sortList(at(s, "attributes"))
+			}
+			sortList(spans)
+			if set, ok := set.(map[string]any); ok && q.Show == ShowDigest {
+				set["spans"] = json.Number(strconv.Itoa(len(spans)))
+			}
+		}
+	}
+	sortList(traces)
+	if q.Show == ShowCount {
+		body["traces"] = json.Number(strconv.Itoa(len(traces)))
+	}
+	return body
+}
+
+// joined is the batches of a trace, one for each resource, in it one part for
+// each scope, in which the spans are sorted.
+func joined(batches []any) any {
+	resources := map[string]map[string]any{}
+	scopes := map[string]map[string]any{}
+	var out []any
+	for _, b := range batches {
+		b, _ := b.(map[string]any)
+		parts, _ := b["scopeSpans"].([]any)
+		delete(b, "scopeSpans")
+		sortList(at(b["resource"], "attributes"))
+		key := oneLine(b)
+		if resources[key] == nil {
+			resources[key] = b
+			b["scopeSpans"] = []any{}
+			out = append(out, b)
+		}
+		for _, p := range parts {
+			p, _ := p.(map[string]any)
+			spans, _ := p["spans"].([]any)
+			delete(p, "spans")
+			inner := key + oneLine(p)
+			if scopes[inner] == nil {
+				scopes[inner] = p
+				p["spans"] = []any{}
+				resources[key]["scopeSpans"] = append(resources[key]["scopeSpans"].([]any), p)
+			}
+			scopes[inner]["spans"] = append(scopes[inner]["spans"].([]any), spans...)
+		}
+	}
+	for _, p := range scopes {
+		for _, s := range p["spans"].([]any) {
+			sortList(at(s, "attributes"))
+		}
+		sortList(p["spans"])
+	}
+	sortList(out)
+	return out
+}
+
+// digest counts the spans of a trace by name.
+func digest(batches []any) any {
+	counts := map[string]int{}
+	for _, b := range batches {
+		parts, _ := at(b, "scopeSpans").([]any)
+		for _, p := range parts {
+			spans, _ := at(p, "spans").([]any)
+			for _, s := range spans {
+				counts[fmt.Sprint(at(s, "name"))]++
+			}
+		}
+	}
+	out := map[string]any{}
+	for name, n := range counts {
+		out[name] = json.Number(strconv.Itoa(n))
+	}
+	return out
+}
+
+func loki(v any) any {
+	data, _ := at(v, "data").(map[string]any)
+	if data == nil {
+		sortList(at(v, "data"))
+		return v
+	}
+	delete(data, "stats")
+	sortList(data["result"])
+	return v
+}
+
+func prometheus(v any) any {
+	data := at(v, "data")
+	sortList(data)
+	sortList(at(data, "result"))
+	if targets, ok := at(data, "activeTargets").([]any); ok {
+		for _, t := range targets {
+			forget(t, "discoveredLabels", "globalUrl", "lastScrape", "lastScrapeDuration")
+		}
+	}
+	if groups, ok := at(data, "groups").([]any); ok {
+		for _, g := range groups {
+			forget(g, "file", "evaluationTime", "lastEvaluation")
+			rules, _ := at(g, "rules").([]any)
+			for _, r := range rules {
+				forget(r, "evaluationTime", "lastEvaluation")
+			}
+		}
+	}
+	return v
+}
+
+// at is a member of an object; nil of anything else.
+func at(v any, key string) any {
+	object, _ := v.(map[string]any)
+	return object[key]
+}
+
+// forget takes members out of an object.
+func forget(v any, keys ...string) {
+	object, _ := v.(map[string]any)
+	for _, key := range keys {
+		delete(object, key)
+	}
+}
+
+// sortList sorts a list, by what its elements look like, in place.
+func sortList(v any) {
+	elements, _ := v.([]any)
+	slices.SortStableFunc(elements, func(a, b any) int { return cmp.Compare(sortKey(a), sortKey(b)) })
+}
+
+// sortKey puts spans and traces in the order of time.
+func sortKey(v any) string {
+	start, _ := at(v, "startTimeUnixNano").(string)
+	d, err := time.ParseDuration(strings.TrimPrefix(start, "@"))
+	if err == nil {
+		start = fmt.Sprintf("%020d", d)
+	}
+	var b bytes.Buffer
+	b.WriteString(start)
+	b.WriteString(oneLine(v))
+	return b.String()
+}
