@@ -1,4 +1,0 @@
-package generate
-
-// Size is for the comparison with protobuf's.
-var Size = size
