@@ -64,7 +64,7 @@ const rareTrace = `{"resourceSpans": [
    "scopeSpans": [{"scope": {},
      "spans": [
       {"traceId": "00000000000000a1b2c3d4e5f6070809", "spanId": "b7ad6b7169203333", "parentSpanId": "ffffffffffffffff",
-       "kind": 3, "startTimeUnixNano": "START2", "endTimeUnixNano": "END2"}]}]}
+       "kind": 3, "startTimeUnixNano": "START2", "endTimeUnixNano": "END2", "status": {}}]}]}
 ]}`
 
 const rareTraceID = "00000000000000a1b2c3d4e5f6070809"
