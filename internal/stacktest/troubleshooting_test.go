@@ -27,7 +27,8 @@ func TestTroubleshooting(t *testing.T) {
 	}
 	for _, scene := range doctest.Scenes(blocks, doctest.Native) {
 		t.Run(scene.State, func(t *testing.T) {
-			lab := documented(t, scene.State)
+			lab, end := documented(t, scene.State)
+			defer end()
 			for _, b := range scene.Blocks {
 				if err := lab.Run(t.Context(), b); err != nil {
 					t.Error(err)
@@ -37,8 +38,8 @@ func TestTroubleshooting(t *testing.T) {
 	}
 }
 
-// documented starts a lab with which something is the matter.
-func documented(t *testing.T, state string) doctest.Lab {
+// documented starts a lab with which something is the matter; end stops it.
+func documented(t *testing.T, state string) (lab doctest.Lab, end func()) {
 	t.Helper()
 	args := quick(t)
 	mistakes := []mistake{withoutLabel, withoutMetadata, wrongPath}
@@ -55,21 +56,26 @@ func documented(t *testing.T, state string) doctest.Lab {
 	}
 	r := start(t, free(t), args...)
 	r.open(t)
+	end = func() { r.stop(t) }
 	if hangs {
 		family := processes(t, r.cmd.Process.Pid)
 		i := slices.IndexFunc(family, func(p process) bool { return len(p.args) > 1 && p.args[1] == "roller" })
 		if i < 0 {
 			t.Fatalf("no process of the dice roller is among %v", family)
 		}
-		if err := syscall.Kill(family[i].pid, syscall.SIGSTOP); err != nil {
-			t.Fatal(err)
+		signal := func(s syscall.Signal) {
+			if err := syscall.Kill(family[i].pid, s); err != nil {
+				t.Fatal(err)
+			}
 		}
+		signal(syscall.SIGSTOP)
+		end = func() { signal(syscall.SIGCONT); r.stop(t) }
 	}
 	bin, err := filepath.Abs(filepath.Dir(*program))
 	if err != nil {
 		t.Fatal(err)
 	}
-	lab := doctest.Lab{
+	lab = doctest.Lab{
 		Ports: map[string]string{}, Flags: map[string][]string{"verify": append(r.verifyFlags(), "--timeout", "30s")}, Dir: t.TempDir(), Patience: 3 * patience,
 		Path: bin, Env: []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + r.url(native.OTLPHTTP)},
 	}
@@ -81,5 +87,5 @@ func documented(t *testing.T, state string) doctest.Lab {
 			t.Fatal(err)
 		}
 	}
-	return lab
+	return lab, end
 }
