@@ -54,7 +54,7 @@ compose-verify: build ## run the checklist against the containers
 	@exec $(BIN) verify --mode compose
 
 test: test-deps ## run every test with the race detector
-	$(GO) test -race -timeout 30m ./...
+	$(GO) test -race -parallel 4 -timeout 30m ./... # many wait for telemetry, not for a processor
 
 test-stack: build stack-build ## run the tests of the real servers (Linux); needs what stack-build builds
 	$(GO) vet -tags stack ./internal/stacktest

@@ -46,7 +46,8 @@ func TestTroubleshooting(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, scene := range doctest.Scenes(blocks, doctest.Embedded) {
-		t.Run(scene.State, func(t *testing.T) { // one lab at a time: other tests run beside this one
+		t.Run(scene.State, func(t *testing.T) {
+			t.Parallel()
 			lab := documented(t, scene.State)
 			for _, b := range scene.Blocks {
 				if err := lab.Run(t.Context(), b); err != nil {
@@ -58,6 +59,7 @@ func TestTroubleshooting(t *testing.T) {
 	for _, scene := range doctest.Scenes(blocks, doctest.Alone) {
 		for _, b := range scene.Blocks { // each begins with nothing
 			t.Run(scene.State, func(t *testing.T) {
+				t.Parallel()
 				if err := nothing(t).Run(t.Context(), b); err != nil {
 					t.Error(err)
 				}

@@ -283,7 +283,8 @@ func TestVerifyCatchesFaults(t *testing.T) {
 		{"dice-roller:clock-skew=10s", []string{"timing"}, nil, "timing", "do the clocks of the services agree?"},
 		{"streamlit-frontend:clock-skew=10s", []string{"timing"}, nil, "timing", "do the clocks of the services agree?"},
 	} {
-		t.Run(test.fault, func(t *testing.T) { // one lab at a time: other tests run beside this one
+		t.Run(test.fault, func(t *testing.T) {
+			t.Parallel()
 			l := startLab(t, t.TempDir(), nil, append(quickDice(), "--fault", test.fault)...)
 			v := l.verify(t, "--timeout", brokenTime)
 			v.failsIn(t, test.want, test.row, test.says)

@@ -140,6 +140,7 @@ func (s *servers) service(t *testing.T, name, command string, args ...string) {
 // Tempo and Loki are away for half a minute under traffic. What was sent then
 // is all there afterwards.
 func TestNothingIsLostWhileTempoAndLokiAreAway(t *testing.T) {
+	t.Parallel()
 	s := startServers(t, stack.Configs)
 	for _, name := range []string{stack.Prometheus, stack.Tempo, stack.Collector, stack.Loki, stack.Alloy} {
 		s.start(t, name)

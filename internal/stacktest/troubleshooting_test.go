@@ -27,6 +27,7 @@ func TestTroubleshooting(t *testing.T) {
 	}
 	for _, scene := range doctest.Scenes(blocks, doctest.Native) {
 		t.Run(scene.State, func(t *testing.T) {
+			t.Parallel()
 			lab, end := documented(t, scene.State)
 			defer end()
 			for _, b := range scene.Blocks {

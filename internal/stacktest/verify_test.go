@@ -167,6 +167,7 @@ func TestVerifyCatchesConfigurations(t *testing.T) {
 		{wrongPath, []string{"targets-up", "backend-metrics-stored", "exemplar-to-trace", "backend-panels-data"}, "targets-up", "dice-roller at "},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			dir := test.write(t)
 			lab := start(t, free(t), quick(t, "--stack-config", dir)...)
 			lab.open(t)
