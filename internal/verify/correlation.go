@@ -126,7 +126,7 @@ func logsMatch(service string) func(context.Context, *probe) finding {
 func logsSameTrace(ctx context.Context, p *probe) finding {
 	id := p.rolls.success.trace.TraceID
 	count := map[string]int{}
-	lines, err := p.lines(ctx, query.LogFilter{TraceID: id}.LogQL(), linesOfRoll)
+	lines, err := p.lines(ctx, query.LogFilter{TraceID: id}.LogQL(), atLeast(linesOfRoll))
 	if err != nil {
 		return fail("%v", err)
 	}

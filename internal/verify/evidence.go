@@ -91,20 +91,35 @@ func spanOf(t *query.Trace, service, name string) *query.Span {
 
 // linesOfRolls reads the lines that both services wrote during the rolls, oldest
 // first, by service and time alone, so that lines without IDs are among them. It
-// waits until there are as many as the rolls should have left.
+// waits until each roll has left what it should: how many lines there are says
+// little, since other checks roll meanwhile.
 func (p *probe) linesOfRolls(ctx context.Context) ([]query.LogLine, error) {
 	return p.seen.lines.get(ctx, p, func(ctx context.Context, p *probe) ([]query.LogLine, error) {
 		logQL := fmt.Sprintf(`{%s=~"%s"}`, contract.StreamService, strings.Join(contract.Services(), "|"))
-		return p.lines(ctx, logQL, linesOfRoll*len(p.rolls.all))
+		return p.lines(ctx, logQL, p.linesOfEachRoll)
 	})
+}
+
+// linesOfEachRoll tells whether lines of a roll are missing.
+func (p *probe) linesOfEachRoll(lines []query.LogLine) error {
+	have := map[string]int{}
+	for _, l := range lines {
+		have[l.TraceID()]++
+	}
+	for _, roll := range p.rolls.all {
+		if id := roll.trace.TraceID; id != "" && have[id] < linesOfRoll {
+			return fmt.Errorf("%d of %d lines of the roll %s have arrived", have[id], linesOfRoll, id)
+		}
+	}
+	return nil
 }
 
 // maxLines bounds a query for lines, above what mostRolls leave.
 const maxLines = 1000
 
-// lines reads lines of this run, oldest first, and waits until there are that
-// many; fewer, when the time is over, are no error.
-func (p *probe) lines(ctx context.Context, logQL string, atLeast int) ([]query.LogLine, error) {
+// lines reads lines of this run, oldest first, and waits until enough says so;
+// that some are missing when the time is over is no error.
+func (p *probe) lines(ctx context.Context, logQL string, enough func([]query.LogLine) error) ([]query.LogLine, error) {
 	var lines []query.LogLine
 	var failure error
 	_, err := until(ctx, p, func(ctx context.Context) (struct{}, error) {
@@ -112,10 +127,8 @@ func (p *probe) lines(ctx context.Context, logQL string, atLeast int) ([]query.L
 		if r, failure = p.loki().QueryRange(ctx, query.LogQuery{LogQL: logQL, Start: p.since(), End: p.till(), Limit: maxLines}); failure != nil {
 			return struct{}{}, failure
 		}
-		if lines = r.Lines; len(lines) < atLeast {
-			return struct{}{}, fmt.Errorf("%d of %d lines have arrived", len(lines), atLeast)
-		}
-		return struct{}{}, nil
+		lines = r.Lines
+		return struct{}{}, enough(lines)
 	})
 	if failure != nil {
 		return nil, err
@@ -124,10 +137,20 @@ func (p *probe) lines(ctx context.Context, logQL string, atLeast int) ([]query.L
 	return lines, nil
 }
 
+// atLeast is enough where there are n lines.
+func atLeast(n int) func([]query.LogLine) error {
+	return func(lines []query.LogLine) error {
+		if len(lines) < n {
+			return fmt.Errorf("%d of %d lines have arrived", len(lines), n)
+		}
+		return nil
+	}
+}
+
 // logsOf reads what "Logs for this span" shows: the lines of the span's service
 // with its trace ID.
 func (p *probe) logsOf(ctx context.Context, service, traceID string) ([]query.LogLine, error) {
 	return p.seen.found.of([2]string{service, traceID}).get(ctx, p, func(ctx context.Context, p *probe) ([]query.LogLine, error) {
-		return p.lines(ctx, query.LogFilter{Service: service, TraceID: traceID}.LogQL(), linesOfEach)
+		return p.lines(ctx, query.LogFilter{Service: service, TraceID: traceID}.LogQL(), atLeast(linesOfEach))
 	})
 }

@@ -42,7 +42,7 @@ func containerQuery(service, message string) string {
 func containerLogs(service, message string) func(context.Context, *probe) finding {
 	return func(ctx context.Context, p *probe) finding {
 		want := len(p.rolls.all)
-		lines, err := p.lines(ctx, containerQuery(service, message), want)
+		lines, err := p.lines(ctx, containerQuery(service, message), atLeast(want))
 		switch {
 		case err != nil:
 			return fail("%v", err)
