@@ -58,7 +58,7 @@ test: test-deps ## run every test with the race detector
 
 test-stack: build stack-build ## run the tests of the real servers (Linux); needs what stack-build builds
 	$(GO) vet -tags stack ./internal/stacktest
-	$(GO) test -tags stack -count 1 -timeout 30m -v ./internal/stacktest -dicelab $(CURDIR)/$(BIN)
+	$(GO) test -tags stack -count 1 -parallel 4 -timeout 30m -v ./internal/stacktest -dicelab $(CURDIR)/$(BIN)
 
 conformance: build stack-build ## record anew what the real servers answer to the list of queries in internal/pocket/conformance
 	$(GO) test -tags stack -count 1 -timeout 10m -v ./internal/stacktest -run TestConformance -dicelab $(CURDIR)/$(BIN) -update

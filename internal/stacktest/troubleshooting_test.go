@@ -18,6 +18,7 @@ import (
 // Every command of docs/troubleshooting.md that is for the real servers prints
 // what the document shows, with the fault in place that its section is about.
 func TestTroubleshooting(t *testing.T) {
+	t.Parallel()
 	if err := doctest.Tools(); err != nil {
 		t.Fatal(err)
 	}

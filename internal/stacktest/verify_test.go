@@ -156,6 +156,7 @@ func (m mistake) write(t *testing.T) (dir string) {
 
 // A broken configuration of a server is caught: exactly the rows fail that should.
 func TestVerifyCatchesConfigurations(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		mistake
 		want      []string
