@@ -1,7 +1,9 @@
 package store_test
 
 import (
+	"context"
 	"encoding/binary"
+	"fmt"
 	"testing"
 	"time"
 
@@ -100,4 +102,54 @@ func TestTraceIndex(t *testing.T) {
 		}
 		return 0
 	})
+}
+
+// Traces that are stored while a sweep prunes the dictionaries are found, though
+// both may share a transaction.
+func TestTraceIndexWhileSweeping(t *testing.T) {
+	s := open(t, t.TempDir(), store.Options{TraceAge: time.Hour, SweepEvery: time.Hour, Now: func() time.Time { return epoch }})
+	const senders, each = 8, 200
+	id := func(sender, i int) (id store.TraceID) {
+		binary.BigEndian.PutUint64(id[:], uint64(sender+1))
+		binary.BigEndian.PutUint64(id[8:], uint64(i+1))
+		return id
+	}
+	sent := make(chan error)
+	for sender := range senders {
+		go func() {
+			var err error
+			for i := 0; i < each && err == nil; i++ {
+				trace := id(sender, i)
+				span := func(name string, at time.Time) *tracepb.Span {
+					return &tracepb.Span{TraceId: trace[:], SpanId: trace[8:], Name: name, StartTimeUnixNano: uint64(at.UnixNano())}
+				}
+				spans := []*tracepb.Span{span("young", epoch)}
+				if i%10 == 0 { // something for the sweep, of a class that nothing else has
+					spans = append(spans, span(fmt.Sprint("old", sender, i), epoch.Add(-2*time.Hour)))
+				}
+				err = s.AppendSpans(context.WithoutCancel(t.Context()), []*tracepb.ResourceSpans{from("s", "", spans...)})
+			}
+			sent <- err
+		}()
+	}
+	for running := senders; running > 0; {
+		select {
+		case err := <-sent:
+			if err != nil {
+				t.Error(err)
+			}
+			running--
+		default:
+			if err := s.Sweep(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for sender := range senders {
+		for i := range each {
+			if trace, err := s.Trace(t.Context(), id(sender, i)); err != nil || len(trace.Spans) == 0 {
+				t.Fatalf("trace %d of sender %d has %d spans, %v", i, sender, len(trace.Spans), err)
+			}
+		}
+	}
 }
