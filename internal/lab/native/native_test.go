@@ -266,12 +266,12 @@ func part(t *testing.T, o native.Options, name string) lab.Part {
 
 func TestPart(t *testing.T) {
 	o := options(t)
-	p := part(t, o, native.Loki)
-	_, port, err := net.SplitHostPort(o.Listeners[native.Loki].Addr().String())
+	p := part(t, o, native.Tempo)
+	_, port, err := net.SplitHostPort(o.Listeners[native.Tempo].Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.Name != "loki" || p.URL != "http://localhost:"+port || p.Service {
+	if p.Name != "tempo" || p.URL != "http://localhost:"+port || p.Service {
 		t.Errorf("part %q at %q, service %v", p.Name, p.URL, p.Service)
 	}
 	if err := p.Start(t.Context()); err != nil {
@@ -283,8 +283,8 @@ func TestPart(t *testing.T) {
 	if err := p.Run(); err != nil {
 		t.Errorf("Run = %v", err)
 	}
-	log := read(t, filepath.Join(o.Dir, "loki", "log"))["000001.log"]
-	if want := "loki: level=info msg=starting\n"; log != want {
+	log := read(t, filepath.Join(o.Dir, "tempo", "log"))["000001.log"]
+	if want := "tempo: level=info msg=starting\n"; log != want {
 		t.Errorf("log %q, want %q", log, want)
 	}
 }
@@ -303,9 +303,6 @@ func TestSettling(t *testing.T) {
 		{name: "spans", component: stack.Collector, path: "/metrics",
 			first: "otelcol_exporter_queue_size 3\n", second: "otelcol_exporter_queue_size 0\n",
 			late: "3 batches of spans wait in the Collector for Tempo; they are sent at the next start"},
-		{name: "traces", component: stack.Tempo, path: "/status/services",
-			first: "| store | Running |\n| ingester | Stopping |\n", second: "| store | Running |\n| ingester | Terminated |\n",
-			late: "Tempo's ingester is still writing traces; its log is replayed at the next start"},
 		{name: "unread lines", component: stack.Alloy, path: "/metrics",
 			first:  "loki_source_file_read_lines_total 1\nloki_write_sent_entries_total 1\n",
 			second: "loki_source_file_read_lines_total 2\nloki_write_sent_entries_total 2\n",

@@ -1,12 +1,9 @@
 package native
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"net/http"
-	"strings"
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
@@ -81,28 +78,6 @@ func (s *Stack) spansSent(ctx context.Context) error {
 	})
 }
 
-// tracesFlushed tells Tempo's ingester to take no more and to write all that it
-// has, and returns when it has done so. Told to end with the rest of Tempo, it
-// looks for traces in memory once, right after it has begun to refuse: one that
-// was let in a moment before and is late is acknowledged and lost. Told this way
-// it looks again after it has written the first (modules/ingester, ShutdownHandler
-// and stopping).
-func (s *Stack) tracesFlushed(ctx context.Context) error {
-	tempo := "http://" + reach(s.addrs[Tempo])
-	if _, err := get(ctx, tempo+"/shutdown"); err != nil {
-		return err
-	}
-	return until(ctx, func(ctx context.Context) (string, error) {
-		table, err := get(ctx, tempo+"/status/services")
-		for line := range strings.Lines(string(table)) {
-			if strings.Contains(line, " ingester ") && strings.Contains(line, " Terminated ") {
-				return "", nil
-			}
-		}
-		return "Tempo's ingester is still writing traces; its log is replayed at the next start", err
-	})
-}
-
 // linesSent returns when Alloy has read every line that was written since it was
 // started, and sent what it read. A line that Loki refused is sent, too: it is
 // counted as dropped. Alloy tells how many lines it has read at once, but how
@@ -128,22 +103,7 @@ type metrics map[string]*dto.MetricFamily
 
 // scrape reads the metrics of a server in the Prometheus text format.
 func scrape(ctx context.Context, addr string) (metrics, error) {
-	url := "http://" + addr + "/metrics"
-	text, err := get(ctx, url)
-	if err != nil {
-		return nil, err
-	}
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(bytes.NewReader(text))
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", url, err)
-	}
-	return families, nil
-}
-
-// get asks a server of the stack; an answer that is not 200 is an error.
-func get(ctx context.Context, url string) (body []byte, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/metrics", nil)
 	if err != nil {
 		return nil, err
 	}
@@ -154,12 +114,14 @@ func get(ctx context.Context, url string) (body []byte, err error) {
 	}
 	defer resp.Body.Close() // nothing can be lost of what was read
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s answered %s", url, resp.Status)
+		return nil, fmt.Errorf("%s answered %s", req.URL, resp.Status)
 	}
-	if body, err = io.ReadAll(resp.Body); err != nil {
-		return nil, fmt.Errorf("reading %s: %w", url, err)
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(resp.Body)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", req.URL, err)
 	}
-	return body, nil
+	return families, nil
 }
 
 // sum adds up the samples of a counter or gauge. What is not there is 0.
