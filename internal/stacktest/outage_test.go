@@ -28,7 +28,7 @@ import (
 const (
 	outage   = 30 * time.Second // how long Tempo and Loki are away
 	before   = 3 * time.Second  // of traffic, and after
-	interval = 20 * time.Millisecond
+	interval = 50 * time.Millisecond
 )
 
 // servers is the stack without the lab that ends when a server does.
