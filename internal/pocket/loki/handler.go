@@ -55,7 +55,6 @@ type Options struct {
 const (
 	maxLimit     = 5000     // lines of an answer (max_entries_limit_per_query)
 	maxAnswer    = 32 << 20 // bytes of text and labels of an answer
-	maxQueries   = 8        // under way at once; others wait for their turn
 	maxQueryBody = 64 << 10 // bytes of a query that comes as a form
 	maxPushBody  = 4 << 20  // bytes of a push, compressed and not: four of Alloy's batches
 )
@@ -71,7 +70,7 @@ func NewHandler(s Store, opts Options) http.Handler {
 	if opts.Budget == nil {
 		opts.Budget = intake.NewBudget(0)
 	}
-	h := &handler{store: s, opts: opts, turns: make(chan struct{}, maxQueries)}
+	h := &handler{store: s, opts: opts, turns: intake.NewTurns()}
 	mux := http.NewServeMux()
 	h.routes(mux)
 	return mux
@@ -80,7 +79,7 @@ func NewHandler(s Store, opts Options) http.Handler {
 type handler struct {
 	store Store
 	opts  Options
-	turns chan struct{} // holds a value for each query under way
+	turns intake.Turns // of queries
 }
 
 // routes lists every route.
@@ -122,12 +121,10 @@ func (h *handler) query(e endpoint) http.Handler {
 		if err := r.ParseForm(); err != nil {
 			return badRequest(fmt.Errorf("reading the parameters: %w", err))
 		}
-		select {
-		case h.turns <- struct{}{}:
-		case <-r.Context().Done():
-			return r.Context().Err()
+		if err := h.turns.Take(r.Context()); err != nil {
+			return err
 		}
-		defer func() { <-h.turns }()
+		defer h.turns.Leave()
 		return e(w, r)
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"dicelab/internal/pocket/intake"
 	"dicelab/internal/pocket/store"
 	"dicelab/internal/pocket/traceql"
 )
@@ -37,15 +38,11 @@ type Options struct {
 	Timeout time.Duration // of a request; default 30 s
 }
 
-// maxQueries is how many queries may be under way at once; others wait for their
-// turn. Each may have a trace, or what it has found, in memory.
-const maxQueries = 8
-
 type api struct {
 	store  Store
 	parser *traceql.Parser
 	opts   Options
-	turns  chan struct{} // holds a value for each query under way
+	turns  intake.Turns // of queries
 }
 
 // NewHandler makes the API's handler.
@@ -57,7 +54,7 @@ func NewHandler(s Store, opts Options) (http.Handler, error) {
 	if opts.Timeout <= 0 {
 		opts.Timeout = 30 * time.Second
 	}
-	a := &api{store: s, parser: parser, opts: opts, turns: make(chan struct{}, maxQueries)}
+	a := &api{store: s, parser: parser, opts: opts, turns: intake.NewTurns()}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /ready", a.serve(a.ready))
 	mux.HandleFunc("GET /api/echo", a.serve(func(w http.ResponseWriter, _ *http.Request) error { return text(w, "echo\n") }))
@@ -110,12 +107,10 @@ func (a *api) serve(h func(http.ResponseWriter, *http.Request) error) http.Handl
 // inTurn waits for a turn.
 func (a *api) inTurn(h func(http.ResponseWriter, *http.Request) error) func(http.ResponseWriter, *http.Request) error {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		select {
-		case a.turns <- struct{}{}:
-		case <-r.Context().Done():
-			return r.Context().Err()
+		if err := a.turns.Take(r.Context()); err != nil {
+			return err
 		}
-		defer func() { <-a.turns }()
+		defer a.turns.Leave()
 		return h(w, r)
 	}
 }
