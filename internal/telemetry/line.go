@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"math"
 	"strconv"
+	"sync/atomic"
+	"time"
 
 	"go.opentelemetry.io/otel/trace"
 
@@ -25,7 +27,7 @@ func (h *logHandler) appendLine(ctx context.Context, b []byte, r *slog.Record, s
 	if !r.Time.IsZero() {
 		b = appendKey(b, contract.FieldTimestamp)
 		b = append(b, '"')
-		b = r.Time.UTC().AppendFormat(b, timestampLayout)
+		b = h.clock.appendTime(b, r.Time)
 		b = append(b, `",`...)
 	}
 	b = append(appendKey(b, contract.FieldLevel), '"')
@@ -50,6 +52,28 @@ func (h *logHandler) appendLine(ctx context.Context, b []byte, r *slog.Record, s
 		return ok
 	})
 	return append(b, "}\n"...), ok
+}
+
+// clock writes times in UTC as timestampLayout says. It keeps the text of the
+// second that it wrote last, which most lines share.
+type clock struct{ last atomic.Pointer[second] }
+
+type second struct {
+	unix int64
+	text string
+}
+
+func (c *clock) appendTime(b []byte, t time.Time) []byte {
+	s := c.last.Load()
+	if s == nil || s.unix != t.Unix() {
+		s = &second{t.Unix(), t.UTC().Format("2006-01-02T15:04:05")}
+		c.last.Store(s)
+	}
+	b = append(b, s.text...)
+	dot := len(b)
+	b = strconv.AppendInt(b, 1_000_000+int64(t.Nanosecond()/1000), 10) // the digit in front keeps the zeros
+	b[dot] = '.'
+	return append(b, 'Z')
 }
 
 // appendKey writes a key that needs no escape.

@@ -17,6 +17,7 @@ type logHandler struct {
 	logger string       // field of every line
 	json   slog.Handler // writes the lines that appendLine leaves
 	out    *lineWriter
+	clock  *clock
 	faults *fault.Set
 	// pending are the logger's own attributes and groups. They are applied after
 	// the IDs, which would otherwise land inside an open group.
@@ -28,7 +29,7 @@ const timestampLayout = "2006-01-02T15:04:05.000000Z07:00"
 
 func newLogHandler(out *lineWriter, logger string, faults *fault.Set) *logHandler {
 	h := slog.NewJSONHandler(out, &slog.HandlerOptions{Level: slog.LevelInfo, ReplaceAttr: rename})
-	return &logHandler{logger: logger, json: h.WithAttrs([]slog.Attr{slog.String(contract.FieldLogger, logger)}), out: out, faults: faults}
+	return &logHandler{logger: logger, json: h.WithAttrs([]slog.Attr{slog.String(contract.FieldLogger, logger)}), out: out, clock: new(clock), faults: faults}
 }
 
 // rename gives slog's own fields the contract's names and forms.
@@ -69,7 +70,7 @@ func (h *logHandler) Handle(ctx context.Context, r slog.Record) error {
 	if state.ClockSkew != 0 && !r.Time.IsZero() {
 		r.Time = r.Time.Add(state.ClockSkew)
 	}
-	if err := h.write(ctx, r, state); err != nil {
+	if err := h.write(ctx, &r, state); err != nil {
 		return err
 	}
 	if r.Level >= slog.LevelError {
@@ -78,10 +79,10 @@ func (h *logHandler) Handle(ctx context.Context, r slog.Record) error {
 	return nil
 }
 
-func (h *logHandler) write(ctx context.Context, r slog.Record, state fault.State) error {
+func (h *logHandler) write(ctx context.Context, r *slog.Record, state fault.State) error {
 	if len(h.pending) == 0 {
 		var room [lineSize]byte
-		if line, ok := h.appendLine(ctx, room[:0], &r, state); ok {
+		if line, ok := h.appendLine(ctx, room[:0], r, state); ok {
 			_, err := h.out.Write(line)
 			return err
 		}
@@ -93,7 +94,7 @@ func (h *logHandler) write(ctx context.Context, r slog.Record, state fault.State
 	for _, apply := range h.pending { // attributes and groups of the logger, after the IDs
 		next = apply(next)
 	}
-	return next.Handle(ctx, r)
+	return next.Handle(ctx, *r)
 }
 
 // traceAttrs are the IDs of the span in ctx.

@@ -267,6 +267,7 @@ func TestShutdownWritesWhatIsBuffered(t *testing.T) {
 }
 
 func TestFullBufferIsWrittenAtOnce(t *testing.T) {
+	const full = 32 << 10
 	quiet(t, func(t *testing.T, tel *telemetry.Telemetry, out *writes) {
 		lines := 0
 		for out.count() == 0 {
@@ -274,8 +275,8 @@ func TestFullBufferIsWrittenAtOnce(t *testing.T) {
 			lines++
 		}
 		written := out.list[0]
-		if n := len(written); n < 4<<10 || strings.Count(written, "\n") != lines || n-n/lines >= 4<<10 {
-			t.Errorf("wrote %d bytes, %d of %d lines; want the first whole line that reaches 4096", n, strings.Count(written, "\n"), lines)
+		if n := len(written); n < full || strings.Count(written, "\n") != lines || n-n/lines >= full {
+			t.Errorf("wrote %d bytes, %d of %d lines; want the first whole line that reaches %d", n, strings.Count(written, "\n"), lines, full)
 		}
 	})
 }
