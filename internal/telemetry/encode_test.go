@@ -3,13 +3,16 @@ package telemetry_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.opentelemetry.io/otel/attribute"
@@ -30,12 +33,12 @@ type rawSink struct {
 	url string
 
 	mu    sync.Mutex
-	spans map[string]*tracepb.ResourceSpans // by span ID, each with its own resource and scope
+	spans []*tracepb.ResourceSpans // in the order of their end, each with its own resource and scope
 }
 
 func newRawSink(t *testing.T) *rawSink {
 	t.Helper()
-	s := &rawSink{spans: map[string]*tracepb.ResourceSpans{}}
+	s := new(rawSink)
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
@@ -52,7 +55,7 @@ func newRawSink(t *testing.T) *rawSink {
 				for _, span := range scope.GetSpans() {
 					one := proto.CloneOf(resource)
 					one.ScopeSpans = []*tracepb.ScopeSpans{{Scope: scope.GetScope(), SchemaUrl: scope.GetSchemaUrl(), Spans: []*tracepb.Span{span}}}
-					s.spans[string(span.GetSpanId())] = one
+					s.spans = append(s.spans, one)
 				}
 			}
 		}
@@ -62,8 +65,42 @@ func newRawSink(t *testing.T) *rawSink {
 	return s
 }
 
-// TestExportsEqualTheSDKs sends the same spans through the service's exporter and
-// through the SDK's, and compares what arrives, field for field.
+// comparable gives the spans, sorted by name, without what differs from run to
+// run: IDs become numbers in the order in which they are met, times are checked
+// and taken away, and so are the texts of stacks.
+func (s *rawSink) comparable(t *testing.T) []*tracepb.ResourceSpans {
+	t.Helper()
+	slices.SortStableFunc(s.spans, func(a, b *tracepb.ResourceSpans) int {
+		return strings.Compare(a.GetScopeSpans()[0].GetSpans()[0].GetName(), b.GetScopeSpans()[0].GetSpans()[0].GetName())
+	})
+	known := map[string][]byte{"": nil}
+	number := func(id []byte) []byte {
+		if _, ok := known[string(id)]; !ok {
+			known[string(id)] = []byte{byte(len(known))}
+		}
+		return known[string(id)]
+	}
+	for _, resource := range s.spans {
+		span := resource.GetScopeSpans()[0].GetSpans()[0]
+		if start, end := span.GetStartTimeUnixNano(), span.GetEndTimeUnixNano(); start == 0 || start > end {
+			t.Errorf("%s lasts from %d to %d", span.GetName(), start, end)
+		}
+		span.TraceId, span.SpanId, span.ParentSpanId = number(span.GetTraceId()), number(span.GetSpanId()), number(span.GetParentSpanId())
+		span.StartTimeUnixNano, span.EndTimeUnixNano = 0, 0
+		for _, event := range span.GetEvents() {
+			event.TimeUnixNano = 0
+			for _, a := range event.GetAttributes() {
+				if a.GetKey() == "exception.stacktrace" && strings.Contains(a.GetValue().GetStringValue(), "encode_test.go") {
+					a.Value = nil
+				}
+			}
+		}
+	}
+	return s.spans
+}
+
+// TestExportsEqualTheSDKs makes the same spans with the service's tracer and with
+// the SDK's own, and compares what arrives, field for field.
 func TestExportsEqualTheSDKs(t *testing.T) {
 	remote := func(ctx context.Context) context.Context {
 		state, err := trace.ParseTraceState("a=1,b=2")
@@ -117,6 +154,49 @@ func TestExportsEqualTheSDKs(t *testing.T) {
 				span.AddEvent("two", trace.WithAttributes(attribute.Int("a", 1), attribute.Int("b", 2)))
 				span.End()
 			}},
+		{name: "attributes set twice", make: func(ctx context.Context, tracer trace.Tracer) {
+			_, span := tracer.Start(ctx, "roll")
+			span.SetAttributes(attribute.Int("a", 1), attribute.String("b", "x"))
+			span.SetAttributes(attribute.Int("c", 3), attribute.Int("a", 2), attribute.Bool("b", true), attribute.Int("c", 4))
+			span.SetAttributes()
+			span.End()
+			span.SetAttributes(attribute.Int("late", 1))
+			span.End()
+			_, other := tracer.Start(ctx, "with some from the start", trace.WithAttributes(attribute.Int("a", 1)))
+			other.SetAttributes(attribute.Int("b", 1), attribute.Int("a", 2))
+			other.End()
+		}},
+		{name: "attributes that are none", make: func(ctx context.Context, tracer trace.Tracer) {
+			_, span := tracer.Start(ctx, "roll")
+			span.SetAttributes(attribute.Int("a", 1))
+			span.SetAttributes(attribute.Int("", 1), attribute.KeyValue{Key: "b"}, attribute.Int("c", 1))
+			span.SetAttributes(attribute.Int("a", 2))
+			span.End()
+		}},
+		{name: "too many attributes", make: func(ctx context.Context, tracer trace.Tracer) {
+			_, span := tracer.Start(ctx, "roll")
+			for i := range 100 {
+				span.SetAttributes(attribute.Int(fmt.Sprint("a", i), i), attribute.Int(fmt.Sprint("b", i/2), i))
+			}
+			span.SetAttributes(attribute.Int("a1", -1), attribute.Int("one more", 1))
+			span.End()
+		}},
+		{name: "long attributes", env: map[string]string{"OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT": "3"}, make: func(ctx context.Context, tracer trace.Tracer) {
+			_, span := tracer.Start(ctx, "roll")
+			span.SetAttributes(attribute.String("text", "günter"), attribute.StringSlice("list", []string{"four", "two"}))
+			span.End()
+		}},
+		{name: "panics", make: func(ctx context.Context, tracer trace.Tracer) {
+			for _, stack := range []bool{false, true} {
+				_, span := tracer.Start(ctx, fmt.Sprint("with its stack: ", stack))
+				panicUnder(t, span, fmt.Errorf("die lost: %w", io.EOF), trace.WithStackTrace(stack))
+			}
+		}},
+		{name: "a new name, and an end of its own", make: func(ctx context.Context, tracer trace.Tracer) {
+			_, span := tracer.Start(ctx, "roll")
+			span.SetName("throw")
+			span.End(trace.WithTimestamp(time.Now().Add(time.Hour)))
+		}},
 		{name: "links", make: func(ctx context.Context, tracer trace.Tracer) {
 			_, span := tracer.Start(ctx, "roll", trace.WithLinks(trace.Link{SpanContext: trace.SpanContextFromContext(remote(ctx)),
 				Attributes: []attribute.KeyValue{attribute.Int("a", 1)}}))
@@ -128,6 +208,10 @@ func TestExportsEqualTheSDKs(t *testing.T) {
 			_, span := tracer.Start(ctx, "roll", trace.WithAttributes(attribute.Int64Slice("ints", []int64{1, 2}), attribute.BoolSlice("bools", []bool{true})))
 			span.AddEvent("settled", trace.WithAttributes(attribute.Float64Slice("floats", []float64{0.5})))
 			span.End()
+			_, later := tracer.Start(ctx, "rare ones later")
+			later.SetAttributes(attribute.Int("a", 1))
+			later.SetAttributes(attribute.Int64Slice("ints", []int64{1, 2}), attribute.Int("a", 2))
+			later.End()
 		}},
 		{name: "several scopes", make: func(ctx context.Context, tracer trace.Tracer) {
 			ctx, outer := tracer.Start(ctx, "outer")
@@ -155,22 +239,68 @@ func TestExportsEqualTheSDKs(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			exporter, err := otlptracehttp.New(t.Context(), otlptracehttp.WithEndpointURL(theirs.url+"/v1/traces"))
-			if err != nil {
-				t.Fatal(err)
+			sdk := sdkLike(t, tel, theirs.url)
+			for _, tracer := range []trace.Tracer{tel.Tracer, sdk} {
+				tt.make(t.Context(), tracer)
 			}
-			_, probe := tel.Tracer.Start(t.Context(), "probe")
-			probe.TracerProvider().(*sdktrace.TracerProvider).RegisterSpanProcessor(sdktrace.NewSimpleSpanProcessor(exporter))
-			tt.make(t.Context(), tel.Tracer)
 			shutdown(t, tel)
-			if len(theirs.spans) == 0 {
+			want, got := theirs.comparable(t), ours.comparable(t)
+			if len(want) == 0 {
 				t.Fatal("the SDK's exporter sent nothing")
 			}
-			if diff := cmp.Diff(theirs.spans, ours.spans, protocmp.Transform()); diff != "" {
+			if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
 				t.Errorf("spans (-the SDK's +ours):\n%s", diff)
 			}
 		})
 	}
+}
+
+// panicUnder panics while span is open; the panic has to come on.
+func panicUnder(t *testing.T, span trace.Span, value any, options ...trace.SpanEndOption) {
+	t.Helper()
+	defer func() {
+		if got := recover(); got != value {
+			t.Errorf("the panic came on as %v, want %v", got, value)
+		}
+	}()
+	defer span.End(options...)
+	panic(value)
+}
+
+// TestPanicThatIsNoError: the SDK would call the type of a text ".string".
+func TestPanicThatIsNoError(t *testing.T) {
+	b := start(t)
+	_, span := b.Tracer.Start(t.Context(), "roll")
+	panicUnder(t, span, "die lost")
+	b.stop()
+	events := b.sink.Named("roll").Events
+	want := map[string]any{"exception.type": "*errors.errorString", "exception.message": "die lost"}
+	if len(events) != 1 || events[0].Name != "exception" {
+		t.Fatalf("events %v, want one exception", events)
+	}
+	if diff := cmp.Diff(want, events[0].Attributes); diff != "" {
+		t.Errorf("attributes (-want +got):\n%s", diff)
+	}
+}
+
+// sdkLike is a tracer of the SDK alone, with the resource and the scope of tel's,
+// that exports each span to url as it ends.
+func sdkLike(t *testing.T, tel *telemetry.Telemetry, url string) trace.Tracer {
+	t.Helper()
+	exporter, err := otlptracehttp.New(t.Context(), otlptracehttp.WithEndpointURL(url+"/v1/traces"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, probe := tel.Tracer.Start(t.Context(), "probe") // it never ends
+	like := probe.(sdktrace.ReadOnlySpan)
+	provider := sdktrace.NewTracerProvider(sdktrace.WithResource(like.Resource()), sdktrace.WithSyncer(exporter))
+	t.Cleanup(func() {
+		if err := provider.Shutdown(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	scope := like.InstrumentationScope()
+	return provider.Tracer(scope.Name, trace.WithInstrumentationVersion(scope.Version), trace.WithSchemaURL(scope.SchemaURL))
 }
 
 // TestTextThatIsNotUTF8IsSent: a header can hold any bytes; the spans of a batch

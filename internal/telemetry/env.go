@@ -21,6 +21,7 @@ type settings struct {
 	queue      int           // OTEL_BSP_MAX_QUEUE_SIZE, spans
 	batch      int           // OTEL_BSP_MAX_EXPORT_BATCH_SIZE, spans, at most queue
 	delay      time.Duration // OTEL_BSP_SCHEDULE_DELAY
+	timeout    time.Duration // OTEL_BSP_EXPORT_TIMEOUT
 }
 
 // Defaults that differ from the specification's, because a person waits for the
@@ -34,8 +35,11 @@ const (
 // protocolGRPC is the protocol besides the default, OTLP over HTTP.
 const protocolGRPC = "grpc"
 
-// defaultBatch is the specification's.
-const defaultBatch = 512
+// Defaults that are the specification's.
+const (
+	defaultBatch   = 512
+	defaultTimeout = 30 * time.Second
+)
 
 // readEnv reads the process's environment, as the SDK does. Names and values are
 // those of the OpenTelemetry specification, "Environment Variable Specification"
@@ -75,8 +79,10 @@ func readEnv() (s settings, err error) {
 	if s.batch > s.queue {
 		return s, badEnv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", strconv.Itoa(s.batch), fmt.Sprintf("at most OTEL_BSP_MAX_QUEUE_SIZE, %d", s.queue))
 	}
-	delay, err := envInt("OTEL_BSP_SCHEDULE_DELAY", int(defaultDelay.Milliseconds()))
-	s.delay = time.Duration(delay) * time.Millisecond
+	if s.delay, err = envMilliseconds("OTEL_BSP_SCHEDULE_DELAY", defaultDelay); err != nil {
+		return s, err
+	}
+	s.timeout, err = envMilliseconds("OTEL_BSP_EXPORT_TIMEOUT", defaultTimeout)
 	return s, err
 }
 
@@ -84,7 +90,7 @@ func readEnv() (s settings, err error) {
 // would write a complaint to stderr and go on with a default; here a bad value is
 // an error.
 func checkEnv() error {
-	ints := []string{"OTEL_BSP_EXPORT_TIMEOUT", "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+	ints := []string{"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT",
 		"OTEL_ATTRIBUTE_COUNT_LIMIT", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "OTEL_SPAN_EVENT_COUNT_LIMIT",
 		"OTEL_SPAN_LINK_COUNT_LIMIT", "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT"}
 	for _, name := range append(ints, otlpNames("TIMEOUT")...) {
@@ -184,6 +190,11 @@ func envInt(name string, fallback int) (int, error) {
 		return 0, badEnv(name, v, "a whole number above 0")
 	}
 	return n, nil
+}
+
+func envMilliseconds(name string, fallback time.Duration) (time.Duration, error) {
+	n, err := envInt(name, int(fallback.Milliseconds()))
+	return time.Duration(n) * time.Millisecond, err
 }
 
 func badEnv(name, value, allowed string) error {

@@ -128,9 +128,7 @@ func (t *Telemetry) startSpans(ctx context.Context, cfg Config, set settings, dr
 		return nil
 	}
 	queue := newSpanQueue(exporter, set, drops, t.Logger, cfg.Faults)
-	provider := sdktrace.NewTracerProvider(append(options, sdktrace.WithSpanProcessor(queue))...)
-	t.provider = provider
-	t.stop = func(ctx context.Context) error { return queue.stop(ctx, provider.Shutdown) }
+	t.provider, t.stop = newProvider(sdktrace.NewTracerProvider(options...), queue), queue.Shutdown
 	return nil
 }
 
