@@ -36,7 +36,7 @@ func (s *service) roll(ctx context.Context, die string) outcome {
 		return out
 	}
 	if !s.Faults.State().CounterStuck {
-		s.Telemetry.Inc(ctx, s.metrics.clicks.With(die))
+		s.metrics.clicks.With(die).Inc(s.Telemetry.Exemplar(ctx, time.Now()))
 	}
 	ctx, span := s.Telemetry.Tracer.Start(ctx, contract.SpanButtonClick, trace.WithAttributes(
 		attribute.String(contract.AttrDieType, die), attribute.String(contract.AttrBackendURL, s.Roller.URL())))
@@ -102,8 +102,9 @@ func (s *service) count(ctx context.Context, die string, result roller.Result, e
 	case errors.Is(err, roller.ErrUnreachable):
 		status = http.StatusServiceUnavailable
 	}
-	s.Telemetry.Inc(ctx, s.metrics.requests.With(die, strconv.Itoa(status)))
-	s.Telemetry.Observe(ctx, s.metrics.duration.With(die), took.Seconds())
+	from := s.Telemetry.Exemplar(ctx, time.Now())
+	s.metrics.requests.With(die, strconv.Itoa(status)).Inc(from)
+	s.metrics.duration.With(die).Observe(took.Seconds(), from)
 }
 
 // failed records in span and log a roll that brought no value.

@@ -1,12 +1,9 @@
 package roller
 
 import (
-	"context"
-
 	"github.com/prometheus/client_golang/prometheus"
 
 	"dicelab/internal/contract"
-	"dicelab/internal/fault"
 	"dicelab/internal/telemetry"
 )
 
@@ -40,8 +37,8 @@ func newMetrics(reg prometheus.Registerer) metrics {
 }
 
 // count counts a roll, unless the fault counter-stuck holds the counter.
-func count(ctx context.Context, t *telemetry.Telemetry, counter *telemetry.Counter, faults *fault.Set) {
-	if !faults.State().CounterStuck {
-		t.Inc(ctx, counter)
+func (s *service) count(counter *telemetry.Counter, from telemetry.Exemplar) {
+	if !s.faults.State().CounterStuck {
+		counter.Inc(from)
 	}
 }

@@ -70,12 +70,13 @@ func (s *service) roll(ctx context.Context, in rollInput) (int, error) {
 			return 0, err // nobody knows how this roll would have ended
 		}
 		server.SetAttributes(attribute.Bool(contract.AttrDieError, true))
-		count(ctx, s.Telemetry, m.failure, s.faults)
+		s.count(m.failure, s.Exemplar(ctx, time.Now()))
 		return 0, err
 	}
 	server.SetAttributes(attribute.String(contract.AttrDieType, die), attribute.Bool(contract.AttrDieError, false), attribute.Int(contract.AttrDieResult, value))
-	count(ctx, s.Telemetry, m.success, s.faults)
-	s.Observe(ctx, m.values, float64(value))
+	from := s.Exemplar(ctx, time.Now())
+	s.count(m.success, from)
+	m.values.Observe(float64(value), from)
 	return value, nil
 }
 

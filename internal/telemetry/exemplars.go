@@ -47,6 +47,12 @@ type Counter struct {
 	last    exemplar
 }
 
+// Inc adds one; from is the trace behind it.
+func (c *Counter) Inc(from Exemplar) {
+	c.counter.Inc()
+	c.last.set(from, 1)
+}
+
 // HistogramVec is to prometheus.HistogramVec what CounterVec is to its own, with
 // one exemplar a bucket.
 type HistogramVec struct {
@@ -90,13 +96,14 @@ type Histogram struct {
 	last      []exemplar // one a bucket, +Inf's last
 }
 
-// bucket is the one that value falls into; the bounds are few.
-func (h *Histogram) bucket(value float64) *exemplar {
+// Observe records a value; from is the trace behind it.
+func (h *Histogram) Observe(value float64, from Exemplar) {
+	h.histogram.Observe(value)
 	i := 0
-	for i < len(h.bounds) && !(value <= h.bounds[i]) {
+	for i < len(h.bounds) && !(value <= h.bounds[i]) { // the bounds are few
 		i++
 	}
-	return &h.last[i]
+	h.last[i].set(from, value)
 }
 
 // children are the metrics of a vector, by the metric below.
@@ -135,18 +142,27 @@ func (c *children[T]) list() []T {
 	return list
 }
 
-// exemplar is the last trace behind a number. The zero exemplar is none.
-type exemplar struct {
-	mu    sync.Mutex
+// Exemplar is the trace behind a number, and when that was. The zero Exemplar is
+// none: a number keeps the one that it has.
+type Exemplar struct {
 	trace trace.TraceID
-	value float64
 	at    time.Time
 }
 
-func (e *exemplar) set(id trace.TraceID, value float64, at time.Time) {
+// exemplar is the last one of a number.
+type exemplar struct {
+	mu    sync.Mutex
+	last  Exemplar
+	value float64
+}
+
+func (e *exemplar) set(from Exemplar, value float64) {
+	if !from.trace.IsValid() {
+		return
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.trace, e.value, e.at = id, value, at
+	e.last, e.value = from, value
 }
 
 // withExemplars is m with those of list that are set.
@@ -154,9 +170,9 @@ func withExemplars(m prometheus.Metric, list ...*exemplar) prometheus.Metric {
 	var found []prometheus.Exemplar
 	for _, e := range list {
 		e.mu.Lock()
-		if e.trace.IsValid() {
+		if e.last.trace.IsValid() {
 			found = append(found, prometheus.Exemplar{
-				Value: e.value, Timestamp: e.at, Labels: prometheus.Labels{contract.FieldTraceID: e.trace.String()},
+				Value: e.value, Timestamp: e.last.at, Labels: prometheus.Labels{contract.FieldTraceID: e.last.trace.String()},
 			})
 		}
 		e.mu.Unlock()

@@ -111,7 +111,8 @@ func newWatched(r Route) *watched {
 // exchange is one request and its answer, on their way through.
 type exchange struct {
 	recorder
-	body countingBody
+	body          countingBody
+	traceresponse [1]string // the header's value
 }
 
 // serverSpan is what every SERVER span starts with. Its attributes are all set
@@ -130,7 +131,7 @@ func (t *Telemetry) serve(w http.ResponseWriter, r *http.Request, next http.Hand
 	ctx := r.Context()
 	var span trace.Span
 	if route.watch == Traced {
-		ctx, span = t.startServer(ctx, w, r, route)
+		ctx, span = t.startServer(ctx, x, r, route)
 		r = r.WithContext(ctx)
 	}
 	defer func() {
@@ -149,7 +150,7 @@ func (t *Telemetry) serve(w http.ResponseWriter, r *http.Request, next http.Hand
 }
 
 // startServer starts the SERVER span of a request, as a child of the caller's.
-func (t *Telemetry) startServer(ctx context.Context, w http.ResponseWriter, r *http.Request, route *watched) (context.Context, trace.Span) {
+func (t *Telemetry) startServer(ctx context.Context, x *exchange, r *http.Request, route *watched) (context.Context, trace.Span) {
 	if t.carriesContext(r.Header) {
 		ctx = t.propagator.Extract(ctx, propagation.HeaderCarrier(r.Header))
 	}
@@ -159,7 +160,8 @@ func (t *Telemetry) startServer(ctx context.Context, w http.ResponseWriter, r *h
 	}
 	ctx, span := t.Tracer.Start(ctx, name, t.serverSpan...)
 	if sc := span.SpanContext(); sc.IsValid() && !sc.IsRemote() { // a disabled SDK passes the caller's span through
-		w.Header()[t.traceresponse] = []string{Traceparent(sc)}
+		x.traceresponse[0] = Traceparent(sc)
+		x.Header()[t.traceresponse] = x.traceresponse[:]
 	}
 	return ctx, span
 }

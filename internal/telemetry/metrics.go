@@ -22,30 +22,14 @@ func (t *Telemetry) MetricsHandler() http.Handler {
 	return promhttp.HandlerFor(t.Registry, promhttp.HandlerOpts{EnableOpenMetrics: true, Registry: t.Registry})
 }
 
-// Inc adds one to a counter, with the trace in ctx as exemplar.
-func (t *Telemetry) Inc(ctx context.Context, c *Counter) {
-	c.counter.Inc()
-	if id := t.exemplar(ctx); id.IsValid() {
-		c.last.set(id, 1, time.Now())
-	}
-}
-
-// Observe records a value in a histogram, with the trace in ctx as exemplar.
-func (t *Telemetry) Observe(ctx context.Context, h *Histogram, value float64) {
-	h.histogram.Observe(value)
-	if id := t.exemplar(ctx); id.IsValid() {
-		h.bucket(value).set(id, value, time.Now())
-	}
-}
-
-// exemplar is zero where there is no trace to find: nothing is recorded of an
-// unsampled request.
-func (t *Telemetry) exemplar(ctx context.Context) (none trace.TraceID) {
+// Exemplar is the trace in ctx, at a moment. It is none where there is no trace to
+// find: nothing is recorded of an unsampled request.
+func (t *Telemetry) Exemplar(ctx context.Context, at time.Time) Exemplar {
 	sc := trace.SpanContextFromContext(ctx)
 	if !sc.IsSampled() || !t.recording || t.faults.State().NoExemplars {
-		return none
+		return Exemplar{}
 	}
-	return sc.TraceID()
+	return Exemplar{sc.TraceID(), at}
 }
 
 // httpMetrics are the metrics of every request, as FastAPI's instrumentator
@@ -135,17 +119,11 @@ func (m *httpMetrics) prepare(handler, pattern string) {
 func (t *Telemetry) observeRequest(ctx context.Context, handler, method string, status int, end time.Time, took time.Duration, in, out int64) {
 	method = methodLabel(method)
 	s := t.http.of(handler, method)
-	requests := t.http.request(s, handler, method, status/100) // net/http takes 100 to 999
-	requests.counter.Inc()
-	s.duration.histogram.Observe(took.Seconds())
-	s.requestSize.histogram.Observe(float64(in))
-	s.responseSize.histogram.Observe(float64(out))
-	if id := t.exemplar(ctx); id.IsValid() {
-		requests.last.set(id, 1, end)
-		s.duration.bucket(took.Seconds()).set(id, took.Seconds(), end)
-		s.requestSize.bucket(float64(in)).set(id, float64(in), end)
-		s.responseSize.bucket(float64(out)).set(id, float64(out), end)
-	}
+	from := t.Exemplar(ctx, end)
+	t.http.request(s, handler, method, status/100).Inc(from) // net/http takes 100 to 999
+	s.duration.Observe(took.Seconds(), from)
+	s.requestSize.Observe(float64(in), from)
+	s.responseSize.Observe(float64(out), from)
 }
 
 // methodLabel keeps the label bounded. A method's name is case-sensitive.

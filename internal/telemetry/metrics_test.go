@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
@@ -303,8 +304,9 @@ func TestExemplarsLeadToTheTrace(t *testing.T) {
 			values := telemetry.NewHistogramVec(prometheus.HistogramOpts{Name: "own_value", Help: "A service's own.", Buckets: []float64{6}}, []string{"die"})
 			b.Registry.MustRegister(own, values)
 			url := b.serve(traced("GET /roll", func(_ http.ResponseWriter, r *http.Request) {
-				b.Inc(r.Context(), own.With("fair"))
-				b.Observe(r.Context(), values.With("fair"), 4)
+				from := b.Exemplar(r.Context(), time.Now())
+				own.With("fair").Inc(from)
+				values.With("fair").Observe(4, from)
 			}))
 			b.do(http.MethodGet, url+"/roll", nil, tt.headers...)
 			got := b.exemplars()
@@ -356,7 +358,7 @@ func TestEachBucketKeepsItsLastTrace(t *testing.T) {
 	want := map[float64]string{} // trace ID by value
 	for _, value := range []float64{1, 2, 3, 4, 4.5, 9} {
 		ctx, span := b.Tracer.Start(t.Context(), contract.SpanRoll)
-		b.Observe(ctx, values.With("fair"), value)
+		values.With("fair").Observe(value, b.Exemplar(ctx, time.Now()))
 		want[value] = span.SpanContext().TraceID().String()
 		span.End()
 	}
