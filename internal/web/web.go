@@ -16,11 +16,10 @@ import (
 // Limits of a server. A reader or writer that is slower than these is cut off,
 // so that idle or hostile connections cannot pile up.
 const (
-	readHeaderTimeout = 5 * time.Second
-	readTimeout       = 15 * time.Second
-	writeTimeout      = 60 * time.Second // above the slowest answer: a roll with every delay and a query at its deadline
-	idleTimeout       = 2 * time.Minute
-	maxHeaderBytes    = 64 << 10
+	readTimeout    = 15 * time.Second // headers and body
+	writeTimeout   = 60 * time.Second // above the slowest answer: a roll with every delay and a query at its deadline
+	idleTimeout    = 2 * time.Minute
+	maxHeaderBytes = 64 << 10
 )
 
 // Server is a listener with the handler that answers on it.
@@ -48,7 +47,7 @@ func NewServer(l net.Listener, handler http.Handler) *Server {
 		BaseContext: func(net.Listener) context.Context {
 			return context.WithValue(context.Background(), drainingKey{}, draining)
 		},
-		ReadHeaderTimeout: readHeaderTimeout,
+		ReadHeaderTimeout: readTimeout, // the same: one deadline to set for each request
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
