@@ -255,7 +255,7 @@ func (e *explorer) watchRun(w http.ResponseWriter, r *http.Request, run *checkli
 		}
 	}()
 	out := newStream(w)
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	web.Page(w.Header())
 	w.Header().Set("Cache-Control", "no-store")
 	v := e.checksView()
 	v.Run, v.Running, v.Plan = e.checksRun(ctx, run, out.flush), true, nil

@@ -159,7 +159,7 @@ func (e *explorer) render(w http.ResponseWriter, status int, name string, p page
 		http.Error(w, "making this page: "+err.Error(), http.StatusInternalServerError)
 		return
 	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	web.Page(w.Header())
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	_, _ = w.Write(b.Bytes()) // the reader is gone: nobody is left to tell

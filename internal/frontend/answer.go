@@ -182,9 +182,8 @@ func (s *service) render(ctx context.Context, w http.ResponseWriter, status int,
 		web.Fail(w, web.AsProblem(err))
 		return
 	}
-	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Cache-Control", "no-store")
+	web.Page(w.Header())
+	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	_, _ = w.Write(page.Bytes()) // the reader is gone: nobody is left to tell
 }

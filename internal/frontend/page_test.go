@@ -242,7 +242,7 @@ func TestNothingFromOtherHosts(t *testing.T) {
 				t.Errorf("inline <%s>: the Content-Security-Policy forbids it", n.Data)
 			}
 		}
-		if got := a.header.Get("Content-Security-Policy"); got != web.ContentSecurityPolicy {
+		if got := a.header.Get("Content-Security-Policy"); got != web.PagePolicy {
 			t.Errorf("Content-Security-Policy is %q", got)
 		}
 	}

@@ -52,7 +52,11 @@ func newDocs(spec *huma.OpenAPI) (http.Handler, error) {
 	if err := page.Execute(&out, newDocsView(spec)); err != nil {
 		return nil, fmt.Errorf("rendering the documentation page: %w", err)
 	}
-	return web.Asset("text/html; charset=utf-8", out.Bytes()), nil
+	asset := web.Asset(web.HTML, out.Bytes())
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		web.Page(w.Header())
+		asset.ServeHTTP(w, r)
+	}), nil
 }
 
 func newDocsView(spec *huma.OpenAPI) docsView {

@@ -203,8 +203,12 @@ func TestAnswers(t *testing.T) {
 			if got := a.header.Get(contract.HeaderTraceresponse); (got != "") != tt.traced {
 				t.Errorf("traceresponse is %q, want one: %v", got, tt.traced)
 			}
-			if got := a.header.Get("Content-Security-Policy"); got != web.ContentSecurityPolicy {
-				t.Errorf("Content-Security-Policy is %q", got)
+			policy := web.DataPolicy
+			if tt.path == "/docs" {
+				policy = web.PagePolicy
+			}
+			if got := a.header.Get("Content-Security-Policy"); got != policy {
+				t.Errorf("Content-Security-Policy is %q, want %q", got, policy)
 			}
 		})
 	}

@@ -30,6 +30,6 @@ var (
 )
 
 const (
-	schemaURL      = semconv.SchemaURL
-	methodOther    = "_OTHER" // HTTP spans, http.request.method: a method that is not a known one
+	schemaURL   = semconv.SchemaURL
+	methodOther = "_OTHER" // HTTP spans, http.request.method: a method that is not a known one
 )

@@ -3,6 +3,7 @@ package telemetry
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -82,6 +83,7 @@ func (s *span) SetAttributes(list ...attribute.KeyValue) {
 		s.ReadWriteSpan.SetAttributes(list...)
 		return
 	}
+	s.attrs = slices.Grow(s.attrs, len(list))
 	for _, a := range list {
 		s.set(a)
 	}

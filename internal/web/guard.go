@@ -9,10 +9,26 @@ import (
 	"strings"
 )
 
-// ContentSecurityPolicy lets a page load its own files and post to itself, and
-// nothing else: no other host, no inline script or style, no frame.
-const ContentSecurityPolicy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; " +
-	"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+// Content security policies (W3C, Content Security Policy Level 3).
+const (
+	// PagePolicy lets a page load its own files and post to itself, and nothing
+	// else: no other host, no inline script or style, no frame.
+	PagePolicy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; " +
+		"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+	// DataPolicy is for what is not meant as a page. Opened as one, it can do
+	// nothing.
+	DataPolicy = "default-src 'none'; frame-ancestors 'none'"
+)
+
+// HTML is the media type of pages.
+const HTML = "text/html; charset=utf-8"
+
+// Page sets the headers of a page, behind Guard.
+func Page(h http.Header) {
+	h.Set("Content-Type", HTML)
+	h.Set("Content-Security-Policy", PagePolicy)
+	h.Set("Referrer-Policy", "same-origin")
+}
 
 // maxForm bounds the body of a form, in bytes. The longest that a page sends is
 // a query.
@@ -23,7 +39,7 @@ const maxForm = 64 << 10
 //     loopback name or one of hosts, so that a page elsewhere cannot reach the
 //     lab by pointing its own name at 127.0.0.1 (DNS rebinding),
 //   - refuses posts from pages of another origin,
-//   - sets the security headers of every answer.
+//   - sets the security headers of answers that are data; see Page for others.
 //
 // Requests that come in over another interface (a container's network, say) may
 // use any name: there the address was opened to others on purpose.
@@ -36,12 +52,11 @@ func Guard(next http.Handler, hosts ...string) http.Handler {
 	next = cross.Handler(next)
 	// Answers share these values: whoever sets one of the headers puts another in
 	// its place, and whoever adds to it gets a copy.
-	policy, nosniff, referrer := []string{ContentSecurityPolicy}, []string{"nosniff"}, []string{"same-origin"}
+	policy, nosniff := []string{DataPolicy}, []string{"nosniff"}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h["Content-Security-Policy"] = policy
 		h["X-Content-Type-Options"] = nosniff
-		h["Referrer-Policy"] = referrer
 		if p := refuseHost(r, hosts); p != nil {
 			Fail(w, p)
 			return

@@ -61,7 +61,7 @@ func TestGuardRefusesForeignNamesOnLoopback(t *testing.T) {
 			if out.Code != tt.status {
 				t.Errorf("status %d, want %d: %s", out.Code, tt.status, out.Body)
 			}
-			if out.Header().Get("Content-Security-Policy") != web.ContentSecurityPolicy {
+			if out.Header().Get("Content-Security-Policy") != web.DataPolicy {
 				t.Error("no Content-Security-Policy")
 			}
 		})
@@ -142,11 +142,25 @@ func TestGuardSetsSecurityHeaders(t *testing.T) {
 	out := httptest.NewRecorder()
 	web.Guard(http.HandlerFunc(ok)).ServeHTTP(out, arrived(http.MethodGet, "/", "localhost", "127.0.0.1"))
 	want := http.Header{
+		"Content-Security-Policy": {"default-src 'none'; frame-ancestors 'none'"},
+		"X-Content-Type-Options":  {"nosniff"},
+		"Content-Type":            {"text/plain; charset=utf-8"}, // the recorder's guess
+	}
+	if diff := cmp.Diff(want, out.Header()); diff != "" {
+		t.Errorf("headers (-want +got):\n%s", diff)
+	}
+}
+
+func TestPageMayLoadItsOwnFiles(t *testing.T) {
+	out := httptest.NewRecorder()
+	page := func(w http.ResponseWriter, _ *http.Request) { web.Page(w.Header()) }
+	web.Guard(http.HandlerFunc(page)).ServeHTTP(out, arrived(http.MethodGet, "/", "localhost", "127.0.0.1"))
+	want := http.Header{
 		"Content-Security-Policy": {"default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; " +
 			"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"},
 		"X-Content-Type-Options": {"nosniff"},
 		"Referrer-Policy":        {"same-origin"},
-		"Content-Type":           {"text/plain; charset=utf-8"}, // the recorder's guess
+		"Content-Type":           {"text/html; charset=utf-8"},
 	}
 	if diff := cmp.Diff(want, out.Header()); diff != "" {
 		t.Errorf("headers (-want +got):\n%s", diff)
