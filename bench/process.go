@@ -43,7 +43,7 @@ func startProcess(ctx context.Context, env []string, name string, args ...string
 		return nil, fmt.Errorf("starting %s: %w", name, err)
 	}
 	go func() {
-		_, err := io.Copy(io.Discard, out)
+		_, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{out}, make([]byte, 64<<10)) // what a pipe holds
 		p.ended <- errors.Join(err, p.cmd.Wait())
 	}()
 	return p, nil
