@@ -75,27 +75,26 @@ const (
 func appendResourceSpans(b []byte, spans []sdktrace.ReadOnlySpan) (_ []byte, ok bool) {
 	resource := spans[0].Resource()
 	ok = true
-	b = appendMessage(b, fieldResource, func(b []byte) []byte {
-		for iter := resource.Iter(); iter.Next(); {
-			b, ok = appendAttribute(b, fieldAttributes, iter.Attribute(), ok)
-		}
-		return b
-	})
+	b, at := openMessage(b, fieldResource)
+	for iter := resource.Iter(); iter.Next(); {
+		b, ok = appendAttribute(b, fieldAttributes, iter.Attribute(), ok)
+	}
+	b = closeMessage(b, at)
 	for i, first := range spans {
 		scope := first.InstrumentationScope()
 		if hasScope(spans[:i], scope) {
 			continue // written with the first of its scope
 		}
-		b = appendMessage(b, fieldScopeSpans, func(b []byte) []byte {
-			b, ok = appendScope(b, scope, ok)
-			for _, span := range spans[i:] {
-				if span.InstrumentationScope() == scope {
-					ok = ok && span.Resource() == resource
-					b, ok = appendSpan(b, span, ok)
-				}
+		b, at = openMessage(b, fieldScopeSpans)
+		b, ok = appendScope(b, scope, ok)
+		for _, span := range spans[i:] {
+			if span.InstrumentationScope() == scope {
+				ok = ok && span.Resource() == resource
+				b, ok = appendSpan(b, span, ok)
 			}
-			return appendString(b, fieldSchemaURL, scope.SchemaURL)
-		})
+		}
+		b = appendString(b, fieldSchemaURL, scope.SchemaURL)
+		b = closeMessage(b, at)
 	}
 	return appendString(b, fieldSchemaURL, resource.SchemaURL()), ok
 }
@@ -113,75 +112,69 @@ func appendScope(b []byte, scope instrumentation.Scope, ok bool) ([]byte, bool) 
 	if scope == (instrumentation.Scope{}) {
 		return b, ok
 	}
-	b = appendMessage(b, fieldScope, func(b []byte) []byte {
-		b = appendString(b, fieldScopeName, scope.Name)
-		b = appendString(b, fieldScopeVersion, scope.Version)
-		for iter := scope.Attributes.Iter(); iter.Next(); {
-			b, ok = appendAttribute(b, fieldScopeAttrs, iter.Attribute(), ok)
-		}
-		return b
-	})
-	return b, ok
+	b, at := openMessage(b, fieldScope)
+	b = appendString(b, fieldScopeName, scope.Name)
+	b = appendString(b, fieldScopeVersion, scope.Version)
+	for iter := scope.Attributes.Iter(); iter.Next(); {
+		b, ok = appendAttribute(b, fieldScopeAttrs, iter.Attribute(), ok)
+	}
+	return closeMessage(b, at), ok
 }
 
 func appendSpan(b []byte, span sdktrace.ReadOnlySpan, ok bool) ([]byte, bool) {
-	b = appendMessage(b, fieldSpans, func(b []byte) []byte {
-		sc, parent := span.SpanContext(), span.Parent()
-		traceID, spanID, parentID := sc.TraceID(), sc.SpanID(), parent.SpanID()
-		b = appendBytes(b, fieldTraceID, traceID[:])
-		b = appendBytes(b, fieldSpanID, spanID[:])
-		b = appendString(b, fieldTraceState, sc.TraceState().String())
-		if parentID.IsValid() {
-			b = appendBytes(b, fieldParentSpanID, parentID[:])
-		}
-		b = appendString(b, fieldName, span.Name())
-		b = appendVarint(b, fieldKind, spanKind(span.SpanKind()))
-		b = appendTime(b, fieldStart, span.StartTime())
-		b = appendTime(b, fieldEnd, span.EndTime())
-		for _, kv := range span.Attributes() {
-			b, ok = appendAttribute(b, fieldSpanAttrs, kv, ok)
-		}
-		b = appendVarint(b, fieldDroppedAttrs, uint64(span.DroppedAttributes()))
-		for _, event := range span.Events() {
-			b, ok = appendEvent(b, event, ok)
-		}
-		b = appendVarint(b, fieldDroppedEvent, uint64(span.DroppedEvents()))
-		ok = ok && len(span.Links()) == 0 && span.DroppedLinks() == 0
-		b = appendStatus(b, span.Status())
-		// Whether the parent is remote is always known (trace.proto, SpanFlags).
-		flags := uint32(sc.TraceFlags()) | uint32(tracepb.SpanFlags_SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK)
-		if parent.IsRemote() {
-			flags |= uint32(tracepb.SpanFlags_SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK)
-		}
-		b = protowire.AppendTag(b, fieldFlags, protowire.Fixed32Type)
-		return protowire.AppendFixed32(b, flags)
-	})
-	return b, ok
+	sc, parent := span.SpanContext(), span.Parent()
+	traceID, spanID, parentID := sc.TraceID(), sc.SpanID(), parent.SpanID()
+	b, at := openMessage(b, fieldSpans)
+	b = appendBytes(b, fieldTraceID, traceID[:])
+	b = appendBytes(b, fieldSpanID, spanID[:])
+	b = appendString(b, fieldTraceState, sc.TraceState().String())
+	if parentID.IsValid() {
+		b = appendBytes(b, fieldParentSpanID, parentID[:])
+	}
+	b = appendString(b, fieldName, span.Name())
+	b = appendVarint(b, fieldKind, spanKind(span.SpanKind()))
+	b = appendTime(b, fieldStart, span.StartTime())
+	b = appendTime(b, fieldEnd, span.EndTime())
+	for _, kv := range span.Attributes() {
+		b, ok = appendAttribute(b, fieldSpanAttrs, kv, ok)
+	}
+	b = appendVarint(b, fieldDroppedAttrs, uint64(span.DroppedAttributes()))
+	for _, event := range span.Events() {
+		b, ok = appendEvent(b, event, ok)
+	}
+	b = appendVarint(b, fieldDroppedEvent, uint64(span.DroppedEvents()))
+	ok = ok && len(span.Links()) == 0 && span.DroppedLinks() == 0
+	b = appendStatus(b, span.Status())
+	// Whether the parent is remote is always known (trace.proto, SpanFlags).
+	flags := uint32(sc.TraceFlags()) | uint32(tracepb.SpanFlags_SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK)
+	if parent.IsRemote() {
+		flags |= uint32(tracepb.SpanFlags_SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK)
+	}
+	b = protowire.AppendTag(b, fieldFlags, protowire.Fixed32Type)
+	return closeMessage(protowire.AppendFixed32(b, flags), at), ok
 }
 
 func appendEvent(b []byte, event sdktrace.Event, ok bool) ([]byte, bool) {
-	b = appendMessage(b, fieldEvents, func(b []byte) []byte {
-		b = appendTime(b, fieldEventTime, event.Time)
-		b = appendString(b, fieldEventName, event.Name)
-		for _, kv := range event.Attributes {
-			b, ok = appendAttribute(b, fieldEventAttrs, kv, ok)
-		}
-		return appendVarint(b, fieldEventDropped, uint64(event.DroppedAttributeCount))
-	})
-	return b, ok
+	b, at := openMessage(b, fieldEvents)
+	b = appendTime(b, fieldEventTime, event.Time)
+	b = appendString(b, fieldEventName, event.Name)
+	for _, kv := range event.Attributes {
+		b, ok = appendAttribute(b, fieldEventAttrs, kv, ok)
+	}
+	b = appendVarint(b, fieldEventDropped, uint64(event.DroppedAttributeCount))
+	return closeMessage(b, at), ok
 }
 
 func appendStatus(b []byte, status sdktrace.Status) []byte {
-	return appendMessage(b, fieldStatus, func(b []byte) []byte {
-		b = appendString(b, fieldStatusMessage, status.Description)
-		switch status.Code {
-		case codes.Ok:
-			b = appendVarint(b, fieldStatusCode, uint64(tracepb.Status_STATUS_CODE_OK))
-		case codes.Error:
-			b = appendVarint(b, fieldStatusCode, uint64(tracepb.Status_STATUS_CODE_ERROR))
-		}
-		return b
-	})
+	b, at := openMessage(b, fieldStatus)
+	b = appendString(b, fieldStatusMessage, status.Description)
+	switch status.Code {
+	case codes.Ok:
+		b = appendVarint(b, fieldStatusCode, uint64(tracepb.Status_STATUS_CODE_OK))
+	case codes.Error:
+		b = appendVarint(b, fieldStatusCode, uint64(tracepb.Status_STATUS_CODE_ERROR))
+	}
+	return closeMessage(b, at)
 }
 
 func spanKind(kind trace.SpanKind) uint64 {
@@ -204,56 +197,58 @@ func spanKind(kind trace.SpanKind) uint64 {
 // appendAttribute takes and gives ok, so that one unknown value in a batch is
 // remembered to the end.
 func appendAttribute(b []byte, field protowire.Number, kv attribute.KeyValue, ok bool) ([]byte, bool) {
-	b = appendMessage(b, field, func(b []byte) []byte {
-		b = appendString(b, fieldKey, string(kv.Key))
-		return appendMessage(b, fieldValue, func(b []byte) []byte {
-			switch kv.Value.Type() {
-			case attribute.STRING:
-				b = appendText(b, fieldString, kv.Value.AsString())
-			case attribute.BOOL:
-				b = protowire.AppendTag(b, fieldBool, protowire.VarintType)
-				b = protowire.AppendVarint(b, protowire.EncodeBool(kv.Value.AsBool()))
-			case attribute.INT64:
-				b = protowire.AppendTag(b, fieldInt, protowire.VarintType)
-				b = protowire.AppendVarint(b, uint64(kv.Value.AsInt64()))
-			case attribute.FLOAT64:
-				b = protowire.AppendTag(b, fieldDouble, protowire.Fixed64Type)
-				b = protowire.AppendFixed64(b, math.Float64bits(kv.Value.AsFloat64()))
-			case attribute.STRINGSLICE:
-				b = appendStrings(b, kv.Value.AsStringSlice())
-			default:
-				ok = false
-			}
-			return b
-		})
-	})
-	return b, ok
+	b, at := openMessage(b, field)
+	b = appendString(b, fieldKey, string(kv.Key))
+	b, value := openMessage(b, fieldValue)
+	switch kv.Value.Type() {
+	case attribute.STRING:
+		b = appendText(b, fieldString, kv.Value.AsString())
+	case attribute.BOOL:
+		b = protowire.AppendTag(b, fieldBool, protowire.VarintType)
+		b = protowire.AppendVarint(b, protowire.EncodeBool(kv.Value.AsBool()))
+	case attribute.INT64:
+		b = protowire.AppendTag(b, fieldInt, protowire.VarintType)
+		b = protowire.AppendVarint(b, uint64(kv.Value.AsInt64()))
+	case attribute.FLOAT64:
+		b = protowire.AppendTag(b, fieldDouble, protowire.Fixed64Type)
+		b = protowire.AppendFixed64(b, math.Float64bits(kv.Value.AsFloat64()))
+	case attribute.STRINGSLICE:
+		b = appendStrings(b, kv.Value.AsStringSlice())
+	default:
+		ok = false
+	}
+	return closeMessage(closeMessage(b, value), at), ok
 }
 
 func appendStrings(b []byte, list []string) []byte {
-	return appendMessage(b, fieldArray, func(b []byte) []byte {
-		for _, s := range list {
-			b = appendMessage(b, fieldArrayValues, func(b []byte) []byte { return appendText(b, fieldString, s) })
-		}
-		return b
-	})
+	b, at := openMessage(b, fieldArray)
+	for _, s := range list {
+		var value int
+		b, value = openMessage(b, fieldArrayValues)
+		b = closeMessage(appendText(b, fieldString, s), value)
+	}
+	return closeMessage(b, at)
 }
 
-// appendMessage appends what body appends, with its length before it.
-func appendMessage(b []byte, field protowire.Number, body func([]byte) []byte) []byte {
+// openMessage begins a message inside a message. Its length is known when it is
+// closed, at what openMessage gives; there is room for one below 128.
+func openMessage(b []byte, field protowire.Number) (_ []byte, at int) {
 	b = protowire.AppendTag(b, field, protowire.BytesType)
-	b = append(b, 0) // room for a length below 128
-	start := len(b)
-	b = body(b)
-	n := len(b) - start
+	b = append(b, 0)
+	return b, len(b)
+}
+
+// closeMessage writes the length of the message that was opened at at.
+func closeMessage(b []byte, at int) []byte {
+	n := len(b) - at
 	if n < 1<<7 {
-		b[start-1] = byte(n)
+		b[at-1] = byte(n)
 		return b
 	}
 	size := protowire.SizeVarint(uint64(n))
 	b = append(b, "----------"[:size-1]...)
-	copy(b[start-1+size:], b[start:start+n])
-	protowire.AppendVarint(b[:start-1], uint64(n))
+	copy(b[at-1+size:], b[at:at+n])
+	protowire.AppendVarint(b[:at-1], uint64(n))
 	return b
 }
 
