@@ -61,7 +61,7 @@ func (s *service) roll(ctx context.Context, in rollInput) (int, error) {
 	if !ok {
 		return 0, s.invalid(ctx, die)
 	}
-	s.Logger.LogAttrs(ctx, slog.LevelInfo, contract.MsgRollReceived, slog.String(contract.FieldDieType, die))
+	s.LogAttrs(ctx, slog.LevelInfo, contract.MsgRollReceived, slog.String(contract.FieldDieType, die))
 
 	value, err := s.throw(ctx, die)
 	if err != nil {
@@ -106,7 +106,7 @@ func (s *service) throw(ctx context.Context, die string) (int, error) {
 		return 0, s.failed(ctx, span, contract.MsgRiskyFailed, die, start,
 			ErrRiskyFailed, "The risky die failed, as it does now and then. Roll again.")
 	}
-	s.Logger.LogAttrs(ctx, slog.LevelInfo, contract.MsgRollCompleted, slog.String(contract.FieldDieType, die), slog.Int(contract.FieldStatus, http.StatusOK),
+	s.LogAttrs(ctx, slog.LevelInfo, contract.MsgRollCompleted, slog.String(contract.FieldDieType, die), slog.Int(contract.FieldStatus, http.StatusOK),
 		slog.Float64(contract.FieldDurationSeconds, time.Since(start).Seconds()), slog.Int(contract.FieldRollValue, drawn.value))
 	return drawn.value, nil
 }
