@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -67,8 +68,8 @@ const (
 )
 
 // appendResourceSpans encodes spans of one resource as an OTLP ResourceSpans.
-// It reports false where they have something that it does not know: links,
-// several resources, or attributes of rare types.
+// It reports false where they have something that it does not know: links, or
+// attributes of rare types.
 //
 // The SDK's exporter builds a tree of messages of each batch first, some 150
 // allocations for a roll; this writes bytes.
@@ -80,16 +81,12 @@ func appendResourceSpans(b []byte, spans []sdktrace.ReadOnlySpan) (_ []byte, ok 
 		b, ok = appendAttribute(b, fieldAttributes, iter.Attribute(), ok)
 	}
 	b = closeMessage(b, at)
-	for i, first := range spans {
-		scope := first.InstrumentationScope()
-		if hasScope(spans[:i], scope) {
-			continue // written with the first of its scope
-		}
+	scopes, of := scopesOf(spans)
+	for n, scope := range scopes {
 		b, at = openMessage(b, fieldScopeSpans)
 		b, ok = appendScope(b, scope, ok)
-		for _, span := range spans[i:] {
-			if span.InstrumentationScope() == scope {
-				ok = ok && span.Resource() == resource
+		for i, span := range spans {
+			if of[i] == n {
 				b, ok = appendSpan(b, span, ok)
 			}
 		}
@@ -99,13 +96,17 @@ func appendResourceSpans(b []byte, spans []sdktrace.ReadOnlySpan) (_ []byte, ok 
 	return appendString(b, fieldSchemaURL, resource.SchemaURL()), ok
 }
 
-func hasScope(spans []sdktrace.ReadOnlySpan, scope instrumentation.Scope) bool {
-	for _, s := range spans {
-		if s.InstrumentationScope() == scope {
-			return true
+// scopesOf finds the scopes of spans, and which of them each span has.
+func scopesOf(spans []sdktrace.ReadOnlySpan) (scopes []instrumentation.Scope, of []int) {
+	of = make([]int, len(spans))
+	for i, span := range spans {
+		scope := span.InstrumentationScope()
+		if of[i] = slices.Index(scopes, scope); of[i] < 0 {
+			of[i] = len(scopes)
+			scopes = append(scopes, scope)
 		}
 	}
-	return false
+	return scopes, of
 }
 
 func appendScope(b []byte, scope instrumentation.Scope, ok bool) ([]byte, bool) {
