@@ -34,7 +34,7 @@ func exportCommand(ctx context.Context, env environment, f *flags) error {
 	trace, partial, err := tempo.Export(ctx, id)
 	if errors.Is(err, query.ErrNotFound) {
 		return hint(fmt.Errorf("trace %s is not at %s", id, tempo.URL()),
-			fmt.Sprintf("the lab keeps traces for %s; another Tempo can be given with --tempo-url", hours(traceAge)))
+			fmt.Sprintf("a new trace takes a second to get there, and the lab keeps traces for %s; another Tempo can be given with --tempo-url", hours(traceAge)))
 	}
 	if failed, ok := errors.AsType[*query.Error](err); ok && failed.Unreachable() {
 		return hint(&lab.UsageError{Err: err}, "start the lab with: dicelab up; or say where Tempo is with --tempo-url")

@@ -186,7 +186,7 @@ func TestRolledTraceRoundTrip(t *testing.T) {
 	unknown := strings.Repeat("ab", 16)
 	got = command(t, nil, "export", "--tempo-url", here.url(t, "tempo"), unknown)
 	if want := "dicelab: error: trace " + unknown + " is not at " + here.url(t, "tempo") + "\n" +
-		"dicelab: hint: the lab keeps traces for 48 hours; another Tempo can be given with --tempo-url\n"; got != (ran{Status: lab.ExitFailed, Err: want}) {
+		"dicelab: hint: a new trace takes a second to get there, and the lab keeps traces for 48 hours; another Tempo can be given with --tempo-url\n"; got != (ran{Status: lab.ExitFailed, Err: want}) {
 		t.Errorf("exporting an unknown trace: %+v, want %s", got, want)
 	}
 }

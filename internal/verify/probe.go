@@ -236,11 +236,15 @@ func (m *memos[K, T]) of(key K) *memo[T] {
 	return m.by[key]
 }
 
-// shorten bounds a text that is quoted in a message.
+// shorten bounds a text that is quoted in a message, between two words.
 func shorten(s string) string {
 	const most = 160
 	if s = strings.Join(strings.Fields(s), " "); len(s) <= most {
 		return s
 	}
-	return strings.ToValidUTF8(s[:most], "") + "…"
+	s = strings.ToValidUTF8(s[:most], "")
+	if i := strings.LastIndexByte(s, ' '); i > 0 {
+		s = s[:i]
+	}
+	return s + "…"
 }

@@ -105,5 +105,5 @@ func sidebar(ctx context.Context, p *probe) finding {
 		}
 	}
 	i := strings.Index(pg.sidebar, "http")
-	return pass("%s", shorten(pg.sidebar[i:min(len(pg.sidebar), i+80)]))
+	return pass("%s", shorten(pg.sidebar[i:]))
 }
