@@ -283,6 +283,34 @@ func TestPanicThatIsNoError(t *testing.T) {
 	}
 }
 
+// TestSpanUsedByManyEndsOnce: a span may be used by several goroutines at once
+// (specification, "Concurrency requirements"); the race detector watches.
+func TestSpanUsedByManyEndsOnce(t *testing.T) {
+	const users = 16
+	b := start(t)
+	_, span := b.Tracer.Start(t.Context(), "roll")
+	var group sync.WaitGroup
+	for n := range users {
+		group.Go(func() {
+			span.SetAttributes(attribute.Int("shared", n), attribute.Int(fmt.Sprint("of ", n), n))
+			span.AddEvent("used")
+			if n >= users/2 {
+				span.End()
+			}
+		})
+	}
+	group.Wait()
+	b.stop()
+	sent := b.sink.Spans()
+	if len(sent) != 1 {
+		t.Fatalf("%d spans came, want 1", len(sent))
+	}
+	shared, ok := sent[0].Attributes["shared"].(int64)
+	if own := sent[0].Attributes[fmt.Sprint("of ", shared)]; !ok || own != shared {
+		t.Errorf("attributes %v: what was set last did not come whole", sent[0].Attributes)
+	}
+}
+
 // sdkLike is a tracer of the SDK alone, with the resource and the scope of tel's,
 // that exports each span to url as it ends.
 func sdkLike(t *testing.T, tel *telemetry.Telemetry, url string) trace.Tracer {

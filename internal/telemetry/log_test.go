@@ -171,10 +171,62 @@ func TestDebugLinesAreNotWritten(t *testing.T) {
 	var out bytes.Buffer
 	tel := newLogger(t, &out)
 	tel.Logger.DebugContext(t.Context(), "detail")
+	tel.LogAttrs(t.Context(), slog.LevelDebug, "detail")
 	shutdown(t, tel)
 	if out.Len() != 0 {
 		t.Errorf("wrote %q", out.String())
 	}
+}
+
+func TestLogAttrsWritesTheLoggersLine(t *testing.T) {
+	b := start(t)
+	ctx := someSpan(t)
+	attrs := []slog.Attr{slog.String(contract.FieldDieType, contract.DieFair), slog.Int(contract.FieldRollValue, 4)}
+	before := time.Now().Truncate(time.Microsecond)
+	b.Logger.LogAttrs(ctx, slog.LevelWarn, "rolled", attrs...)
+	b.LogAttrs(ctx, slog.LevelWarn, "rolled", attrs...)
+	b.stop()
+	lines := b.log.Lines()
+	if len(lines) != 2 {
+		t.Fatalf("%d lines, want 2", len(lines))
+	}
+	for _, line := range lines {
+		at, err := time.Parse(time.RFC3339Nano, fmt.Sprint(line[contract.FieldTimestamp]))
+		if err != nil || at.Before(before) || at.After(time.Now()) {
+			t.Errorf("time %v, %v; want from %v till now", at, err, before)
+		}
+		delete(line, contract.FieldTimestamp)
+	}
+	if diff := cmp.Diff(lines[0], lines[1]); diff != "" {
+		t.Errorf("lines (-Logger's +ours):\n%s", diff)
+	}
+}
+
+// TestTimesAreWrittenToTheMicrosecond covers what clock keeps from one line to
+// the next: the second changes, and so do the digits behind it.
+func TestTimesAreWrittenToTheMicrosecond(t *testing.T) {
+	var out bytes.Buffer
+	tel := newLogger(t, &out)
+	tokyo := time.FixedZone("JST", 9*60*60)
+	want := map[string]time.Time{
+		"2026-11-25T02:03:27.000000Z": time.Date(2026, 11, 25, 2, 3, 27, 999, time.UTC),
+		"2026-11-25T02:03:27.000001Z": time.Date(2026, 11, 25, 11, 3, 27, 1000, tokyo),
+		"2026-11-25T02:03:27.999999Z": time.Date(2026, 11, 25, 2, 3, 27, 999_999_999, time.UTC),
+		"2026-11-25T02:03:28.100000Z": time.Date(2026, 11, 25, 2, 3, 28, 100_000_000, time.UTC),
+		"1969-12-31T23:59:59.500000Z": time.Date(1969, 12, 31, 23, 59, 59, 500_000_000, time.UTC),
+	}
+	for range 3 {
+		for text, at := range want { // in any order
+			out.Reset()
+			if err := tel.Logger.Handler().Handle(t.Context(), slog.NewRecord(at, slog.LevelError, "m", 0)); err != nil { // an error is written at once
+				t.Fatal(err)
+			}
+			if got := out.String(); !strings.HasPrefix(got, `{"timestamp":"`+text+`",`) {
+				t.Errorf("%v is written as %s, want %s", at, got, text)
+			}
+		}
+	}
+	shutdown(t, tel)
 }
 
 // writes notes each write on its own.
