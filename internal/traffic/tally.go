@@ -131,7 +131,10 @@ func (g *Generator) Progress() Progress {
 	if !t.start.IsZero() {
 		p.Elapsed = time.Since(t.start)
 	}
-	if t.limit > 0 {
+	switch {
+	case t.limit > 0 && t.sending > 0: // all may be sent, and answered, before the limit
+		p.Left = 0
+	case t.limit > 0:
 		p.Left = max(0, t.limit-p.Elapsed)
 	}
 	if p.Rolls > 0 {
