@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -156,7 +155,7 @@ func serveSink(ctx context.Context) (url string, stop func() error, err error) {
 		return "", nil, err
 	}
 	server := &http.Server{ReadHeaderTimeout: 5 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.CopyBuffer(struct{ io.Writer }{io.Discard}, r.Body, make([]byte, 64<<10))
+		_ = drain(r.Body)
 	})}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(l) }()
