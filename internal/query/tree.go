@@ -172,13 +172,13 @@ func (t *Tree) measure() {
 		n   *Node
 		end time.Time
 	}
-	var todo []work
+	var pending []work
 	for _, r := range t.Roots {
-		todo = append(todo, work{r, r.End()})
+		pending = append(pending, work{r, r.End()})
 	}
-	for len(todo) > 0 {
-		w := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
+	for len(pending) > 0 {
+		w := pending[len(pending)-1]
+		pending = pending[:len(pending)-1]
 		cursor := w.end
 		byEnd := append([]*Node(nil), w.n.Children...)
 		sort.SliceStable(byEnd, func(i, j int) bool { return byEnd[i].End().After(byEnd[j].End()) })
@@ -191,7 +191,7 @@ func (t *Tree) measure() {
 			if cursor.After(c.End()) {
 				w.n.Critical = append(w.n.Critical, Interval{c.End(), cursor})
 			}
-			todo = append(todo, work{c, c.End()})
+			pending = append(pending, work{c, c.End()})
 			cursor = c.Start
 		}
 		if cursor.After(w.n.Start) {
