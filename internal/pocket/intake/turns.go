@@ -3,7 +3,8 @@ package intake
 import "context"
 
 // MaxQueries is how many queries are under way at once on one API: each may have a
-// trace, or what it has found, in memory.
+// trace, or what it has found, in memory, and the lab shares few cores with what it
+// measures. (Prometheus's default is 20.)
 const MaxQueries = 8
 
 // Turns bound the queries of an API: who finds none waits.

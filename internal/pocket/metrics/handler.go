@@ -95,10 +95,8 @@ func (s *Server) bounded(next http.Handler) http.Handler {
 			fail(w, r, http.StatusRequestEntityTooLarge, "bad_data", fmt.Sprintf("the form has more than %d bytes", large.Limit))
 			return
 		}
-		select {
-		case s.turns <- struct{}{}:
-			defer func() { <-s.turns }()
-		case <-ctx.Done():
+		if s.turns.Take(ctx) == nil {
+			defer s.turns.Leave()
 		}
 		switch ctx.Err() {
 		case nil:

@@ -34,6 +34,8 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/rules"
 	"github.com/prometheus/prometheus/tsdb"
+
+	"dicelab/internal/pocket/intake"
 )
 
 // Defaults of Options.
@@ -94,7 +96,7 @@ type Server struct {
 	files   []string // of rules
 	handler http.Handler
 	timeout time.Duration // of a request to the API
-	turns   chan struct{} // holds a value for each that is under way
+	turns   intake.Turns
 
 	gate   sync.RWMutex // held for reading while a request reads the TSDB
 	closed bool         // guarded by gate
@@ -151,7 +153,7 @@ func New(o Options) (s *Server, err error) {
 	}
 	engine := promql.NewEngine(engineOptions(promQL, o))
 	manager := newRules(loader, engine, db, explorer, o)
-	s = &Server{log: o.Logger, db: db, scraper: scraper, source: newCollector(o, db), timeout: o.Timeout, turns: make(chan struct{}, queryConcurrency), rules: manager, files: loader.files()}
+	s = &Server{log: o.Logger, db: db, scraper: scraper, source: newCollector(o, db), timeout: o.Timeout, turns: intake.NewTurns(), rules: manager, files: loader.files()}
 	s.handler = s.newHandler(newAPI(apiParts{
 		engine: engine, db: db, scrapes: scraper.manager, rules: manager, config: cfg,
 		registry: o.Registry, parser: promQL, timeout: o.Timeout, log: o.Logger,

@@ -15,6 +15,8 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/rules"
 	"github.com/prometheus/prometheus/tsdb"
+
+	"dicelab/internal/pocket/intake"
 )
 
 const (
@@ -24,9 +26,6 @@ const (
 	// querySamples bounds what one query holds in memory, at 16 bytes each; the
 	// default of 50 million is 800 MB. 15 days of one series are 648,000.
 	querySamples = 5_000_000
-	// queryConcurrency bounds the queries under way, others wait; the default is
-	// 20. The lab shares few cores with what it measures.
-	queryConcurrency = 8
 	// evaluationInterval is how often rules are evaluated whose group does not
 	// say; the default of a minute is long against scrapes every 2 s.
 	evaluationInterval = 5 * time.Second
@@ -43,7 +42,7 @@ func engineOptions(p parser.Parser, o Options) promql.EngineOpts {
 		MaxSamples:           querySamples,
 		Timeout:              o.Timeout,
 		LookbackDelta:        lookback,
-		ActiveQueryTracker:   make(slots, queryConcurrency),
+		ActiveQueryTracker:   slots{intake.NewTurns()},
 		EnableAtModifier:     true,
 		EnableNegativeOffset: true,
 		NoStepSubqueryIntervalFn: func(int64) int64 {
@@ -56,23 +55,21 @@ func engineOptions(p parser.Parser, o Options) promql.EngineOpts {
 // slots bounds the queries under way; it is a promql.QueryTracker. The library's
 // own also keeps a file of what ran when the process died, and panics where it
 // cannot write it.
-type slots chan struct{}
+type slots struct{ intake.Turns }
 
 // GetMaxConcurrent is the number of slots.
-func (s slots) GetMaxConcurrent() int { return cap(s) }
+func (s slots) GetMaxConcurrent() int { return cap(s.Turns) }
 
 // Insert waits for a slot.
 func (s slots) Insert(ctx context.Context, _ string) (int, error) {
-	select {
-	case s <- struct{}{}:
-		return 0, nil
-	case <-ctx.Done():
-		return 0, fmt.Errorf("waiting for one of %d queries to end: %w", cap(s), context.Cause(ctx))
+	if s.Take(ctx) != nil {
+		return 0, fmt.Errorf("waiting for one of %d queries to end: %w", cap(s.Turns), context.Cause(ctx))
 	}
+	return 0, nil
 }
 
 // Delete gives a slot back.
-func (s slots) Delete(int) { <-s }
+func (s slots) Delete(int) { s.Leave() }
 
 // Close has nothing to release.
 func (s slots) Close() error { return nil }
