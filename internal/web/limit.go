@@ -38,12 +38,13 @@ func (l *limited) Accept() (net.Conn, error) {
 	}
 }
 
-// counted is a connection that counts until it is closed.
+// counted is a connection that counts until it is closed, and whose deadlines are
+// cheap to move.
 type counted struct {
 	net.Conn
 	listener *limited
 	once     sync.Once
-	deadline time.Time // of writes, as it was last set
+	deadline atomic.Int64 // of writes, as it was last set; nanoseconds since 1970
 }
 
 // SetWriteDeadline implements net.Conn, to within a second. net/http moves the
@@ -51,10 +52,13 @@ type counted struct {
 // than they are worth here. A deadline that is left standing ends nothing, since
 // nothing is written before the next request has moved it.
 func (c *counted) SetWriteDeadline(t time.Time) error {
-	if later := t.Sub(c.deadline); t.IsZero() || later >= 0 && later < time.Second {
+	if t.IsZero() {
 		return nil
 	}
-	c.deadline = t
+	if later := time.Duration(t.UnixNano() - c.deadline.Load()); later >= 0 && later < time.Second {
+		return nil
+	}
+	c.deadline.Store(t.UnixNano())
 	return c.Conn.SetWriteDeadline(t)
 }
 
