@@ -54,8 +54,8 @@ func (h *logHandler) appendLine(ctx context.Context, b []byte, r *slog.Record, s
 	return append(b, "}\n"...), ok
 }
 
-// clock writes times in UTC as timestampLayout says. It keeps the text of the
-// second that it wrote last, which most lines share.
+// clock writes times as RFC 3339 has them, in UTC and with microseconds. It keeps
+// the text of the second that it wrote last, which most lines share.
 type clock struct{ last atomic.Pointer[second] }
 
 type second struct {

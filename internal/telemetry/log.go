@@ -25,23 +25,21 @@ type logHandler struct {
 	pending []func(slog.Handler) slog.Handler
 }
 
-// timestampLayout is RFC 3339 with microseconds; times are UTC.
-const timestampLayout = "2006-01-02T15:04:05.000000Z07:00"
-
 func newLogHandler(out *lineWriter, logger string, faults *fault.Set) *logHandler {
-	h := slog.NewJSONHandler(out, &slog.HandlerOptions{Level: slog.LevelInfo, ReplaceAttr: rename})
-	return &logHandler{logger: logger, json: h.WithAttrs([]slog.Attr{slog.String(contract.FieldLogger, logger)}), out: out, clock: new(clock), faults: faults}
+	c := new(clock)
+	h := slog.NewJSONHandler(out, &slog.HandlerOptions{Level: slog.LevelInfo, ReplaceAttr: c.rename})
+	return &logHandler{logger: logger, json: h.WithAttrs([]slog.Attr{slog.String(contract.FieldLogger, logger)}), out: out, clock: c, faults: faults}
 }
 
 // rename gives slog's own fields the contract's names and forms.
-func rename(groups []string, a slog.Attr) slog.Attr {
+func (c *clock) rename(groups []string, a slog.Attr) slog.Attr {
 	if len(groups) > 0 {
 		return a
 	}
 	switch a.Key {
 	case slog.TimeKey:
 		if a.Value.Kind() == slog.KindTime {
-			return slog.String(contract.FieldTimestamp, a.Value.Time().UTC().Format(timestampLayout))
+			return slog.String(contract.FieldTimestamp, string(c.appendTime(nil, a.Value.Time())))
 		}
 	case slog.LevelKey:
 		if level, ok := a.Value.Any().(slog.Level); ok {
