@@ -20,6 +20,7 @@ import (
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/embedded"
 	coltracepb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
@@ -65,6 +66,15 @@ func newRawSink(t *testing.T) *rawSink {
 	return s
 }
 
+// byID gives the spans as they came, by their IDs.
+func (s *rawSink) byID() map[string]*tracepb.ResourceSpans {
+	found := map[string]*tracepb.ResourceSpans{}
+	for _, resource := range s.spans {
+		found[string(resource.GetScopeSpans()[0].GetSpans()[0].GetSpanId())] = proto.CloneOf(resource)
+	}
+	return found
+}
+
 // comparable gives the spans, sorted by name, without what differs from run to
 // run: IDs become numbers in the order in which they are met, times are checked
 // and taken away, and so are the texts of stacks.
@@ -99,8 +109,9 @@ func (s *rawSink) comparable(t *testing.T) []*tracepb.ResourceSpans {
 	return s.spans
 }
 
-// TestExportsEqualTheSDKs makes the same spans with the service's tracer and with
-// the SDK's own, and compares what arrives, field for field.
+// TestExportsEqualTheSDKs sends the same spans through the service's exporter and
+// through the SDK's, and makes the same ones with the SDK alone, and compares what
+// arrives, field for field.
 func TestExportsEqualTheSDKs(t *testing.T) {
 	remote := func(ctx context.Context) context.Context {
 		state, err := trace.ParseTraceState("a=1,b=2")
@@ -239,11 +250,14 @@ func TestExportsEqualTheSDKs(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			sdk := sdkLike(t, tel, theirs.url)
-			for _, tracer := range []trace.Tracer{tel.Tracer, sdk} {
+			kept := &keeper{next: tel.Tracer}
+			for _, tracer := range []trace.Tracer{kept, sdkLike(t, tel, theirs.url)} {
 				tt.make(t.Context(), tracer)
 			}
 			shutdown(t, tel)
+			if diff := cmp.Diff(kept.exported(t), ours.byID(), protocmp.Transform()); diff != "" {
+				t.Errorf("the same spans (-through the SDK's exporter +ours):\n%s", diff)
+			}
 			want, got := theirs.comparable(t), ours.comparable(t)
 			if len(want) == 0 {
 				t.Fatal("the SDK's exporter sent nothing")
@@ -253,6 +267,60 @@ func TestExportsEqualTheSDKs(t *testing.T) {
 			}
 		})
 	}
+}
+
+// keeper is a tracer that keeps the spans it makes, and so are those of their
+// providers.
+type keeper struct {
+	embedded.Tracer
+
+	next  trace.Tracer
+	above *keeper // keeps them instead
+	spans []sdktrace.ReadOnlySpan
+}
+
+func (k *keeper) Start(ctx context.Context, name string, options ...trace.SpanStartOption) (context.Context, trace.Span) {
+	ctx, span := k.next.Start(ctx, name, options...)
+	top := k
+	if k.above != nil {
+		top = k.above
+	}
+	top.spans = append(top.spans, span.(sdktrace.ReadOnlySpan))
+	return ctx, keptSpan{span, top}
+}
+
+type keptSpan struct {
+	trace.Span
+	keeper *keeper
+}
+
+func (s keptSpan) TracerProvider() trace.TracerProvider {
+	return keptProvider{next: s.Span.TracerProvider(), keeper: s.keeper}
+}
+
+type keptProvider struct {
+	embedded.TracerProvider
+
+	next   trace.TracerProvider
+	keeper *keeper
+}
+
+func (p keptProvider) Tracer(name string, options ...trace.TracerOption) trace.Tracer {
+	return &keeper{next: p.next.Tracer(name, options...), above: p.keeper}
+}
+
+// exported is what the SDK's exporter makes of the spans, by their IDs.
+func (k *keeper) exported(t *testing.T) map[string]*tracepb.ResourceSpans {
+	t.Helper()
+	sink := newRawSink(t)
+	exporter, err := otlptracehttp.New(t.Context(), otlptracehttp.WithEndpointURL(sink.url+"/v1/traces"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(exporter.ExportSpans(t.Context(), k.spans), exporter.Shutdown(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	return sink.byID()
 }
 
 // panicUnder panics while span is open; the panic has to come on.
