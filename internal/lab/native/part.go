@@ -12,7 +12,11 @@ import (
 
 	"dicelab/internal/lab"
 	"dicelab/internal/lab/child"
+	"dicelab/internal/lab/logfile"
 )
+
+// serverLog bounds what is kept of a server's own log.
+func serverLog() logfile.Options { return logfile.Options{Bytes: 4 << 20, Files: 2} }
 
 // readyTimeout bounds the start of one server: on a busy machine the largest
 // takes a while to be read from disk.
@@ -21,7 +25,7 @@ const readyTimeout = 2 * time.Minute
 // part makes a part of a component's server.
 func (s *Stack) part(c component) (lab.Part, error) {
 	addr := s.addrs[c.places[0]]
-	log, err := openSegments(filepath.Join(s.dir(c), "log"), serverLog())
+	log, err := logfile.Open(filepath.Join(s.dir(c), "log"), serverLog())
 	if err != nil {
 		return lab.Part{}, fmt.Errorf("opening the log of %s: %w", c.Name, err)
 	}

@@ -6,6 +6,8 @@ import (
 	"io"
 	"path/filepath"
 	"sync/atomic"
+
+	"dicelab/internal/lab/logfile"
 )
 
 // Spool writes what the services print to files that Alloy follows:
@@ -13,27 +15,28 @@ import (
 // their sizes are bounded: a Loki that is away for long costs the oldest lines,
 // not the disk.
 type Spool struct {
-	dir    string
-	bounds bounds
-	lines  atomic.Int64
+	dir     string
+	options logfile.Options
+	lines   atomic.Int64
 }
 
-// NewSpool makes a spool in dir, which is created when the first line comes.
-// Of each service 8 files of 32 MiB are kept, about a million lines.
-func NewSpool(dir string) *Spool { return &Spool{dir: dir, bounds: bounds{bytes: 32 << 20, files: 8}} }
+// NewSpool makes a spool in dir, which is created when the first line comes. Of
+// each service logfile.Service is kept.
+func NewSpool(dir string) *Spool { return &Spool{dir: dir, options: logfile.Service()} }
 
 // Limit bounds what is kept of a service: files of about size bytes. It is
 // called before Read.
-func (s *Spool) Limit(size int64, files int) { s.bounds = bounds{bytes: size, files: files} }
+func (s *Spool) Limit(size int64, files int) { s.options.Bytes, s.options.Files = size, files }
 
 // Read writes the output of one run of a service. It returns when r ends. One
 // run at a time of a service is read, as child does.
 func (s *Spool) Read(service string, r io.Reader) error {
-	files, err := openSegments(filepath.Join(s.dir, service), s.bounds)
+	options := s.options
+	options.Lines = &s.lines
+	files, err := logfile.Open(filepath.Join(s.dir, service), options)
 	if err != nil {
 		return fmt.Errorf("opening the log files of %s: %w", service, err)
 	}
-	files.lines = &s.lines
 	_, err = io.Copy(files, r)
 	if err = errors.Join(err, files.Close()); err != nil {
 		return fmt.Errorf("writing the log files of %s: %w", service, err)

@@ -1,4 +1,7 @@
-package native
+// Package logfile writes an output to numbered files of bounded size, for agents
+// that follow files: DIR/000001.log and so on. A new file has a new name, because
+// an agent that follows a renamed file can miss its last lines.
+package logfile
 
 import (
 	"bytes"
@@ -13,23 +16,21 @@ import (
 	"sync/atomic"
 )
 
-// bounds say how much of an output is kept.
-type bounds struct {
-	bytes int64 // of a file, about: a file ends at the end of a line
-	files int   // the oldest goes first
+// Options bound what is kept of an output.
+type Options struct {
+	Bytes int64         // of a file, about: a file ends at the end of a line
+	Files int           // the oldest are removed
+	Lines *atomic.Int64 // counts the lines that are written; nil for no count
 }
 
-// serverLog bounds what is kept of a server's own log.
-func serverLog() bounds { return bounds{bytes: 4 << 20, files: 2} }
+// Service bounds the log lines of a service to 8 files of 32 MiB, about a million
+// lines: how long the store of log lines may be away.
+func Service() Options { return Options{Bytes: 32 << 20, Files: 8} }
 
-// segments is an output in numbered files, DIR/000001.log and so on. A new file
-// has a new name: whoever follows a file that is renamed can miss its last lines.
-// It may be used from several goroutines.
-type segments struct {
+// Files is an output in numbered files. It may be used from several goroutines.
+type Files struct {
 	dir string
-	bounds
-
-	lines *atomic.Int64 // counts the lines that are written; nil: nobody asks
+	Options
 
 	mu     sync.Mutex
 	file   *os.File // nil when closed
@@ -40,12 +41,14 @@ type segments struct {
 
 const suffix = ".log"
 
-// openSegments continues the newest file of dir, on a line of its own.
-func openSegments(dir string, b bounds) (*segments, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+// Open continues the newest file of dir, on a line of its own. The directory is
+// created if need be. Files and directory are readable by their group, for an
+// agent that runs as another user.
+func Open(dir string, o Options) (*Files, error) {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, err
 	}
-	s := &segments{dir: dir, bounds: b}
+	s := &Files{dir: dir, Options: o}
 	numbers, err := s.numbers()
 	if err != nil {
 		return nil, err
@@ -61,7 +64,7 @@ func openSegments(dir string, b bounds) (*segments, error) {
 }
 
 // mend ends a line that a crash has torn.
-func (s *segments) mend() error {
+func (s *Files) mend() error {
 	if s.size == 0 {
 		return nil
 	}
@@ -76,14 +79,14 @@ func (s *segments) mend() error {
 }
 
 // Write appends b. Another file begins where a line does.
-func (s *segments) Write(b []byte) (int, error) {
+func (s *Files) Write(b []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.file == nil {
 		return 0, os.ErrClosed
 	}
 	n := len(b)
-	if s.size+int64(n) > s.bytes && s.size > 0 {
+	if s.size+int64(n) > s.Bytes && s.size > 0 {
 		end := 0 // of what still belongs to the file
 		if s.torn {
 			end = bytes.IndexByte(b, '\n') + 1
@@ -104,14 +107,14 @@ func (s *segments) Write(b []byte) (int, error) {
 	return n, nil
 }
 
-func (s *segments) append(b []byte) error {
+func (s *Files) append(b []byte) error {
 	if len(b) == 0 {
 		return nil
 	}
 	n, err := s.file.Write(b)
 	s.size += int64(n)
-	if s.lines != nil {
-		s.lines.Add(int64(bytes.Count(b[:n], []byte("\n"))))
+	if s.Lines != nil {
+		s.Lines.Add(int64(bytes.Count(b[:n], []byte("\n"))))
 	}
 	if n > 0 {
 		s.torn = b[n-1] != '\n'
@@ -120,7 +123,7 @@ func (s *segments) append(b []byte) error {
 }
 
 // next begins another file and removes the oldest.
-func (s *segments) next() error {
+func (s *Files) next() error {
 	if err := s.file.Close(); err != nil {
 		return err
 	}
@@ -132,7 +135,7 @@ func (s *segments) next() error {
 	if err != nil {
 		return err
 	}
-	for len(numbers) > s.files {
+	for len(numbers) > s.Options.Files {
 		if err := os.Remove(s.path(numbers[0])); err != nil {
 			return err
 		}
@@ -141,9 +144,9 @@ func (s *segments) next() error {
 	return nil
 }
 
-func (s *segments) open() (err error) {
+func (s *Files) open() (err error) {
 	s.torn = false
-	s.file, err = os.OpenFile(s.path(s.number), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
+	s.file, err = os.OpenFile(s.path(s.number), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o640)
 	if err != nil {
 		return err
 	}
@@ -155,12 +158,12 @@ func (s *segments) open() (err error) {
 	return nil
 }
 
-func (s *segments) path(number int) string {
+func (s *Files) path(number int) string {
 	return filepath.Join(s.dir, fmt.Sprintf("%06d%s", number, suffix))
 }
 
 // numbers lists the files, the oldest first.
-func (s *segments) numbers() (numbers []int, err error) {
+func (s *Files) numbers() (numbers []int, err error) {
 	entries, err := os.ReadDir(s.dir)
 	if err != nil {
 		return nil, err
@@ -176,7 +179,7 @@ func (s *segments) numbers() (numbers []int, err error) {
 }
 
 // Close ends a torn line and closes the file. It is safe to call again.
-func (s *segments) Close() error {
+func (s *Files) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.file == nil {

@@ -1,4 +1,4 @@
-package native_test
+package logfile_test
 
 import (
 	"bytes"
@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"dicelab/internal/lab/native"
+	"dicelab/internal/lab/logfile"
 )
 
 // read returns the files of a directory by name.
@@ -31,7 +31,7 @@ func read(t *testing.T, dir string) map[string]string {
 	return out
 }
 
-func TestSegments(t *testing.T) {
+func TestFiles(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		before map[string]string // files that are there
@@ -65,7 +65,7 @@ func TestSegments(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			s, err := native.Segments(dir, 8, 2)
+			s, err := logfile.Open(dir, logfile.Options{Bytes: 8, Files: 2})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -89,13 +89,13 @@ func TestSegments(t *testing.T) {
 
 // Whatever is written in whatever pieces: the files together are what was
 // written, and every file but the last ends with a line.
-func FuzzSegments(f *testing.F) {
+func FuzzFiles(f *testing.F) {
 	f.Add([]byte("one line\nanother\n"), uint8(3))
 	f.Add([]byte("\n\n\n"), uint8(1))
 	f.Add(bytes.Repeat([]byte("x"), 100), uint8(7))
 	f.Fuzz(func(t *testing.T, text []byte, piece uint8) {
 		dir := t.TempDir()
-		s, err := native.Segments(dir, 16, 1000)
+		s, err := logfile.Open(dir, logfile.Options{Bytes: 16, Files: 1000})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -132,30 +132,4 @@ func FuzzSegments(f *testing.F) {
 			t.Errorf("files hold %q, written was %q", all.String(), want)
 		}
 	})
-}
-
-func TestSpool(t *testing.T) {
-	dir := t.TempDir()
-	s := native.NewSpool(dir)
-	for _, run := range []string{`{"message":"one"}` + "\ntorn", `{"message":"two"}` + "\n"} {
-		if err := s.Read("dice-roller", strings.NewReader(run)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want := map[string]string{"000001.log": `{"message":"one"}` + "\ntorn\n" + `{"message":"two"}` + "\n"}
-	if diff := cmp.Diff(want, read(t, filepath.Join(dir, "dice-roller"))); diff != "" {
-		t.Errorf("files (-want +got):\n%s", diff)
-	}
-}
-
-func TestSpoolThatCannotWrite(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	err := native.NewSpool(file).Read("dice-roller", strings.NewReader("a\n"))
-	want := "opening the log files of dice-roller: mkdir " + file + ": not a directory"
-	if err == nil || err.Error() != want {
-		t.Errorf("Read = %v, want %q", err, want)
-	}
 }
