@@ -5,8 +5,12 @@ GO          ?= go
 CHROMIUM    := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome || true)
 BIN         := bin/dicelab
 
+# SERVERS=DIR names the folder of the real servers' programs.
+SERVERS_FLAG = $(if $(SERVERS),--servers $(abspath $(SERVERS)))
+SERVERS_TEST = $(if $(SERVERS),-servers $(abspath $(SERVERS)))
+
 .DEFAULT_GOAL := help
-.PHONY: help run build dashboards stack stack-build stack-clean image compose-up compose-down compose-verify compose-tool test test-stack conformance test-compose test-deps bench check fmt vet lint tidy clean go-version
+.PHONY: help run build dashboards stack image compose-up compose-down compose-verify compose-tool test test-stack conformance test-compose test-deps bench check fmt vet lint tidy clean go-version
 
 # Docker's plugin, or the one that compose-tool builds.
 COMPOSE_RELEASE = $$($(GO) -C tools/compose list -m -f '{{.Version}}' github.com/docker/compose/v2)
@@ -24,16 +28,10 @@ build: go-version ## build bin/dicelab; about 4 minutes the first time, seconds 
 	echo "[2/2] compiling up to $$((total)) packages (only what has changed)"; \
 	$(GO) build -v -o $(BIN) ./cmd/dicelab 2>&1 | awk '/^[a-z]+[.a-z]*\// || /^[a-z]+$$/ { if (++n % 100 == 0) { print "      " n " compiled"; fflush() } next } { print; fflush() }'
 
-stack: build stack-build ## build the real servers where missing and start the lab on them
-	@exec $(BIN) up --stack=native
-
-stack-build: go-version ## build the five real servers (some: ONLY=tempo,loki); about 25 minutes the first time
-	@$(GO) build -o bin/stack-build ./stack/build
-	@exec bin/stack-build $(if $(ONLY),-only $(ONLY))
-
-stack-clean: go-version ## remove the real servers that were built
-	@$(GO) build -o bin/stack-build ./stack/build
-	@exec bin/stack-build -clean
+stack: build ## start the lab on the real servers: those of PATH or SERVERS=DIR, else in containers
+	@if [ -n "$(SERVERS)" ] || $(BIN) servers >/dev/null 2>&1; then exec $(BIN) up --stack=native $(SERVERS_FLAG); \
+	elif docker info >/dev/null 2>&1; then echo "The real servers are not all on this machine (bin/dicelab servers lists them): starting containers."; exec $(MAKE) compose-up; \
+	else exec $(BIN) servers; fi
 
 dashboards: go-version ## write Grafana's dashboard and docs/dashboard.md anew, from Go
 	$(GO) test ./internal/grafana -run TestCommittedFilesAreCurrent -count 1 -update
@@ -56,20 +54,20 @@ compose-verify: build ## run the checklist against the containers
 test: test-deps ## run every test with the race detector
 	$(GO) test -race -parallel 4 -timeout 30m ./... # many wait for telemetry, not for a processor
 
-test-stack: build stack-build ## run the tests of the real servers (Linux); needs what stack-build builds
+test-stack: build ## run the tests of the real servers (Linux): those of PATH or SERVERS=DIR
 	$(GO) vet -tags stack ./internal/stacktest
-	$(GO) test -tags stack -count 1 -parallel 4 -timeout 30m -v ./internal/stacktest -dicelab $(CURDIR)/$(BIN)
+	$(GO) test -tags stack -count 1 -parallel 4 -timeout 30m -v ./internal/stacktest -dicelab $(CURDIR)/$(BIN) $(SERVERS_TEST)
 
-conformance: build stack-build ## record anew what the real servers answer to the list of queries in internal/pocket/conformance
-	$(GO) test -tags stack -count 1 -timeout 10m -v ./internal/stacktest -run TestConformance -dicelab $(CURDIR)/$(BIN) -update
+conformance: build ## record anew what the real servers answer to the list of queries in internal/pocket/conformance
+	$(GO) test -tags stack -count 1 -timeout 10m -v ./internal/stacktest -run TestConformance -dicelab $(CURDIR)/$(BIN) $(SERVERS_TEST) -update
 
 bench: build ## measure speed and size into bench/RESULTS.md, about 3 minutes (LONG=1: 5 million spans, about 15); needs wrk
 	@$(GO) build -o bin/bench ./bench
-	@exec bin/bench -dicelab $(BIN) $(if $(LONG),-long) $(if $(PARTS),-parts $(PARTS))
+	@exec bin/bench -dicelab $(BIN) $(if $(LONG),-long) $(if $(PARTS),-parts $(PARTS)) $(SERVERS_TEST)
 
-test-compose: go-version compose-tool ## run the tests of the containers (Linux, root); images that cannot be pulled are made from what stack-build builds
+test-compose: go-version compose-tool ## run the tests of the containers (Linux, root); images that cannot be pulled are made of the servers of PATH or SERVERS=DIR
 	$(GO) vet -tags compose ./internal/composetest
-	$(GO) test -tags compose -count 1 -timeout 30m -v ./internal/composetest -compose "$(COMPOSE)"
+	$(GO) test -tags compose -count 1 -timeout 30m -v ./internal/composetest -compose "$(COMPOSE)" $(SERVERS_TEST)
 
 check: fmt vet lint tidy ## formatting, vet, linters, tidy modules
 

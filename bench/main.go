@@ -23,6 +23,9 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
+
+	"dicelab/internal/lab/servers"
+	"dicelab/stack"
 )
 
 func main() {
@@ -43,7 +46,7 @@ func run(ctx context.Context, args []string) (err error) {
 	out := f.String("out", "bench/RESULTS.md", "`file` for the results")
 	long := f.Bool("long", false, "store up to 5 million spans and hold the load for a minute")
 	parts := f.String("parts", "services,store", "what to measure, a `list` of services and store")
-	native := f.String("tempo", "", "`program` of the real Tempo, for comparison (default: where make stack-build puts it)")
+	dir := f.String("servers", "", "`directory` of the real Tempo's program, for comparison, before PATH")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -57,12 +60,16 @@ func run(ctx context.Context, args []string) (err error) {
 	if _, err := os.Stat(program); err != nil {
 		return fmt.Errorf("%w: build it with make build, or name it with -dicelab", err)
 	}
-	dir, err := os.MkdirTemp("", "dicelab-bench-")
+	found, err := servers.Find(ctx, servers.Places{Dir: *dir, Path: os.Getenv("PATH")})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	work, err := os.MkdirTemp("", "dicelab-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
 	return measure(ctx, plan{
-		dicelab: program, tempo: findTempo(*native), dir: dir, out: *out, parts: *parts, scale: scaleOf(*long),
+		dicelab: program, tempo: servers.Paths(found)[stack.Tempo], dir: work, out: *out, parts: *parts, scale: scaleOf(*long),
 	})
 }

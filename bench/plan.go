@@ -3,12 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
-
-	"dicelab/stack"
 )
 
 // plan is what to measure, with what.
@@ -38,27 +35,6 @@ func scaleOf(long bool) scale {
 	}
 	return scale{name: "short", rounds: 3, load: 5 * time.Second, sustain: 10 * time.Second,
 		sizes: []int{10_000, 100_000}, queries: 50}
-}
-
-// findTempo gives the program that make stack-build has built, or "".
-func findTempo(given string) string {
-	if given != "" {
-		return given
-	}
-	cache, err := stack.CacheDir()
-	if err != nil {
-		return ""
-	}
-	tempo, err := stack.Find("tempo")
-	if name := tempo.Path(cache); err == nil && isFile(name) {
-		return name
-	}
-	return ""
-}
-
-func isFile(name string) bool {
-	info, err := os.Stat(name)
-	return err == nil && info.Mode().IsRegular()
 }
 
 func measure(ctx context.Context, p plan) error {

@@ -61,7 +61,7 @@ func sustained(ctx context.Context, p plan, r *report) error {
 	}
 	if p.tempo == "" {
 		r.line("")
-		r.line("The real Tempo was not built here (make stack-build ONLY=tempo).")
+		r.line("The real Tempo was not found here (PATH or SERVERS=DIR).")
 	}
 	return nil
 }

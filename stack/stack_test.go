@@ -1,12 +1,9 @@
 package stack_test
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -14,9 +11,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/mod/semver"
 
 	"dicelab/stack"
-	"dicelab/stack/build/builder"
 )
 
 func TestComponents(t *testing.T) {
@@ -50,100 +47,36 @@ func TestReadyURL(t *testing.T) {
 	}
 }
 
-// goMod is what a go.mod says, as "go mod edit -json" tells it.
-type goMod struct {
-	Module  struct{ Path string }
-	Go      string
-	Require []struct{ Path, Version string }
-	Tool    []struct{ Path string }
+// Every server can be found and got: versions that compare, a name of its
+// program, a page.
+func TestTable(t *testing.T) {
+	for _, c := range stack.Components() {
+		if !semver.IsValid("v"+c.Version) || !semver.IsValid("v"+c.Oldest) || semver.Compare("v"+c.Oldest, "v"+c.Version) > 0 {
+			t.Errorf("%s: oldest version %q, tested version %q", c.Name, c.Oldest, c.Version)
+		}
+		if len(c.Programs) == 0 || !strings.HasPrefix(c.Download, "https://") {
+			t.Errorf("%s: programs %q, download %q", c.Name, c.Programs, c.Download)
+		}
+	}
 }
 
-func readGoMod(t *testing.T, path string) (m goMod) {
-	t.Helper()
-	out, err := exec.Command("go", "mod", "edit", "-json", path).Output()
+// stack/README.md lists the servers as the table does.
+func TestReadme(t *testing.T) {
+	text, err := os.ReadFile("README.md")
 	if err != nil {
-		t.Fatalf("%s: %v", path, err)
+		t.Fatal(err)
 	}
-	if err := json.Unmarshal(out, &m); err != nil {
-		t.Fatalf("%s: %v", path, err)
-	}
-	return m
-}
-
-// version of a module that the go.mod requires.
-func (m goMod) version(path string) string {
-	for _, r := range m.Require {
-		if r.Path == path {
-			return r.Version
-		}
-	}
-	return ""
-}
-
-func source(c stack.Component) string { return filepath.Join("build", c.Name) }
-
-// What pins the modules of a server agrees with the table.
-func TestModules(t *testing.T) {
-	lab := readGoMod(t, filepath.Join("..", "go.mod"))
 	for _, c := range stack.Components() {
-		t.Run(c.Name, func(t *testing.T) {
-			m := readGoMod(t, filepath.Join(source(c), "go.mod"))
-			if want := "dicelab/stack/build/" + c.Name; m.Module.Path != want {
-				t.Errorf("module %s, want %s", m.Module.Path, want)
-			}
-			if m.Go != lab.Go {
-				t.Errorf("go %s, want %s as in the lab's own go.mod", m.Go, lab.Go)
-			}
-			if got := m.version(c.Module); got != c.Version {
-				t.Errorf("%s is required at %q, in the table it is %s", c.Module, got, c.Version)
-			}
-			if len(m.Tool) != 1 || m.Tool[0].Path != c.Package+c.Generator {
-				t.Errorf("tools %v, want one, %s", m.Tool, c.Package+c.Generator)
-			}
-			if !strings.HasPrefix(c.Package+c.Generator, c.Module) {
-				t.Errorf("%s is not of module %s", c.Package+c.Generator, c.Module)
-			}
-			sum, err := builder.Sum(source(c))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if sum != c.Sum {
-				t.Errorf("%s has changed: set Sum to %q in the table", source(c), sum)
-			}
-		})
-	}
-}
-
-// What the Collector is put together from agrees with the table and with what
-// its go.mod pins.
-func TestManifest(t *testing.T) {
-	for _, c := range stack.Components() {
-		if c.Generator == "" {
-			continue
-		}
-		m := readGoMod(t, filepath.Join(source(c), "go.mod"))
-		content, err := os.ReadFile(filepath.Join(source(c), "manifest.yaml"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for key, want := range map[string]string{"name": c.Name, "version": c.Release, "module": m.Module.Path} {
-			if line := "\n  " + key + ": " + want + "\n"; !strings.Contains(string(content), line) {
-				t.Errorf("the manifest of %s lacks %q", c.Name, line)
-			}
-		}
-		parts := regexp.MustCompile(`gomod: (\S+) (\S+)`).FindAllStringSubmatch(string(content), -1)
-		if len(parts) == 0 {
-			t.Errorf("the manifest of %s names no part", c.Name)
-		}
-		for _, p := range parts {
-			if got := m.version(p[1]); got != p[2] {
-				t.Errorf("%s is %s in the manifest of %s and %q in its go.mod", p[1], p[2], c.Name, got)
-			}
+		row := fmt.Sprintf("\n| %s | %s | %s | ", c.Name, c.Version, c.Oldest)
+		_, rest, ok := strings.Cut(string(text), row)
+		rest, _, _ = strings.Cut(rest, "\n")
+		if !ok || !strings.Contains(rest, "("+c.Download+")") || c.Brew != "" && !strings.Contains(rest, "`brew install "+c.Brew+"`") {
+			t.Errorf("README.md lacks the row %q with %s %s", row, c.Download, c.Brew)
 		}
 	}
 }
 
-// An image is of the release that is built: what was seen natively holds for
+// An image is of the version that is tested: what was seen natively holds for
 // containers.
 func TestImages(t *testing.T) {
 	images := stack.Images()
@@ -151,25 +84,18 @@ func TestImages(t *testing.T) {
 		t.Errorf("%d images, want %d, Grafana's the last", got, want)
 	}
 	for _, c := range images {
-		if got := strings.TrimPrefix(c.Tag, "v"); got != c.Release {
-			t.Errorf("image %s:%s, want release %s", c.Image, c.Tag, c.Release)
+		if got := strings.TrimPrefix(c.Tag, "v"); got != c.Version {
+			t.Errorf("image %s:%s, want version %s", c.Image, c.Tag, c.Version)
 		}
 	}
 }
 
-// contradictions are the images and module versions that a text names otherwise
-// than the table.
+// contradictions are the images that a text names otherwise than the table.
 func contradictions(text string) (out []string) {
 	for _, c := range stack.Images() {
-		names := map[string]string{c.Image + ":": c.Tag}
-		if c.Module != "" {
-			names[c.Module+"@"] = c.Version
-		}
-		for name, want := range names {
-			for _, m := range regexp.MustCompile(regexp.QuoteMeta(name)+`([\w.+-]*\w)`).FindAllStringSubmatch(text, -1) {
-				if m[1] != want {
-					out = append(out, fmt.Sprintf("%s is not %s", m[0], want))
-				}
+		for _, m := range regexp.MustCompile(regexp.QuoteMeta(c.Image+":")+`([\w.+-]*\w)`).FindAllStringSubmatch(text, -1) {
+			if m[1] != c.Tag {
+				out = append(out, fmt.Sprintf("%s is not %s", m[0], c.Tag))
 			}
 		}
 	}
@@ -182,13 +108,11 @@ func TestContradictions(t *testing.T) {
 		name, text string
 		want       []string
 	}{
-		{name: "an image as in the table", text: "image: grafana/loki:3.7.8"},
-		{name: "at the end of a sentence", text: "It is grafana/loki:3.7.8."},
-		{name: "an old image", text: "image: grafana/loki:3.6.0\n", want: []string{"grafana/loki:3.6.0 is not 3.7.8"}},
+		{name: "an image as in the table", text: "image: grafana/loki:3.7.6"},
+		{name: "at the end of a sentence", text: "It is grafana/loki:3.7.6."},
+		{name: "an old image", text: "image: grafana/loki:3.6.0\n", want: []string{"grafana/loki:3.6.0 is not 3.7.6"}},
 		{name: "the latest image", text: "prom/prometheus:latest", want: []string{"prom/prometheus:latest is not v3.16.0"}},
-		{name: "an old module", text: "go get github.com/grafana/alloy@v1.10.2", want: []string{"github.com/grafana/alloy@v1.10.2 is not v1.11.0"}},
-		{name: "a module as in the table", text: "github.com/grafana/alloy@v1.11.0"},
-		{name: "an old image of what is not built", text: "grafana/grafana:11.0.0", want: []string{"grafana/grafana:11.0.0 is not 12.4.2"}},
+		{name: "an old image of what runs in containers only", text: "grafana/grafana:11.0.0", want: []string{"grafana/grafana:11.0.0 is not 13.2.3"}},
 		{name: "no version", text: "github.com/grafana/alloy and grafana/tempo"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -199,9 +123,9 @@ func TestContradictions(t *testing.T) {
 	}
 }
 
-// The Makefile, the documents, Compose files and code name no other image or
-// module version than the table.
-func TestNobodyContradictsTheTable(t *testing.T) {
+// The Makefile, the documents, Compose files and code name no other image than
+// the table.
+func TestNothingContradictsTheTable(t *testing.T) {
 	read := 0
 	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
 		switch {
@@ -267,83 +191,6 @@ func thirdLines(t *testing.T, name string) string {
 		heads = append(heads, lines[2])
 	}
 	return strings.Join(heads, "\n")
-}
-
-// cacheIn makes dir the home of this process, and returns where servers are built.
-func cacheIn(t *testing.T, dir string) string {
-	t.Helper()
-	t.Setenv("HOME", dir)
-	t.Setenv("XDG_CACHE_HOME", filepath.Join(dir, "cache"))
-	cache, err := stack.CacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return cache
-}
-
-func TestBinary(t *testing.T) {
-	cache := cacheIn(t, t.TempDir())
-	c, err := stack.Find(stack.Loki)
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := c.Path(cache)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	const notBuilt = "loki 3.7.8: not built yet on this machine: run make stack-build in dicelab's checkout"
-	if _, err := stack.Binary(stack.Loki); !errors.Is(err, stack.ErrNotBuilt) || err.Error() != notBuilt {
-		t.Errorf("before it is built: %v, want %s", err, notBuilt)
-	}
-	if err := os.WriteFile(path, []byte("half"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := stack.Binary(stack.Loki); !errors.Is(err, stack.ErrNotBuilt) {
-		t.Errorf("a file that cannot be run: %v, want %v", err, stack.ErrNotBuilt)
-	}
-	if err := os.Chmod(path, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := stack.Binary(stack.Loki); err != nil || got != path {
-		t.Errorf("once built: %q, %v, want %q", got, err, path)
-	}
-	if _, err := stack.Binary("jaeger"); err == nil || errors.Is(err, stack.ErrNotBuilt) {
-		t.Errorf("a server that is not there: %v", err)
-	}
-}
-
-// A server that would be built otherwise is another file.
-func TestPath(t *testing.T) {
-	row, err := stack.Find(stack.Prometheus)
-	if err != nil {
-		t.Fatal(err)
-	}
-	paths := map[string]string{}
-	for name, change := range map[string]func(*stack.Component){
-		"the row":         func(*stack.Component) {},
-		"another release": func(c *stack.Component) { c.Release = "3.17.0" },
-		"another version": func(c *stack.Component) { c.Version = "v0.317.0" },
-		"another package": func(c *stack.Component) { c.Package += "/v2" },
-		"other tags":      func(c *stack.Component) { c.Tags = nil },
-		"with cgo":        func(c *stack.Component) { c.CGO = true },
-		"other modules":   func(c *stack.Component) { c.Sum = "0123456789ab" },
-	} {
-		c := row
-		change(&c)
-		path := c.Path("cache")
-		if filepath.Base(path) != c.Name || filepath.Dir(filepath.Dir(path)) != "cache" {
-			t.Errorf("%s: path %s", name, path)
-		}
-		if other, ok := paths[path]; ok {
-			t.Errorf("%s and %s have the same path %s", name, other, path)
-		}
-		paths[path] = name
-	}
-	same := row
-	same.Image, same.Tag, same.Ports = "", "", nil
-	if got, want := same.Path("cache"), row.Path("cache"); got != want {
-		t.Errorf("what does not touch the build changes the path: %s, want %s", got, want)
-	}
 }
 
 // Grafana's files open as the configurations of the others do; JSON has no

@@ -36,6 +36,7 @@ func commands() []command {
 		{"verify", "check a running lab, box by box, with evidence", verifyCommand},
 		{"export", "write a trace to a file, as OTLP JSON", exportCommand},
 		{"import", "send traces from files to a trace store", importCommand},
+		{"servers", "list the programs of the real servers that are found here", serversCommand},
 		{"health", "exit 0 if a URL answers 200", health},
 		{"version", "print version, commit and Go version", printVersion},
 	}

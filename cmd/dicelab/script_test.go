@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -29,6 +30,8 @@ var update = flag.Bool("update", false, "rewrite what the scripts in testdata ex
 //	listen VAR...            listen on a free port each, and set VAR to it
 //	serve STATUS VAR         answer every request with STATUS, at the URL VAR
 //	newer-store DIR          make the store of a newer version in DIR
+//
+// $BIN is the directory of the program alone; $GOOS and $GOARCH are the platform.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
@@ -38,6 +41,10 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			dir := filepath.Join(e.WorkDir, ".book")
 			e.Setenv(envBook, dir)
+			bin, _, _ := strings.Cut(e.Getenv("PATH"), string(filepath.ListSeparator)) // testscript's own, with the program in it
+			e.Setenv("BIN", bin)
+			e.Setenv("GOOS", runtime.GOOS)
+			e.Setenv("GOARCH", runtime.GOARCH)
 			e.Defer(func() {
 				if err := errors.Join(book(dir).kill(), within(patience, book(dir).empty)); err != nil {
 					t.Error(err)

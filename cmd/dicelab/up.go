@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"dicelab/internal/lab"
+	"dicelab/internal/lab/servers"
 	"dicelab/internal/telemetry"
 )
 
@@ -24,6 +25,12 @@ func up(ctx context.Context, env environment, f *flags) (err error) {
 	if err := checkTelemetry(ctx); err != nil {
 		return err
 	}
+	var found []servers.Server
+	if *u.stack == stackNative {
+		if found, err = findServers(ctx, env, *u.servers); err != nil {
+			return err
+		}
+	}
 	dir, err := lab.OpenDir(*u.data, "--data")
 	if err != nil {
 		return err
@@ -37,7 +44,12 @@ func up(ctx context.Context, env environment, f *flags) (err error) {
 
 	report := lab.NewReport(env.stdout, lab.Colour(env.stdout, env.getenv))
 	report.Title(version(), *u.data)
-	join := joiner{upFlags: u, env: env, at: at, dir: dir, report: report}
+	for _, s := range found {
+		if note := s.Note(); note != "" {
+			report.Note(note)
+		}
+	}
+	join := joiner{upFlags: u, env: env, at: at, dir: dir, report: report, programs: servers.Paths(found)}
 	parts, err := join.parts()
 	if err != nil {
 		return err

@@ -44,6 +44,7 @@ const (
 type upFlags struct {
 	stack, data *string
 	configs     *string
+	servers     *string
 	addresses   []address
 	keep        *keepFlags
 	dice        *diceFlags
@@ -69,6 +70,7 @@ func defineUp(f *flags) *upFlags {
 		data:    f.String("data", ".dicelab", "`directory` for what is recorded"),
 		configs: f.String(configsFlag, "", "`directory` of the real servers' configurations, laid out as the folder stack (default: the program's own)"),
 	}
+	u.servers = defineServers(f, ", with --stack=native")
 	define := func(name, port, owner string, stacks ...string) {
 		at := address{name: name, owner: owner, stacks: stacks}
 		at.value = f.address(at.flag(), "127.0.0.1:"+port, "`address` of "+owner+"; port 0 takes a free one")
@@ -110,7 +112,7 @@ func (u *upFlags) settle(f *flags) (err error) {
 		idle = []string{"prometheus-url", "loki-url", "tempo-url", "header"}
 	}
 	if *u.stack != stackNative {
-		idle = append(idle, configsFlag)
+		idle = append(idle, configsFlag, serversFlag)
 	}
 	if *u.stack != stackEmbedded {
 		idle = append(idle, u.keep.names()...)

@@ -19,6 +19,8 @@ type joiner struct {
 	at     places
 	dir    *lab.Dir
 	report *lab.Report
+	// programs are the paths of the real servers by component, with --stack=native.
+	programs map[string]string
 }
 
 // parts lists what runs, in the order in which it starts: what takes telemetry

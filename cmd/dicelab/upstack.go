@@ -64,7 +64,7 @@ func (j joiner) native() ([]lab.Part, *native.Spool, error) {
 		return nil, nil, err
 	}
 	s, err := native.New(native.Options{
-		Dir: j.dir.Join("native"), Configs: j.configurations(), Listeners: j.at, Binary: stack.Binary,
+		Dir: j.dir.Join("native"), Configs: j.configurations(), Listeners: j.at, Programs: j.programs,
 		Targets: []native.Target{
 			{Job: contract.ServiceFrontend, Address: j.at[frontendAt].Addr().String()},
 			{Job: contract.ServiceRoller, Address: j.at[rollerAt].Addr().String()},

@@ -32,6 +32,7 @@ const still = 3 * time.Second
 // list says that they differ; and the golden files, to which "make test" holds the
 // embedded stack, must be what was answered. With -update it writes them.
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	list, err := conformance.Queries()
 	if err != nil {
 		t.Fatal(err)

@@ -17,6 +17,7 @@ import (
 // Every query of every panel of the dashboard, and every link between signals,
 // finds something on the real servers once dice were rolled.
 func TestDashboard(t *testing.T) {
+	t.Parallel()
 	at := free(t)
 	r := start(t, at, "--data="+t.TempDir(), "--max-delay=50ms", "--error-rate=0.5", "--traffic")
 	r.open(t)

@@ -47,6 +47,7 @@ type madeSpan struct {
 // levelled first: a label that names the generator, and which observation of a
 // bucket is its exemplar.
 func TestGenerated(t *testing.T) {
+	t.Parallel()
 	at := free(t)
 	lab := start(t, at, "--data", t.TempDir())
 	lab.open(t)

@@ -2,8 +2,8 @@
 
 // Package stacktest tests the real stack from end to end: the lab's own program
 // with the five servers, as a person starts it, read through their public APIs.
-// "make test-stack" runs it; it needs the servers ("make stack-build") and Linux,
-// whose /proc it reads.
+// "make test-stack" runs it; it needs the servers (stack/README.md) and Linux, whose
+// /proc it reads.
 //
 // Tests wait for what must come by looking again and again, and say how long it
 // took (-v). No test fails for being slow, but for what has not come within
@@ -24,6 +24,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -32,13 +33,27 @@ import (
 
 	"dicelab/internal/contract"
 	"dicelab/internal/lab/native"
+	"dicelab/internal/lab/servers"
 	"dicelab/internal/query"
 )
 
 // patience is how long a test waits for what must come; it is no measurement.
 const patience = time.Minute
 
-var program = flag.String("dicelab", "../../bin/dicelab", "the program under test")
+var (
+	program = flag.String("dicelab", "../../bin/dicelab", "the program under test")
+	dir     = flag.String("servers", "", "the directory of the servers, before PATH")
+)
+
+// programs are the paths of the servers' programs by component.
+func programs(t *testing.T) map[string]string {
+	t.Helper()
+	found, err := servers.Find(t.Context(), servers.Places{Dir: *dir, Path: os.Getenv("PATH")})
+	if err := errors.Join(err, servers.Unusable(found)); err != nil {
+		t.Fatal(err)
+	}
+	return servers.Paths(found)
+}
 
 // addresses are free ones on loopback, by the place's name.
 type addresses map[string]string
@@ -91,7 +106,7 @@ type running struct {
 func start(t *testing.T, at addresses, args ...string) *running {
 	t.Helper()
 	r := &running{addresses: at, stdout: newScreen(), stderr: newScreen(), ended: make(chan struct{})}
-	r.cmd = exec.Command(*program, append(append([]string{"up", "--stack=native"}, at.flags()...), args...)...)
+	r.cmd = exec.Command(*program, slices.Concat([]string{"up", "--stack=native", "--servers", *dir}, at.flags(), args)...)
 	r.cmd.Stdout, r.cmd.Stderr = r.stdout, r.stderr
 	if err := r.cmd.Start(); err != nil {
 		t.Fatalf("starting %s: %v (make build makes it)", *program, err)

@@ -32,7 +32,7 @@ const (
 )
 
 // servers is the stack without the lab that ends when a server does.
-type servers struct {
+type fiveServers struct {
 	addresses
 	stack *native.Stack
 	parts map[string]lab.Part
@@ -40,9 +40,9 @@ type servers struct {
 
 // startServers prepares the five. Without targets Prometheus scrapes the two
 // services.
-func startServers(t *testing.T, configs fs.FS, targets ...native.Target) *servers {
+func startServers(t *testing.T, configs fs.FS, targets ...native.Target) *fiveServers {
 	t.Helper()
-	s := &servers{addresses: free(t), parts: map[string]lab.Part{}}
+	s := &fiveServers{addresses: free(t), parts: map[string]lab.Part{}}
 	if len(targets) == 0 {
 		targets = []native.Target{
 			{Job: contract.ServiceFrontend, Address: s.addresses["frontend"]}, {Job: contract.ServiceRoller, Address: s.addresses["roller"]},
@@ -58,7 +58,7 @@ func startServers(t *testing.T, configs fs.FS, targets ...native.Target) *server
 	}
 	var err error
 	s.stack, err = native.New(native.Options{
-		Dir: t.TempDir(), Configs: configs, Listeners: listeners, Binary: stack.Binary, Targets: targets,
+		Dir: t.TempDir(), Configs: configs, Listeners: listeners, Programs: programs(t), Targets: targets,
 		Guard: []string{*program, "guard"}, Env: os.Environ(),
 	})
 	if err != nil {
@@ -72,7 +72,7 @@ func startServers(t *testing.T, configs fs.FS, targets ...native.Target) *server
 	return s
 }
 
-func (s *servers) start(t *testing.T, component string) {
+func (s *fiveServers) start(t *testing.T, component string) {
 	t.Helper()
 	p, err := s.stack.Part(component)
 	if err != nil {
@@ -87,7 +87,7 @@ func (s *servers) start(t *testing.T, component string) {
 	t.Cleanup(p.Kill)
 }
 
-func (s *servers) stop(t *testing.T, component string) {
+func (s *fiveServers) stop(t *testing.T, component string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -99,7 +99,7 @@ func (s *servers) stop(t *testing.T, component string) {
 }
 
 // service runs one of the two services, its output in the spool.
-func (s *servers) service(t *testing.T, name, command string, args ...string) {
+func (s *fiveServers) service(t *testing.T, name, command string, args ...string) {
 	t.Helper()
 	cmd := exec.Command(*program, append([]string{command, "--addr", s.addresses[command]}, args...)...)
 	cmd.Env = append(os.Environ(), "OTEL_EXPORTER_OTLP_ENDPOINT="+s.url(native.OTLPHTTP))
@@ -240,7 +240,7 @@ func traffic(t *testing.T, frontend string) (ids *[]string, finish func()) {
 }
 
 // written counts the lines in the spool's files.
-func (s *servers) written(t *testing.T) (lines int) {
+func (s *fiveServers) written(t *testing.T) (lines int) {
 	t.Helper()
 	err := filepath.WalkDir(s.stack.Spool().Dir(), func(path string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
@@ -258,6 +258,7 @@ func (s *servers) written(t *testing.T) (lines int) {
 
 // What cannot start says why, in one line that names the server.
 func TestRefusals(t *testing.T) {
+	t.Parallel()
 	t.Run("port taken", func(t *testing.T) {
 		at := free(t)
 		l, err := net.Listen("tcp", at[native.TempoOTLP])

@@ -59,8 +59,9 @@ func processes(t *testing.T, root int) (family []process) {
 // server is the process of a component: the program behind the guard.
 func server(t *testing.T, root int, component string) process {
 	t.Helper()
+	path := programs(t)[component]
 	for _, p := range processes(t, root) {
-		if filepath.Base(p.args[0]) == component {
+		if p.args[0] == path {
 			return p
 		}
 	}

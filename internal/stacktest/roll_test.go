@@ -26,6 +26,7 @@ import (
 // TestLab follows one roll through the real stack, and finds it again the day
 // after.
 func TestLab(t *testing.T) {
+	t.Parallel()
 	at, data := free(t), t.TempDir()
 	args := []string{"--data", data, "--error-rate", "0", "--max-delay", "0s"}
 	lab := start(t, at, args...)

@@ -20,6 +20,7 @@ import (
 // asks both for spans below each other and for counts of spans. Only traces whose
 // root is there are compared; docs/differences.md tells of the others.
 func TestStructure(t *testing.T) {
+	t.Parallel()
 	at := free(t)
 	lab := start(t, at, "--data", t.TempDir())
 	lab.open(t)

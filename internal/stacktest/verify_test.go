@@ -103,6 +103,7 @@ func (r *running) onPage(t *testing.T) (v verified) {
 // On the real servers all holds but what asks for Grafana, on the command line and
 // on the explorer's page.
 func TestVerifyHolds(t *testing.T) {
+	t.Parallel()
 	lab := start(t, free(t), quick(t)...)
 	lab.open(t)
 	lab.verify(t).holds(t)

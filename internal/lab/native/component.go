@@ -72,14 +72,12 @@ func launches() []launch {
 		},
 		{
 			name: stack.Tempo, gogc: "50",
-			// Tempo 2.9 takes five seconds to end, and does not end at all when it was
-			// asked for a trace in the half minute before. Its ingester has flushed at
-			// once. What it waits for is a generator that sleeps until a ring of one
-			// has heard of its end, and then throws away what it has not sent
-			// (modules/generator, stopping), and a query frontend whose empty queue
-			// is tidied away by a timer that has stopped (modules/frontend/queue,
-			// stopping). Should the ingester need longer: its log is replayed at the
-			// next start.
+			// Tempo 3.0 ends within a second, unless it was asked for a trace in the
+			// half minute before: then it never ends. Its query frontend waits for an
+			// empty queue to be removed by a timer that has been stopped
+			// (modules/frontend/queue, stopping). Everything that it has acknowledged
+			// is safe long before: the distributor ends first, then the live store
+			// writes what it holds to its log, which the next start replays.
 			linger: 3 * time.Second,
 			args: func(config, _, _ string) []string {
 				return []string{"-config.file=" + filepath.Join(config, "tempo.yml"), "-config.expand-env=true"}

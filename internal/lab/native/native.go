@@ -44,8 +44,8 @@ type Options struct {
 	Listeners map[string]*net.TCPListener
 	// Targets are the services that Prometheus scrapes.
 	Targets []Target
-	// Binary finds the program of a component, or says how to get it.
-	Binary func(component string) (path string, err error)
+	// Programs are the paths of the servers' programs by component.
+	Programs map[string]string
 	// Guard is the command line that runs a program behind child.Guard: the
 	// path and arguments of the program are appended to its arguments.
 	Guard []string
@@ -61,7 +61,6 @@ type Target struct{ Job, Address string }
 // Stack is the five servers.
 type Stack struct {
 	o        Options
-	binaries map[string]string
 	addrs    map[string]string // host:port by place
 	env      []string
 	spool    *Spool
@@ -69,20 +68,13 @@ type Stack struct {
 }
 
 // New checks that everything is there, and prepares the directories. Nothing is
-// started. The error of a missing program is that of Options.Binary; all of
-// them are reported, as one *lab.UsageError.
+// started.
 func New(o Options) (*Stack, error) {
-	s := &Stack{o: o, binaries: map[string]string{}, addrs: map[string]string{}}
-	var errs []error
+	s := &Stack{o: o, addrs: map[string]string{}}
 	for _, c := range components() {
-		path, err := o.Binary(c.Name)
-		if err != nil {
-			errs = append(errs, err)
+		if o.Programs[c.Name] == "" {
+			return nil, fmt.Errorf("preparing the stack: no program of %s is given", c.Name)
 		}
-		s.binaries[c.Name] = path
-	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, &lab.UsageError{Err: err}
 	}
 	for _, p := range Places() {
 		l, ok := o.Listeners[p.Name]

@@ -113,6 +113,15 @@ func listeners(t *testing.T) map[string]*net.TCPListener {
 	return out
 }
 
+// programs are the names of the components: the guard alone looks at them.
+func programs() map[string]string {
+	out := map[string]string{}
+	for _, c := range stack.Components() {
+		out[c.Name] = c.Name
+	}
+	return out
+}
+
 func options(t *testing.T) native.Options {
 	t.Helper()
 	self, err := os.Executable()
@@ -126,9 +135,9 @@ func options(t *testing.T) native.Options {
 	return native.Options{
 		Dir: t.TempDir(), Configs: configs, Listeners: listeners(t), Guard: []string{self, "guard"},
 		// The race detector's runtime sleeps a second before each exit unless told not to.
-		Env:     append(os.Environ(), "GORACE=atexit_sleep_ms=0"),
-		Targets: []native.Target{{Job: "dice-roller", Address: "127.0.0.1:8101"}},
-		Binary:  func(name string) (string, error) { return name, nil },
+		Env:      append(os.Environ(), "GORACE=atexit_sleep_ms=0"),
+		Targets:  []native.Target{{Job: "dice-roller", Address: "127.0.0.1:8101"}},
+		Programs: programs(),
 	}
 }
 
@@ -161,16 +170,8 @@ func TestNewRefuses(t *testing.T) {
 		want   string
 		code   int
 	}{
-		{name: "missing programs", code: lab.ExitUsage,
-			change: func(o *native.Options) {
-				o.Binary = func(name string) (string, error) {
-					if name == native.Loki || name == native.Alloy {
-						return "", fmt.Errorf("%s is not built: run make stack-build", name)
-					}
-					return name, nil
-				}
-			},
-			want: "loki is not built: run make stack-build\nalloy is not built: run make stack-build"},
+		{name: "no program", code: lab.ExitFailed, change: func(o *native.Options) { delete(o.Programs, native.Loki) },
+			want: "preparing the stack: no program of loki is given"},
 		{name: "no listener", code: lab.ExitFailed, change: func(o *native.Options) { delete(o.Listeners, native.LokiGRPC) },
 			want: "preparing the stack: nobody listens for Loki's gRPC (loki-grpc)"},
 		{name: "no guard", code: lab.ExitFailed, change: func(o *native.Options) { o.Guard = nil },
@@ -362,7 +363,7 @@ func TestSettling(t *testing.T) {
 
 func TestPartThatDoesNotStart(t *testing.T) {
 	o := options(t)
-	o.Binary = func(string) (string, error) { return "broken", nil }
+	o.Programs[native.Loki] = "broken"
 	err := part(t, o, native.Loki).Start(t.Context())
 	want := "loki ended (exit status 1); its last lines:\n  level=error msg=\"parsing config: line 3\""
 	if got := fmt.Sprint(err); got != want {

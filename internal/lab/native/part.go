@@ -33,7 +33,7 @@ func (s *Stack) part(c component) (lab.Part, error) {
 	if c.gogc != "" {
 		env = append(env, "GOGC="+c.gogc)
 	}
-	args := slices.Concat(s.o.Guard[1:], []string{s.binaries[c.Name]}, c.args(s.config(c), s.data(c), addr))
+	args := slices.Concat(s.o.Guard[1:], []string{s.o.Programs[c.Name]}, c.args(s.config(c), s.data(c), addr))
 	server, err := child.New(child.Config{
 		Name: c.Name, Path: s.o.Guard[0], Args: args, Env: env,
 		ReadyURL: "http://" + reach(addr) + c.ReadyPath, ReadyTimeout: readyTimeout,

@@ -1,4 +1,0 @@
-package main
-
-// Main is the program, for the scripts.
-func Main() { main() }
