@@ -1,6 +1,7 @@
 package grafana
 
 import (
+	"net/url"
 	"strings"
 
 	"dicelab/internal/contract"
@@ -42,6 +43,11 @@ func Stage2() Dashboard {
 		Links: []Link{
 			link("Roll a die", "http://localhost:"+contract.PortFrontend, "The front end, where a roll begins"),
 			link("Explorer", "http://localhost:"+contract.PortExplorer, "The lab's own pages over the same data"),
+			drilldown("Traces Drilldown", "exploretraces-app/explore", url.Values{
+				"var-ds": {UIDTempo}, "var-primarySignal": {"true"}, "var-metric": {"rate"}, "var-groupBy": {"resource.service.name"}, "actionView": {"breakdown"},
+			}, "Rates, errors and durations of spans by any attribute, from TraceQL metrics"),
+			drilldown("Logs Drilldown", "lokiexplore-app/explore", url.Values{"var-ds": {UIDLoki}}, "Log lines by service, label and field, without a query"),
+			drilldown("Metrics Drilldown", "metricsdrilldown-app/drilldown", url.Values{"var-ds": {UIDPrometheus}}, "Every metric, by name and label, without a query"),
 		},
 		Panels: g.panels,
 	}
@@ -49,6 +55,14 @@ func Stage2() Dashboard {
 
 func link(title, url, tooltip string) Link {
 	return Link{Title: title, Type: "link", Icon: "external link", Tooltip: tooltip, URL: url, Tags: []string{}, TargetBlank: true}
+}
+
+// drilldown links to an app that Grafana 13 installs at its first start, over the
+// dashboard's time range. path follows "/a/grafana-".
+func drilldown(title, path string, query url.Values, tooltip string) Link {
+	l := link(title, "/a/grafana-"+path+"?"+query.Encode(), tooltip)
+	l.TargetBlank, l.KeepTime = false, true
+	return l
 }
 
 func variables() []Variable {
