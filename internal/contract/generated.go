@@ -1,7 +1,7 @@
 package contract
 
 // Metrics that are made from spans, as Tempo's metrics generator names them
-// (Tempo 2.9, processors service-graphs and span-metrics). No service emits them.
+// (Tempo 3.0, processors service-graphs and span-metrics). No service emits them.
 const (
 	// Of the service graph: one series for each pair of services that call each
 	// other. The two of seconds are histograms.

@@ -10,7 +10,7 @@ import (
 )
 
 // The attributes that are read (OpenTelemetry semantic conventions; those of
-// databases by their old names and db.namespace, as Tempo 2.9 does).
+// databases by their old names and db.namespace, as Tempo 3.0 does).
 const (
 	attrServiceName  = "service.name"
 	attrPeerService  = "peer.service"
@@ -61,12 +61,11 @@ func readRemote(attributes []*commonpb.KeyValue) (r remote) {
 // peer is the name of a node that sends no spans.
 func (r remote) peer() string { return cmp.Or(r.service, r.dbName, r.dbSystem) }
 
-// database says whether a call goes to a database, and what its node is called,
-// if that can be told. The resource's word comes before the span's, but for
-// db.namespace, which is the span's alone.
+// database reports whether a call goes to a database, and returns the name of the
+// database's node. An attribute of the resource comes before the span's.
 func (r remote) database(resource remote) (node string, is bool) {
-	name := cmp.Or(r.dbNamespace, resource.dbName, r.dbName)
-	if name == "" && resource.dbSystem == "" && r.dbSystem == "" {
+	name := cmp.Or(resource.dbNamespace, r.dbNamespace, resource.dbName, r.dbName, resource.dbSystem, r.dbSystem)
+	if name == "" {
 		return "", false
 	}
 	host := cmp.Or(resource.peerAddress, r.peerAddress)

@@ -1,4 +1,4 @@
-// Package tempo serves the HTTP API of Tempo 2.9, as far as the embedded stack
+// Package tempo serves the HTTP API of Tempo 3.0, as far as the embedded stack
 // has it, over a store: traces by ID, search by TraceQL or by tags, tag names
 // and values.
 //

@@ -14,7 +14,7 @@
 // the operators = != =~ !~ < <= > >=, joined by &&, || and parentheses. && and ||
 // have one precedence: a || b && c is (a || b) && c.
 //
-// Rules, as in Tempo 2.9:
+// Rules, as in Tempo 3.0:
 //
 //   - All conditions within { } hold on the same span.
 //   - A condition on an attribute that is not there, or is of another type, does
