@@ -15,7 +15,7 @@ ENV GOMODCACHE=/cache/mod GOCACHE=/cache/build
 COPY . .
 ARG VERSION
 RUN --mount=type=cache,target=/cache \
-    mkdir -p /image/usr/local/bin /image/etc/ssl/certs \
+    mkdir -p /image/usr/local/bin /image/etc/ssl/certs /logs/dicelab \
  && CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.release=${VERSION}" -o /image/usr/local/bin/dicelab ./cmd/dicelab \
  && cp /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/
 # The same source makes the same layer, whenever it is built.
@@ -23,6 +23,8 @@ RUN cd /image && touch -d @0 usr/local/bin/dicelab etc/ssl/certs/ca-certificates
 
 FROM scratch
 COPY --from=build /image/ /
+# The place of the log files, for a volume that takes over the owner.
+COPY --from=build --chown=65532:65532 /logs/ /var/log/
 ARG VERSION
 ARG REVISION
 LABEL org.opencontainers.image.title="dicelab" \

@@ -28,6 +28,7 @@ type service struct {
 	hosts    *[]string
 	faults   *[]string
 	switches *bool
+	logDir   *string
 }
 
 func serviceFlags(f *flags, name, port string) *service {
@@ -36,6 +37,7 @@ func serviceFlags(f *flags, name, port string) *service {
 	s.hosts = f.list("allow-host", "`name` besides localhost under which loopback requests may come (repeatable)", func(string) error { return nil })
 	s.faults = f.list("fault", "`fault` to switch on, such as no-export or slow=2s; see docs/faults.md (repeatable)", checkFault)
 	s.switches = f.flip("fault-switches", "let faults be switched while it runs: a panel on the page, /faults on both services")
+	s.logDir = defineLogDir(f)
 	return s
 }
 
@@ -77,7 +79,12 @@ func (s *service) serve(ctx context.Context, env environment, started string,
 	if err != nil {
 		return err // each was checked as a flag
 	}
-	tel, err := telemetry.New(ctx, telemetry.Config{Service: s.name, Version: version(), Output: env.stdout, Faults: faults})
+	lines, closeLog, err := openLog(env.stdout, *s.logDir, s.name)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeLog()) }()
+	tel, err := telemetry.New(ctx, telemetry.Config{Service: s.name, Version: version(), Output: lines, Faults: faults})
 	if err != nil {
 		return &lab.UsageError{Err: err}
 	}

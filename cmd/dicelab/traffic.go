@@ -35,7 +35,12 @@ func trafficCommand(ctx context.Context, env environment, f *flags) (err error) 
 	defer context.AfterFunc(ctx, stop)() // from then on a second signal kills
 	ctx, gate := child.Watch(ctx, env.getenv, env.stdin)
 
-	screen, lines := t.outputs(env)
+	screen, out := t.outputs(env)
+	lines, closeLog, err := openLog(out, *t.logDir, contract.ServiceTraffic)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeLog()) }()
 	tel, err := telemetry.New(ctx, telemetry.Config{Service: contract.ServiceTraffic, Version: version(), Output: lines})
 	if err != nil {
 		return &lab.UsageError{Err: err}

@@ -47,7 +47,7 @@ type trafficFlags struct {
 	timeout, wait *time.Duration
 	abort         *float64
 
-	report, log, traceURL, addr *string
+	report, log, logDir, traceURL, addr *string
 }
 
 func defineTraffic(f *flags) *trafficFlags {
@@ -75,6 +75,7 @@ func defineTraffic(f *flags) *trafficFlags {
 		abort:    f.share("abort-on-error-rate", 1, "end the run when more than this `share` of the rolls has failed, 0 to 1; 1 for never"),
 		report:   f.oneOf("report", "`form` of the report on stdout: text, json or none", reportText, reportJSON, toNone),
 		log:      f.oneOf("log", "`where` log lines go: stderr, stdout or none", toStderr, toStdout, toNone),
+		logDir:   defineLogDir(f),
 		traceURL: f.url("trace-url", "http://localhost:"+contract.PortExplorer+"/traces/{trace_id}", "`link` to a trace; {trace_id} stands for its ID; "+orNone),
 		addr:     f.String("addr", "", "`address` to serve /readyz and /metrics on; "+orNone),
 	}
@@ -171,7 +172,7 @@ func (t *trafficFlags) options(tel *telemetry.Telemetry) (traffic.Options, error
 	}
 	return traffic.Options{
 		Telemetry: tel, Target: target, Version: version(), Seed: seed, Die: *t.die, Timeout: *t.timeout,
-		Connections: *t.connections, AbortAt: *t.abort, LogRolls: *t.log != toNone, TraceURL: *t.traceURL,
+		Connections: *t.connections, AbortAt: *t.abort, LogRolls: *t.log != toNone || *t.logDir != "", TraceURL: *t.traceURL,
 	}, nil
 }
 

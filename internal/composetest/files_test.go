@@ -63,7 +63,7 @@ func TestOneProject(t *testing.T) {
 // The services and their names are the contract's.
 func TestNames(t *testing.T) {
 	files := both(t)
-	want := append([]string{probe}, servers()...)
+	want := append([]string{probe}, serverNames()...)
 	if diff := cmp.Diff(slices.Sorted(slices.Values(want)), slices.Sorted(maps.Keys(files["stack"].Services))); diff != "" {
 		t.Errorf("services of stack.yaml (-want +got):\n%s", diff)
 	}
@@ -76,8 +76,8 @@ func TestNames(t *testing.T) {
 	got := map[string]string{}
 	for name, s := range files["services"].Services {
 		got[name] = s.ContainerName
-		if logs := s.Labels["dicelab.logs"] == "true"; logs != (s.ContainerName != "") {
-			t.Errorf("%s: that Alloy reads its output is %v", name, logs)
+		if logs := slices.Contains(s.Command, "--log-dir"); logs != (s.ContainerName != "") {
+			t.Errorf("%s: that Alloy reads its log lines is %v", name, logs)
 		}
 		if traffic := slices.Contains(s.Profiles, "traffic"); traffic != (name == contract.ServiceTraffic) {
 			t.Errorf("%s: that it is of the profile traffic is %v", name, traffic)
@@ -88,11 +88,29 @@ func TestNames(t *testing.T) {
 	}
 }
 
-func servers() (names []string) {
+func serverNames() (names []string) {
 	for _, c := range stack.Images() {
 		names = append(names, c.Name)
 	}
 	return names
+}
+
+// digestOf is the variable part of an image: the digest of the table, which the
+// environment can replace, as where a registry of one's own has another.
+func digestOf(c stack.Component) string {
+	return "${" + digestVariable(c) + "-" + digest(c) + "}"
+}
+
+func digestVariable(c stack.Component) string {
+	return "DICELAB_" + strings.ToUpper(strings.ReplaceAll(c.Name, "-", "_")) + "_DIGEST"
+}
+
+// digest is the end of a pinned image's name.
+func digest(c stack.Component) string {
+	if c.Digest == "" {
+		return ""
+	}
+	return "@" + c.Digest
 }
 
 // The servers are those of the table, in its versions, and ready where it says so.
@@ -101,7 +119,7 @@ func TestServers(t *testing.T) {
 	for _, c := range stack.Images() {
 		t.Run(c.Name, func(t *testing.T) {
 			s := services[c.Name]
-			if want := c.Image + ":" + c.Tag; s.Image != want {
+			if want := c.Image + ":" + c.Tag + digestOf(c); s.Image != want {
 				t.Errorf("image %s, want %s", s.Image, want)
 			}
 			if diff := cmp.Diff(checked("/probe/dicelab", c.ReadyURL()), s.Healthcheck.Test); diff != "" {
@@ -116,10 +134,8 @@ func TestServers(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, e := range entries {
-				path := filepath.Join("stack", c.Name, e.Name())
-				natively := path == filepath.Join("stack", stack.Alloy, "files.alloy") // docker.alloy stands in its place
-				if mounted[path] == natively {
-					t.Errorf("that %s is mounted is %v", path, mounted[path])
+				if path := filepath.Join("stack", c.Name, e.Name()); !mounted[path] {
+					t.Errorf("%s is not mounted", path)
 				}
 			}
 		})
@@ -233,6 +249,38 @@ func TestMounts(t *testing.T) {
 						t.Errorf("%s: %v", service, err)
 					}
 				}
+			}
+		}
+	}
+}
+
+// The services write their log lines where Alloy reads them, and nothing else of
+// the machine is open to Alloy.
+func TestLogs(t *testing.T) {
+	const logs = "/var/log/dicelab"
+	alloy := read(t, stackFile()).Services[stack.Alloy]
+	want := map[string]bool{"probe": true, "alloy-data": false, "logs": true}
+	for _, m := range alloy.Volumes {
+		if m.Type == "bind" {
+			if !strings.HasPrefix(m.Source, "../../stack/alloy/") {
+				t.Errorf("Alloy sees %s of the machine", m.Source)
+			}
+			continue
+		}
+		if readOnly, known := want[m.Source]; !known || readOnly != m.ReadOnly {
+			t.Errorf("volume %s of Alloy is read-only: %v", m.Source, m.ReadOnly)
+		}
+		if m.Source == "logs" && m.Target != alloy.Environment["DICELAB_LOGS"] {
+			t.Errorf("the log lines are at %s, Alloy reads %s", m.Target, alloy.Environment["DICELAB_LOGS"])
+		}
+	}
+	for name, s := range read(t, servicesFile()).Services {
+		if i := slices.Index(s.Command, "--log-dir"); i >= 0 && s.Command[i+1] != logs {
+			t.Errorf("%s writes its log lines to %s", name, s.Command[i+1])
+		}
+		for _, m := range s.Volumes {
+			if m.Source != "logs" || m.Target != logs || m.ReadOnly {
+				t.Errorf("%s mounts %+v", name, m)
 			}
 		}
 	}

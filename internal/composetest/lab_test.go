@@ -29,7 +29,10 @@ import (
 	"dicelab/stack"
 )
 
-var compose = flag.String("compose", "docker compose", "the command of Docker Compose")
+var (
+	compose = flag.String("compose", "docker compose", "the command of Docker Compose")
+	dir     = flag.String("servers", "", "the directory of the servers' programs, before PATH, for images that cannot be pulled")
+)
 
 // patience is how long a test waits for what must come; it is no measurement.
 const patience = 2 * time.Minute
@@ -52,7 +55,6 @@ func TestLab(t *testing.T) {
 	if t.Failed() {
 		return
 	}
-	stranger(t)
 	p.up(t, whole())
 	t.Run("containers", func(t *testing.T) { containers(t, p) })
 
@@ -226,19 +228,6 @@ func (c *counter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// stranger runs a container that prints as a service does, and is of another
-// project. (It has to say so: Compose labels the images that it builds with their
-// project, and a container has its image's labels.)
-func stranger(t *testing.T) {
-	t.Helper()
-	id := docker(t, "run", "--detach", "--label", "dicelab.logs=true", "--label", "com.docker.compose.project=another", "--network", "none", "dicelab", "roller", "--addr", "127.0.0.1:8000")
-	t.Cleanup(func() {
-		if _, err := try(context.WithoutCancel(t.Context()), nil, nil, "docker", "rm", "--force", id); err != nil {
-			t.Errorf("removing the stranger: %v", err)
-		}
-	})
-}
-
 // containers holds that everybody is healthy.
 func containers(t *testing.T, p *project) {
 	want, got := map[string]string{}, map[string]string{}
@@ -252,7 +241,7 @@ func containers(t *testing.T, p *project) {
 	}
 }
 
-// discovered holds that Alloy reads the services' output, and nobody else's.
+// discovered checks that Alloy reads the services' log lines, and labels them.
 func discovered(t *testing.T, p *project) {
 	r := p.readers(t)
 	services := append(contract.Services(), contract.ServiceTraffic)
@@ -268,7 +257,7 @@ func discovered(t *testing.T, p *project) {
 		for _, m := range regexp.MustCompile(`"key":"container_name","value":{"type":"string","value":"([^"]+)"`).FindAllStringSubmatch(text, -1) {
 			got = append(got, m[1])
 		}
-		slices.Sort(got) // a container has a target for each of its ports
+		slices.Sort(got) // a service has a target for each of its files
 		return cmp.Diff(names, slices.Compact(got)), err
 	})
 	want := map[string][]string{contract.StreamContainer: names, contract.StreamService: services, contract.StreamJob: services}

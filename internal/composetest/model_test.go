@@ -51,7 +51,6 @@ type service struct {
 	Volumes       []mount
 	Tmpfs         []string
 	Environment   map[string]string
-	Labels        map[string]string
 	DependsOn     map[string]dependency `yaml:"depends_on"`
 	Healthcheck   *health
 	ReadOnly      bool     `yaml:"read_only"`
@@ -74,6 +73,7 @@ type build struct {
 type mount struct {
 	Type, Source, Target string
 	ReadOnly             bool `yaml:"read_only"`
+	Volume               struct{ NoCopy bool }
 }
 
 type dependency struct{ Condition string }

@@ -5,17 +5,19 @@ package composetest_test
 import (
 	"context"
 	"io/fs"
+	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"dicelab/internal/lab/servers"
 	"dicelab/stack"
 )
 
 // Where no image can be pulled, stand-ins take the images' names: of a server,
-// the program that stack/build has made, at the place, under the user and beside
+// the program that was found on this machine, at the place, under the user and beside
 // the directories that the official image has; of the builder, the Go of this
 // machine. They are removed after the test, so that nobody takes them for what
 // they are named after.
@@ -58,17 +60,25 @@ const builderImage = "dicelab-test-builder"
 // image of the lab is built, and the servers of which there is nothing.
 func images(t *testing.T) (env, missing []string) {
 	t.Helper()
+	found, err := servers.Find(t.Context(), servers.Places{Dir: *dir, Path: os.Getenv("PATH")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	programs := servers.Paths(found)
 	var pulled, stood []string
 	for _, c := range stack.Images() {
 		name := c.Image + ":" + c.Tag
 		switch {
-		case obtain(t, name):
+		case obtain(t, name+digest(c)):
 			pulled = append(pulled, c.Name)
-		case c.Module == "": // nothing that stack/build could build
+		case programs[c.Name] != "":
+			standIn(t, c, name, programs[c.Name])
+			stood = append(stood, c.Name)
+			env = append(env, digestVariable(c)+"=") // it has another
+		case c.Name == stack.Grafana: // the lab runs without it
 			missing = append(missing, c.Name)
 		default:
-			standIn(t, c, name)
-			stood = append(stood, c.Name)
+			t.Fatalf("the image %s can be neither had nor made here: %v", name, servers.Unusable(found))
 		}
 	}
 	t.Logf("official images: %s; stand-ins: %s; left out: %s", list(pulled), list(stood), list(missing))
@@ -100,13 +110,9 @@ func obtain(t *testing.T, name string) bool {
 	return err == nil
 }
 
-// standIn makes an image from the server that stack/build has built.
-func standIn(t *testing.T, c stack.Component, name string) {
+// standIn makes an image from a server's program.
+func standIn(t *testing.T, c stack.Component, name, program string) {
 	t.Helper()
-	binary, err := stack.Binary(c.Name)
-	if err != nil {
-		t.Fatal(err)
-	}
 	like := officials()[c.Name]
 	changes := []string{"LABEL " + standInLabel + "=true", "USER " + like.user, `ENTRYPOINT ["` + like.program + `"]`}
 	removeAfterwards(t, name)
@@ -116,7 +122,7 @@ func standIn(t *testing.T, c stack.Component, name string) {
 				return err
 			}
 		}
-		return l.program(binary, like.program)
+		return l.program(program, like.program)
 	})
 }
 

@@ -128,7 +128,6 @@ func labelList(labels map[string]string) string {
 }
 
 func alloyDiscovers(ctx context.Context, p *probe) finding {
-	source := map[Mode]string{Native: alloyFiles, Compose: alloyContainers}[p.mode]
 	switch p.mode {
 	case Embedded:
 		return notApplicable("the embedded stack reads the services' output itself, without Alloy")
@@ -138,7 +137,7 @@ func alloyDiscovers(ctx context.Context, p *probe) finding {
 		}
 		return notApplicable("the Alloy at %s is not one of this lab's", p.alloyURL())
 	}
-	found, err := until(ctx, p, func(ctx context.Context) (string, error) { return p.discovered(ctx, source) })
+	found, err := until(ctx, p, p.discovered)
 	if err != nil {
 		return fail("%v", err)
 	}
@@ -146,7 +145,7 @@ func alloyDiscovers(ctx context.Context, p *probe) finding {
 }
 
 // discovered tells what Alloy's source of lines has found.
-func (p *probe) discovered(ctx context.Context, source string) (string, error) {
+func (p *probe) discovered(ctx context.Context) (string, error) {
 	components, err := p.components(ctx)
 	if err != nil {
 		return "", err
@@ -157,7 +156,7 @@ func (p *probe) discovered(ctx context.Context, source string) (string, error) {
 		}
 	}
 	for _, c := range components {
-		if c.Name != source {
+		if c.Name != alloyFiles {
 			continue
 		}
 		a, err := p.get(ctx, p.at(p.alloyURL(), "/api/v0/web/components/"+c.LocalID))
@@ -171,7 +170,7 @@ func (p *probe) discovered(ctx context.Context, source string) (string, error) {
 		}
 		return fmt.Sprintf("%d components, all healthy; %s has found both services", len(components), c.LocalID), nil
 	}
-	return "", fmt.Errorf("no component of the Alloy at %s is a %s", p.alloyURL(), source)
+	return "", fmt.Errorf("no component of the Alloy at %s is a %s", p.alloyURL(), alloyFiles)
 }
 
 // alloyTimeout bounds the look at an Alloy that may not be there.

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"dicelab/internal/contract"
 	"dicelab/internal/query"
 )
 
@@ -40,11 +41,9 @@ func (m Mode) check() error {
 // from.
 const embeddedBranch = "dicelab-embedded"
 
-// What Alloy finds the services' output with, by the name of its component.
-const (
-	alloyFiles      = "local.file_match"
-	alloyContainers = "discovery.docker"
-)
+// alloyFiles is the name of the component with which Alloy finds the services'
+// log lines.
+const alloyFiles = "local.file_match"
 
 // defaultAlloy is where a lab has Alloy; it is looked at for the mode.
 const defaultAlloy = "http://localhost:12345"
@@ -108,12 +107,20 @@ func (r *run) guess(ctx context.Context, p *probe) (Mode, string) {
 	switch {
 	case err != nil:
 		return Own, "neither are the servers dicelab's own, nor is there an Alloy at " + r.alloyURL()
-	case slices.Contains(names, alloyContainers):
-		return Compose, "Alloy at " + r.alloyURL() + " discovers containers"
-	case slices.Contains(names, alloyFiles):
-		return Native, "Alloy at " + r.alloyURL() + " reads files"
+	case !slices.Contains(names, alloyFiles):
+		return Own, "Alloy at " + r.alloyURL() + " has no " + alloyFiles
 	}
-	return Own, "Alloy at " + r.alloyURL() + " has neither " + alloyContainers + " nor " + alloyFiles
+	targets, err := p.prometheus().Targets(ctx)
+	if err != nil {
+		return Own, "Prometheus at " + r.Prometheus + " does not list its targets: " + err.Error()
+	}
+	for _, t := range targets {
+		u, err := url.Parse(t.URL)
+		if err == nil && slices.Contains(contract.Services(), u.Hostname()) {
+			return Compose, "Prometheus at " + r.Prometheus + " scrapes " + u.Host + ", a container"
+		}
+	}
+	return Native, "Alloy at " + r.alloyURL() + " reads the services' files"
 }
 
 // at is a path of a server, below the path of its base URL.
