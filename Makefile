@@ -51,8 +51,11 @@ compose-down: compose-tool ## take the containers down; what they have stored st
 compose-verify: build ## run the checklist against the containers
 	@exec $(BIN) verify --mode compose
 
+# Many tests wait for telemetry, not for a processor. They start this program
+# hundreds of times, and the race detector sleeps a second at each exit by default.
+test: export GORACE = atexit_sleep_ms=0
 test: test-deps ## run every test with the race detector
-	$(GO) test -race -parallel 4 -timeout 30m ./... # many wait for telemetry, not for a processor
+	$(GO) test -race -parallel 8 -timeout 30m ./...
 
 test-stack: build ## run the tests of the real servers (Linux): those of PATH or SERVERS=DIR
 	$(GO) vet -tags stack ./internal/stacktest
