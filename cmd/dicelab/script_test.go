@@ -41,7 +41,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			dir := filepath.Join(e.WorkDir, ".book")
 			e.Setenv(envBook, dir)
-			e.Setenv("GORACE", os.Getenv("GORACE")) // as make test sets it: without the race detector's second of sleep at each exit
+			e.Setenv("GORACE", os.Getenv("GORACE"))                                    // as make test sets it: without the race detector's second of sleep at each exit
 			bin, _, _ := strings.Cut(e.Getenv("PATH"), string(filepath.ListSeparator)) // testscript's own, with the program in it
 			e.Setenv("BIN", bin)
 			e.Setenv("GOOS", runtime.GOOS)
