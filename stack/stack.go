@@ -67,7 +67,7 @@ type Component struct {
 	// image's index, for all platforms; empty if it is not known.
 	Image, Tag, Digest string
 
-	// Ports is where it listens natively. The first one answers ReadyPath.
+	// Ports are the ports that it listens on natively; the first answers ReadyPath.
 	Ports []Port
 	// ReadyPath is the path that answers 200 when the server is ready.
 	ReadyPath string

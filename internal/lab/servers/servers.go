@@ -31,7 +31,7 @@ type Server struct {
 // ErrMissing is the Err of a server whose program was not found.
 var ErrMissing = errors.New("not found")
 
-// Places are the directories in which programs are looked for.
+// Places lists directories that may contain programs.
 type Places struct {
 	// Dir comes first, with the directories in it, as archives unpack to them;
 	// empty for none.
@@ -40,9 +40,8 @@ type Places struct {
 	Path string
 }
 
-// Find looks for the program of every component, and runs each that it finds to
-// ask for its version. It fails if Dir cannot be read; what is wrong with one
-// server is its Err.
+// Find searches the program of every component, and runs each that it finds with
+// --version. It fails if Dir cannot be read; a problem of one server is its Err.
 func Find(ctx context.Context, p Places) ([]Server, error) {
 	dirs, err := p.own()
 	if err != nil {
