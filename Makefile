@@ -55,7 +55,7 @@ compose-verify: build ## run the checklist against the containers
 # hundreds of times, and the race detector sleeps a second at each exit by default.
 test: export GORACE = atexit_sleep_ms=0
 test: test-deps ## run every test with the race detector
-	$(GO) test -race -parallel 8 -timeout 30m ./...
+	$(GO) test -race -parallel 4 -timeout 30m ./...
 
 test-stack: build ## run the tests of the real servers (Linux): those of PATH or SERVERS=DIR
 	$(GO) vet -tags stack ./internal/stacktest
