@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,10 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"dicelab/stack"
 )
 
 // backend is something that takes spans and answers Tempo's queries.
@@ -53,8 +58,14 @@ func startTempo(ctx context.Context, p plan, data string) (*backend, error) {
 	}
 	_, port, _ := strings.Cut(addrs[0], ":")
 	_, rpc, _ := strings.Cut(addrs[2], ":")
+	text, err := tempoConfig(addrs[1], map[string]string{
+		"DICELAB_DIR": data, "DICELAB_TEMPO_PORT": port, "DICELAB_TEMPO_GRPC_PORT": rpc, "DICELAB_TEMPO_GRPC_ADDR": addrs[2],
+	})
+	if err != nil {
+		return nil, fmt.Errorf("making Tempo's configuration: %w", err)
+	}
 	config := filepath.Join(p.dir, "tempo.yml")
-	if err := os.WriteFile(config, fmt.Appendf(nil, tempoConfig, port, rpc, addrs[1], addrs[2], data), 0o600); err != nil {
+	if err := os.WriteFile(config, text, 0o600); err != nil {
 		return nil, err
 	}
 	proc, err := startProcess(ctx, nil, p.tempo, "-config.file="+config)
@@ -65,24 +76,30 @@ func startTempo(ctx context.Context, p plan, data string) (*backend, error) {
 	return b, b.ready(ctx)
 }
 
-// tempoConfig is stack/tempo/tempo.yml without the metrics generator, and with
-// OTLP over HTTP.
-const tempoConfig = `
-server: {http_listen_address: 127.0.0.1, http_listen_port: %s, grpc_listen_address: 127.0.0.1, grpc_listen_port: %s, log_level: error}
-distributor:
-  ring: {kvstore: {store: inmemory}, instance_addr: 127.0.0.1}
-  receivers: {otlp: {protocols: {http: {endpoint: "%s"}}}}
-ingester:
-  lifecycler: {min_ready_duration: 0s, join_after: 0s, final_sleep: 0s, address: 127.0.0.1, ring: {replication_factor: 1, kvstore: {store: inmemory}}}
-  trace_idle_period: 1s
-  flush_check_period: 250ms
-querier: {frontend_worker: {frontend_address: "%s"}}
-compactor: {ring: {kvstore: {store: ""}}}
-live_store: {ring: {kvstore: {store: inmemory}}}
-storage: {trace: {backend: local, local: {path: "%[5]s/blocks"}, wal: {path: "%[5]s/wal"}}}
-overrides: {defaults: {ingestion: {rate_limit_bytes: 500000000, burst_size_bytes: 500000000, max_traces_per_user: 10000000}}}
-usage_report: {reporting_enabled: false}
-`
+// tempoConfig returns the lab's own configuration of Tempo, with these variables
+// filled in, OTLP over HTTP, no metrics generator, and no limit that a benchmark
+// reaches.
+func tempoConfig(otlp string, variables map[string]string) ([]byte, error) {
+	text, err := stack.Configs.ReadFile("tempo/tempo.yml")
+	if err != nil {
+		return nil, err
+	}
+	filled := os.Expand(string(text), func(variable string) string { // NAME:-default
+		name, preset, _ := strings.Cut(variable, ":-")
+		return cmp.Or(variables[name], preset)
+	})
+	var config map[string]any
+	if err := yaml.Unmarshal([]byte(filled), &config); err != nil {
+		return nil, err
+	}
+	type section = map[string]any
+	config["distributor"].(section)["receivers"] = section{"otlp": section{"protocols": section{"http": section{"endpoint": otlp}}}}
+	const unlimited = 500_000_000
+	config["overrides"] = section{"defaults": section{"ingestion": section{
+		"rate_limit_bytes": unlimited, "burst_size_bytes": unlimited, "max_traces_per_user": unlimited,
+	}}}
+	return yaml.Marshal(config)
+}
 
 func (b *backend) ready(ctx context.Context) error {
 	if err := b.wait(ctx, b.tempo+"/ready"); err != nil {
