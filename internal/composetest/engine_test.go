@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"dicelab/internal/porttest"
 )
 
 // try runs a command in the repository and returns what it prints to standard
@@ -55,29 +57,18 @@ type project struct {
 	missing []string          // services that cannot be run
 }
 
-// newProject chooses free ports. Another program could take one before Docker
-// does; Docker would say so.
+// newProject chooses free ports.
 func newProject(t *testing.T, env ...string) *project {
 	t.Helper()
 	p := &project{env: env, at: map[string]string{}}
-	var listeners []net.Listener
-	for _, place := range []string{"PROMETHEUS", "TEMPO", "LOKI", "ALLOY", "OTLP_GRPC", "OTLP_HTTP", "FRONTEND", "ROLLER", "EXPLORER", "GRAFANA"} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	places := []string{"PROMETHEUS", "TEMPO", "LOKI", "ALLOY", "OTLP_GRPC", "OTLP_HTTP", "FRONTEND", "ROLLER", "EXPLORER", "GRAFANA"}
+	for i, addr := range porttest.Addresses(t, len(places)) {
+		_, port, err := net.SplitHostPort(addr)
 		if err != nil {
 			t.Fatal(err)
 		}
-		listeners = append(listeners, l)
-		p.at[place] = "http://" + l.Addr().String()
-		_, port, err := net.SplitHostPort(l.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		p.env = append(p.env, "DICELAB_"+place+"_PORT="+port)
-	}
-	for _, l := range listeners {
-		if err := l.Close(); err != nil {
-			t.Fatal(err)
-		}
+		p.at[places[i]] = "http://" + addr
+		p.env = append(p.env, "DICELAB_"+places[i]+"_PORT="+port)
 	}
 	return p
 }

@@ -19,7 +19,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -34,6 +33,7 @@ import (
 	"dicelab/internal/contract"
 	"dicelab/internal/lab/native"
 	"dicelab/internal/lab/servers"
+	"dicelab/internal/porttest"
 	"dicelab/internal/query"
 )
 
@@ -58,28 +58,16 @@ func programs(t *testing.T) map[string]string {
 // addresses are free ones on loopback, by the place's name.
 type addresses map[string]string
 
-// free finds an address for every place of a lab. Another program could take
-// one before the lab does; the lab would say so.
+// free finds an address for every place of a lab.
 func free(t *testing.T) addresses {
 	t.Helper()
-	out := addresses{}
-	var listeners []net.Listener
 	places := []string{"frontend", "roller", "explorer"}
 	for _, p := range native.Places() {
 		places = append(places, p.Name)
 	}
-	for _, p := range places {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		listeners = append(listeners, l)
-		out[p] = l.Addr().String()
-	}
-	for _, l := range listeners {
-		if err := l.Close(); err != nil {
-			t.Fatal(err)
-		}
+	out := addresses{}
+	for i, addr := range porttest.Addresses(t, len(places)) {
+		out[places[i]] = addr
 	}
 	return out
 }
