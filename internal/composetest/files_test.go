@@ -259,7 +259,7 @@ func TestMounts(t *testing.T) {
 func TestLogs(t *testing.T) {
 	const logs = "/var/log/dicelab"
 	alloy := read(t, stackFile()).Services[stack.Alloy]
-	want := map[string]bool{"probe": true, "alloy-data": false, "logs": true}
+	want := map[string]bool{"probe": true, "alloy-storage": false, "logs": true}
 	for _, m := range alloy.Volumes {
 		if m.Type == "bind" {
 			if !strings.HasPrefix(m.Source, "../../stack/alloy/") {

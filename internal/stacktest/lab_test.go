@@ -45,14 +45,20 @@ var (
 	dir     = flag.String("servers", "", "the directory of the servers, before PATH")
 )
 
+// find finds the servers once: it starts each to ask for its version.
+var find = sync.OnceValues(func() (map[string]string, error) {
+	found, err := servers.Find(context.Background(), servers.Places{Dir: *dir, Path: os.Getenv("PATH")})
+	return servers.Paths(found), errors.Join(err, servers.Unusable(found))
+})
+
 // programs are the paths of the servers' programs by component.
 func programs(t *testing.T) map[string]string {
 	t.Helper()
-	found, err := servers.Find(t.Context(), servers.Places{Dir: *dir, Path: os.Getenv("PATH")})
-	if err := errors.Join(err, servers.Unusable(found)); err != nil {
+	paths, err := find()
+	if err != nil {
 		t.Fatal(err)
 	}
-	return servers.Paths(found)
+	return paths
 }
 
 // addresses are free ones on loopback, by the place's name.
