@@ -183,6 +183,7 @@ func TestRollsOfAVisit(t *testing.T) {
 	}
 	t.Run("rolls stay listed", func(t *testing.T) {
 		list(t)
+		l.download(t, rolled[contract.DieFair], 5)
 		tab.follow(t, "#history li:last-child a", "/traces/"+rolled[contract.DieFair])
 		tab.do(t, chromedp.NavigateBack())
 		tab.until(t, `document.querySelectorAll("#history li").length > 0`)
@@ -222,8 +223,12 @@ func TestFaultSwitch(t *testing.T) {
 	if got := strings.Join(tab.texts(t, "#result .notice"), ""); !strings.Contains(got, "No traceparent went to the dice roller") {
 		t.Errorf("the roll says %q, want that no traceparent went out", got)
 	}
-	tab.follow(t, "#trace-link", "/traces/"+eval[string](t, tab, traceID))
-	tab.until(t, `document.querySelectorAll(".span").length === 3`, chromedp.Reload()) // the roller's two are a trace of their own
+	id := eval[string](t, tab, traceID)
+	l.download(t, id, 3) // the roller's two are a trace of their own
+	tab.follow(t, "#trace-link", "/traces/"+id)
+	if got := eval[int](t, tab, `document.querySelectorAll(".span").length`); got != 3 {
+		t.Errorf("the page of the trace shows %d spans, want 3", got)
+	}
 	if got := tab.texts(t, ".hop .notice, #h-hops ~ p"); len(got) != 1 || !strings.Contains(got[0], "no traceparent was passed on") {
 		t.Errorf("the trace says %q about its hops", got)
 	}
@@ -231,6 +236,10 @@ func TestFaultSwitch(t *testing.T) {
 	tab.click(t, button("off"))
 	tab.until(t, `!!document.querySelector(`+quote(button("on"))+`)`)
 	roll(t)
-	tab.follow(t, "#trace-link", "/traces/"+eval[string](t, tab, traceID))
-	tab.until(t, `document.querySelectorAll(".span").length === 5`, chromedp.Reload())
+	id = eval[string](t, tab, traceID)
+	l.download(t, id, 5)
+	tab.follow(t, "#trace-link", "/traces/"+id)
+	if got := eval[int](t, tab, `document.querySelectorAll(".span").length`); got != 5 {
+		t.Errorf("the page of the next trace shows %d spans, want 5", got)
+	}
 }

@@ -160,14 +160,16 @@ func (l *lab) roll(t *testing.T, die string, want int) string {
 	return id
 }
 
-// download is a trace of five spans as its page saves it, once it is complete.
-func (l *lab) download(t *testing.T, id string) string {
+// download waits until a trace has n spans and returns it as its page saves it.
+// A test waits like this before it opens the trace's page, because the browser
+// reports a page that answers 404 as an error.
+func (l *lab) download(t *testing.T, id string, n int) string {
 	t.Helper()
 	deadline := time.After(patience)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		body, err := l.tryDownload(id)
+		body, err := l.tryDownload(id, n)
 		if err == nil {
 			return body
 		}
@@ -179,7 +181,7 @@ func (l *lab) download(t *testing.T, id string) string {
 	}
 }
 
-func (l *lab) tryDownload(id string) (string, error) {
+func (l *lab) tryDownload(id string, want int) (string, error) {
 	resp, err := http.Get(l.explorer + "/traces/" + id + "/trace.json")
 	if err != nil {
 		return "", err
@@ -188,7 +190,7 @@ func (l *lab) tryDownload(id string) (string, error) {
 	if err = errors.Join(err, resp.Body.Close()); err != nil {
 		return "", err
 	}
-	if n := bytes.Count(body, []byte(`"spanId"`)); resp.StatusCode != http.StatusOK || n != 5 {
+	if n := bytes.Count(body, []byte(`"spanId"`)); resp.StatusCode != http.StatusOK || n != want {
 		return "", fmt.Errorf("status %d with %d spans", resp.StatusCode, n)
 	}
 	return string(body), nil

@@ -38,7 +38,7 @@ func TestLinks(t *testing.T) {
 	tab.click(t, "#roll-button")
 	tab.until(t, `!!document.querySelector("#trace-link")`)
 	id := eval[string](t, tab, traceID)
-	l.download(t, id) // spans take a tenth of a second; until they are there, the trace's page is a 404
+	l.download(t, id, 5)
 
 	t.Run("roll to trace", func(t *testing.T) {
 		tab.follow(t, "#trace-link", "/traces/"+id)

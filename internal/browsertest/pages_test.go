@@ -51,7 +51,7 @@ func TestPages(t *testing.T) {
 	show := func(selector string) func(*testing.T) {
 		return func(t *testing.T) { tab.until(t, `!!document.querySelector(`+quote(selector)+`)`, chromedp.Reload()) }
 	}
-	saved := l.download(t, failed)
+	saved := l.download(t, failed, 5)
 	openFile := func(text, ready string) func(*testing.T) {
 		path := filepath.Join(t.TempDir(), "trace of a failed roll.json")
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -93,7 +93,7 @@ func TestPages(t *testing.T) {
 		{name: "trace-missing", url: explorer("/traces/" + missing + "?try=5"), status: http.StatusNotFound},
 		{name: "file", url: explorer("/traces/file")},
 		{name: "file-trace", url: explorer("/traces/file"), ready: openFile(saved, ".span.failed:nth-of-type(5)")},
-		{name: "file-traces", url: explorer("/traces/file"), ready: openFile(saved+l.download(t, good), "tr[data-trace]:nth-of-type(2) button")},
+		{name: "file-traces", url: explorer("/traces/file"), ready: openFile(saved+l.download(t, good, 5), "tr[data-trace]:nth-of-type(2) button")},
 		{name: "file-refused", url: explorer("/traces/file"), ready: openFile(saved[:200], ".notice.bad")},
 		{name: "logs", url: explorer("/logs"), ready: show(".log .badge.bad")},
 		{name: "logs-of-trace", url: explorer("/logs?trace_id=" + failed), ready: show(".log .badge.bad")},
