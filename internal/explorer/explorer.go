@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -212,18 +213,31 @@ func (f *failure) status() int {
 }
 
 // inParallel runs all functions, at most six at a time, and waits: a page asks
-// its backends several things, but should not swamp them.
+// its backends several things, but should not swamp them. A panic in one of them
+// becomes the caller's, where the server ends the request; in a goroutine of its
+// own it would end the process.
 func inParallel(fs ...func()) {
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, 6)
+	panics := make(chan any, len(fs))
 	for _, f := range fs {
 		wg.Go(func() {
 			slots <- struct{}{}
-			defer func() { <-slots }()
+			defer func() {
+				if p := recover(); p != nil {
+					panics <- fmt.Sprintf("%v\n\n%s", p, debug.Stack())
+				}
+				<-slots
+			}()
 			f()
 		})
 	}
 	wg.Wait()
+	select {
+	case p := <-panics:
+		panic(p)
+	default:
+	}
 }
 
 // serviceClass is the class that colours a service.

@@ -397,8 +397,8 @@ func TestWaterfall(t *testing.T) {
 	// Logs for this span: its service, its trace, its own lines marked.
 	logs := params(t, roll.link(t, "Logs for this span"), "/logs")
 	wantLogs := url.Values{"q": {`{service_name="dice-roller"} | trace_id="` + querytest.TraceFailed + `"`}, "service": {"dice-roller"}, "trace_id": {querytest.TraceFailed},
-		"span_id": {"0e0e4711000000a4"}, "start": {fmt.Sprint(now().Add(-95*time.Second - 5*time.Minute).UnixNano())},
-		"end": {fmt.Sprint(now().Add(-95*time.Second + 737*time.Millisecond + 5*time.Minute).UnixNano())}}
+		"span_id": {"0e0e4711000000a4"}, "start": {now().Add(-95*time.Second - 5*time.Minute).UTC().Format(time.RFC3339Nano)},
+		"end": {now().Add(-95*time.Second + 737*time.Millisecond + 5*time.Minute).UTC().Format(time.RFC3339Nano)}}
 	if d := cmp.Diff(wantLogs, logs); d != "" {
 		t.Error(d)
 	}

@@ -7,11 +7,17 @@ import (
 	"time"
 )
 
-// duration writes a duration with three significant digits at most.
+// duration writes a duration with three significant digits at most, and one of
+// more than two days in days or years. It takes every value, since telemetry may
+// have any.
 func duration(d time.Duration) string {
-	switch {
-	case d < 0:
+	if d < 0 {
+		if d == math.MinInt64 { // has no positive counterpart
+			d++
+		}
 		return "-" + duration(-d)
+	}
+	switch {
 	case d == 0:
 		return "0 s"
 	case d < time.Microsecond:
@@ -24,28 +30,45 @@ func duration(d time.Duration) string {
 		return short(d.Seconds()) + " s"
 	case d < time.Hour:
 		return fmt.Sprintf("%d min %d s", d/time.Minute, d%time.Minute/time.Second)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h %d min", d/time.Hour, d%time.Hour/time.Minute)
+	case d < 2*year:
+		return fmt.Sprintf("%d d %d h", d/day, d%day/time.Hour)
 	}
-	return fmt.Sprintf("%d h %d min", d/time.Hour, d%time.Hour/time.Minute)
+	return short(float64(d)/float64(year)) + " years"
 }
 
-// secondsText writes seconds as duration does.
+const (
+	day  = 24 * time.Hour
+	year = 8766 * time.Hour // of 365.25 days
+)
+
+// secondsText writes seconds as duration does, and those beyond the range of a
+// duration, 292 years, in years.
 func secondsText(s float64) string {
 	if math.IsNaN(s) || math.IsInf(s, 0) {
 		return "–"
+	}
+	const most = float64(math.MaxInt64) / float64(time.Second)
+	if math.Abs(s) >= most {
+		return short(s/year.Seconds()) + " years"
 	}
 	return duration(time.Duration(s * float64(time.Second)))
 }
 
 // short writes a number with three significant digits at most, or as a whole
-// number from 100 on.
+// number from 100 on; one that would be very long, with an exponent.
 func short(v float64) string {
+	abs := math.Abs(v)
 	switch {
 	case math.IsNaN(v) || math.IsInf(v, 0):
 		return "–"
-	case math.Abs(v) >= 100 || v == 0:
+	case abs >= 1e15, abs < 1e-6 && v != 0:
+		return strconv.FormatFloat(v, 'g', 3, 64)
+	case abs >= 100 || v == 0:
 		return strconv.FormatFloat(math.Round(v), 'f', -1, 64)
 	}
-	digits := 2 - int(math.Floor(math.Log10(math.Abs(v))))
+	digits := 2 - int(math.Floor(math.Log10(abs)))
 	v, err := strconv.ParseFloat(strconv.FormatFloat(v, 'f', digits, 64), 64)
 	if err != nil {
 		return "–"
@@ -62,7 +85,7 @@ func percent(ratio float64) string {
 
 // moment is a time as the pages show it.
 type moment struct {
-	Short string // 15:04:05.000, with the day if it is not today's
+	Short string // 15:04:05.000, with the day if it is not today's, and its year if it is not this one
 	Full  string // with day and zone, for hovering
 	ISO   string // for programs
 }
@@ -71,7 +94,10 @@ func (e *explorer) moment(t time.Time) moment {
 	now := e.Now()
 	t = t.In(now.Location())
 	m := moment{Short: t.Format("15:04:05.000"), Full: t.Format("Mon 2 Jan 2006, 15:04:05.000000 MST"), ISO: t.Format(time.RFC3339Nano)}
-	if t.Format(time.DateOnly) != now.Format(time.DateOnly) {
+	switch {
+	case t.Year() != now.Year():
+		m.Short = t.Format("2 Jan 2006 15:04:05.000")
+	case t.YearDay() != now.YearDay():
 		m.Short = t.Format("2 Jan 15:04:05.000")
 	}
 	return m

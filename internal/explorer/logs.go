@@ -195,7 +195,7 @@ func (w window) values() url.Values {
 	if w.Since != "" {
 		return url.Values{"since": {w.Since}}
 	}
-	return url.Values{"start": {strconv.FormatInt(w.Start.UnixNano(), 10)}, "end": {strconv.FormatInt(w.End.UnixNano(), 10)}}
+	return url.Values{"start": {timeParam(w.Start)}, "end": {timeParam(w.End)}}
 }
 
 // legendItem names a line of a chart.

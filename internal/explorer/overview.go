@@ -73,7 +73,8 @@ func (e *explorer) overview(w http.ResponseWriter, r *http.Request) {
 	v.TargetsFailure, v.TracesFailure = newFailure(targetsErr), newFailure(tracesErr)
 	if n := len(v.Traces); n > 0 {
 		// From just before the oldest that is shown, so that a burst spreads out.
-		span := max(time.Minute, win.End.Sub(v.Traces[n-1].start)*21/20)
+		oldest := min(win.End.Sub(v.Traces[n-1].start), win.End.Sub(win.Start))
+		span := max(time.Minute, oldest*21/20)
 		v.Scatter = scatter(v.Traces, window{Start: win.End.Add(-span), End: win.End}, e.Now().Location())
 	}
 	for _, name := range contract.Services() {

@@ -70,7 +70,7 @@ func thin(found []query.Exemplar, win window) []query.Exemplar {
 	if len(found) <= mostExemplars {
 		return found
 	}
-	slot := win.End.Sub(win.Start) / (mostExemplars / 2)
+	slot := max(1, win.End.Sub(win.Start)/(mostExemplars/2))
 	slowest, quickest := map[int64]query.Exemplar{}, map[int64]query.Exemplar{}
 	for _, x := range found {
 		at := int64(x.Time.Sub(win.Start) / slot)

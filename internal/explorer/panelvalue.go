@@ -135,9 +135,17 @@ func (d drawing) buckets(found []value, format func(float64) string) {
 		below, sum = v.v, sum+n
 		label := short(bound(v))
 		bars.Groups = append(bars.Groups, chart.Group{Label: label, Bars: []chart.Bar{{Value: n, Class: d.class(v.name, i),
-			Title: label + ": " + count(int(n), "time", "times")}}})
+			Title: label + ": " + times(n)}}})
 	}
 	if sum > 0 {
 		d.Chart = bars.HTML()
 	}
+}
+
+// times writes how often something happened, as a server counts it.
+func times(n float64) string {
+	if n == 1 {
+		return "1 time"
+	}
+	return short(n) + " times"
 }

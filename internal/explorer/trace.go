@@ -3,6 +3,7 @@ package explorer
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -147,7 +148,7 @@ func (e *explorer) traceView(t *query.Trace, params url.Values, file *fileView) 
 	if v.Result == "" {
 		v.Result = t.Text(contract.AttrRollValue)
 	}
-	around := window{Start: tree.Start.Add(-5 * time.Minute), End: tree.End.Add(5 * time.Minute)}
+	around := around(tree.Start, tree.End, e.Now())
 	v.LogsHref = logsHref(query.LogFilter{TraceID: t.ID}, "", around)
 	v.MetricsHref = "/metrics?" + around.values().Encode()
 	v.Notes = traceNotes(t, tree)
@@ -159,7 +160,9 @@ func (e *explorer) traceView(t *query.Trace, params url.Values, file *fileView) 
 		if n := tree.Find(focus); n != nil {
 			show = &query.Tree{Roots: []*query.Node{n}, Start: n.Start, End: n.End(), Spans: n.Below + 1}
 			for _, c := range n.Children {
-				show.End = latest(show.End, c.End())
+				if c.End().After(show.End) {
+					show.End = c.End()
+				}
 			}
 			v.Focus, v.FocusName, v.All = focus, n.Service+" "+n.Name, wf.reach("Show the whole trace", "", "", 0)
 		}
@@ -233,7 +236,7 @@ func shares(tree *query.Tree) []serviceShare {
 		if n.Failed() {
 			out[i].Errors++
 		}
-		self[n.Service] += n.SelfTime
+		self[n.Service] += min(n.SelfTime, math.MaxInt64-self[n.Service])
 		return true
 	})
 	for i := range out {
@@ -277,11 +280,4 @@ func hops(tree *query.Tree, traceID string) []hop {
 		return true
 	})
 	return out
-}
-
-func latest(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
 }

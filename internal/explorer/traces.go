@@ -55,7 +55,7 @@ func (e *explorer) search(ctx context.Context, s query.Search) ([]traceRow, *que
 	for _, t := range res.Traces {
 		rows = append(rows, e.row(t))
 	}
-	return rows, res, e.findDice(ctx, rows)
+	return rows, res, e.findDice(ctx, rows, s)
 }
 
 func (e *explorer) row(t query.Found) traceRow {
@@ -95,17 +95,18 @@ func serviceLess(a, b string) bool {
 
 // findDice fills in the dice of the rows. A search answers only with attributes
 // that it asks for, and the die is not on the root span; so each die is searched
-// for in the same stretch of time. (TraceQL's select would do it in one request,
-// but the embedded server has none.)
-func (e *explorer) findDice(ctx context.Context, rows []traceRow) error {
-	var from, to time.Time
+// for in the stretch of time between the starts of the rows, as far as the search
+// covered it. (TraceQL's select would do it in one request, but the embedded server
+// has none.)
+func (e *explorer) findDice(ctx context.Context, rows []traceRow, s query.Search) error {
+	from, to := s.End, s.Start
 	at := map[string][]int{}
 	for i, r := range rows {
 		if r.Die != "" {
 			continue
 		}
 		at[r.ID] = append(at[r.ID], i)
-		if from.IsZero() || r.start.Before(from) {
+		if r.start.Before(from) {
 			from = r.start
 		}
 		if r.start.After(to) {
@@ -115,13 +116,21 @@ func (e *explorer) findDice(ctx context.Context, rows []traceRow) error {
 	if len(at) == 0 {
 		return nil
 	}
+	// A trace that a search finds may begin at any time.
+	from, to = from.Add(-time.Second), to.Add(time.Minute)
+	if from.Before(s.Start) {
+		from = s.Start
+	}
+	if end := s.End.Add(time.Minute); to.After(end) {
+		to = end
+	}
 	dice := contract.Dice()
 	found, errs := make([]*query.SearchResult, len(dice)), make([]error, len(dice))
 	var asks []func()
 	for i, die := range dice {
 		asks = append(asks, func() {
 			found[i], errs[i] = e.Tempo.Search(ctx, query.Search{TraceQL: query.SpanFilter{Die: die}.TraceQL(),
-				Start: from.Add(-time.Second), End: to.Add(time.Minute), Limit: maxTraces, SpansPerSet: 1})
+				Start: from, End: to, Limit: maxTraces, SpansPerSet: 1})
 		})
 	}
 	inParallel(asks...)

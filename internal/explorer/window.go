@@ -1,7 +1,9 @@
 package explorer
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"net/url"
 	"strconv"
 	"strings"
@@ -24,6 +26,33 @@ type choice struct {
 
 // maxWindow bounds what is asked of the backends at once.
 const maxWindow = 31 * 24 * time.Hour
+
+// earliest and latest return the first and the last moment that nanoseconds since
+// 1970 in 63 bits can express, which is how OTLP and Loki write times.
+func earliest() time.Time { return time.Unix(0, 0) }
+func latest() time.Time   { return time.Unix(0, math.MaxInt64) }
+
+// around returns the window in which the log lines and metrics of a trace are
+// looked up: five minutes more on either side. A span may claim any time, and a
+// window is bounded: it ends now where the trace ends later, and begins later where
+// the trace is longer.
+func around(start, end, now time.Time) window {
+	const margin = 5 * time.Minute
+	if start.Before(now) && end.After(now) {
+		end = now
+	}
+	w := window{Start: start.Add(-margin), End: end.Add(margin)}
+	if w.Start.Before(earliest()) {
+		w.Start = earliest()
+	}
+	if w.End.After(latest()) {
+		w.End = latest()
+	}
+	if w.End.Sub(w.Start) > maxWindow {
+		w.Start = w.End.Add(-maxWindow)
+	}
+	return w
+}
 
 // parseWindow reads since (a duration such as 15m) or start and end (RFC 3339,
 // or a Unix time in seconds, milliseconds, microseconds or nanoseconds; end
@@ -59,6 +88,9 @@ func parseWindow(v url.Values, now time.Time, fallback string) (window, error) {
 	}
 	if end != "" {
 		w.Since = ""
+	}
+	if w.Start.Before(earliest()) || w.End.After(latest()) {
+		return recent(now, fallback), errors.New("reading the time range: the start must not be before 1970, nor the end after 2262-04-11")
 	}
 	if !w.Start.Before(w.End) || w.End.Sub(w.Start) > maxWindow {
 		return recent(now, fallback), fmt.Errorf("reading the time range: the start must be before the end, by at most 31 days")
@@ -151,8 +183,12 @@ func (w window) hidden() []choice {
 	if w.Since != "" {
 		return nil
 	}
-	return []choice{{Value: strconv.FormatInt(w.Start.UnixNano(), 10), Label: "start"}, {Value: strconv.FormatInt(w.End.UnixNano(), 10), Label: "end"}}
+	return []choice{{Value: timeParam(w.Start), Label: "start"}, {Value: timeParam(w.End), Label: "end"}}
 }
+
+// timeParam writes a time as parseTime reads it. A number would not do for the
+// first years after 1970, since its unit is guessed from its size.
+func timeParam(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 
 // step is the distance of points in charts of this window, about 60 of them.
 func (w window) step() time.Duration {

@@ -50,9 +50,24 @@ func (p *Point) UnmarshalJSON(b []byte) error {
 }
 
 // seconds converts Unix seconds, to the millisecond, which is Prometheus' own
-// resolution.
+// resolution. What lies before the year 1 or after 9999, which no clock says, is
+// moved there.
 func seconds(s float64) time.Time {
-	return time.UnixMilli(int64(math.Round(s * 1000))).UTC()
+	const first, last = -62135596800, 253402300799
+	return time.UnixMilli(int64(math.Round(max(first, min(s, last)) * 1000))).UTC()
+}
+
+// duration converts seconds. Beyond the range of a duration, 292 years, it is the
+// longest or the shortest one.
+func duration(s float64) time.Duration {
+	switch ns := s * float64(time.Second); {
+	case ns >= math.MaxInt64:
+		return math.MaxInt64
+	case ns <= math.MinInt64:
+		return math.MinInt64
+	default:
+		return time.Duration(ns)
+	}
 }
 
 // Series is a labelled row of points. An instant result has one point each.
@@ -236,7 +251,7 @@ func (p *Prometheus) Targets(ctx context.Context) ([]Target, error) {
 	for _, t := range w.Data.ActiveTargets {
 		out = append(out, Target{Job: t.Labels["job"], Instance: t.Labels["instance"], Pool: t.ScrapePool, URL: t.ScrapeURL,
 			Labels: t.Labels, Health: t.Health, LastError: t.LastError, LastScrape: t.LastScrape.UTC(),
-			LastDuration: time.Duration(t.LastScrapeDuration * float64(time.Second)), Interval: t.ScrapeInterval})
+			LastDuration: duration(t.LastScrapeDuration), Interval: t.ScrapeInterval})
 	}
 	return out, nil
 }

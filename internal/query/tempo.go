@@ -199,7 +199,7 @@ func (t *Tempo) Search(ctx context.Context, s Search) (*SearchResult, error) {
 			return nil, fmt.Errorf("decoding the search result of %s: %w", t.URL(), err)
 		}
 		f := Found{TraceID: id, RootService: tr.RootServiceName, RootName: tr.RootTraceName,
-			Start: tr.Start.time(), Duration: time.Duration(tr.DurationMs) * time.Millisecond}
+			Start: tr.Start.time(), Duration: duration(float64(tr.DurationMs) / 1000)}
 		if len(tr.ServiceStats) > 0 {
 			f.Services = make(map[string]ServiceStats, len(tr.ServiceStats))
 			for name, s := range tr.ServiceStats {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -40,21 +41,84 @@ func TestTicks(t *testing.T) {
 	}
 }
 
+// Ticks ascend, are finite and cover what they are asked to, whatever that is.
 func FuzzTicks(f *testing.F) {
-	f.Add(0.0, 1.0, 4)
-	f.Add(-1e300, 1e300, 5)
-	f.Add(1e-320, 2e-320, 3)
-	f.Fuzz(func(t *testing.T, lo, hi float64, n int) {
-		if n < 1 || n > 20 || !(hi > lo) || math.IsInf(hi-lo, 0) || (hi-lo) < 1e-9*math.Max(math.Abs(lo), math.Abs(hi)) || hi-lo < 1e-300 {
-			return
+	for _, lo := range extremes() {
+		for _, hi := range extremes() {
+			f.Add(lo, hi, 4)
 		}
+	}
+	f.Add(1e16, 1e16+2, 4) // steps of less than the distance of two numbers
+	f.Fuzz(func(t *testing.T, lo, hi float64, n int) {
+		n = max(-1, min(n, 20))
 		ticks := chart.Ticks(lo, hi, n)
-		slack := (hi - lo) * 1e-6
-		if len(ticks) > n+3 || ticks[0] > lo+slack || ticks[len(ticks)-1] < hi-slack {
-			t.Errorf("%g to %g in %d: %v", lo, hi, n, ticks)
+		if len(ticks) == 0 || len(ticks) > max(n, 1)+3 {
+			t.Fatalf("%g to %g in %d: %v", lo, hi, n, ticks)
+		}
+		for i, tick := range ticks {
+			if math.IsNaN(tick) || math.IsInf(tick, 0) || i > 0 && tick <= ticks[i-1] {
+				t.Fatalf("%g to %g in %d: %v", lo, hi, n, ticks)
+			}
+		}
+		if finite := !math.IsInf(lo, 0) && !math.IsInf(hi, 0); finite && lo < hi {
+			slack := (hi - lo) * 1e-6
+			if ticks[0] > lo+slack || ticks[len(ticks)-1] < hi-slack {
+				t.Errorf("%g to %g in %d: %v", lo, hi, n, ticks)
+			}
 		}
 	})
 }
+
+// extremes are values at the ends of the ranges that telemetry may have.
+func extremes() []float64 {
+	return []float64{0, 1, -1, 9223372036.854775807, math.MaxInt64, math.MinInt64, math.MaxUint64, 1e300, -1e300, math.MaxFloat64, -math.MaxFloat64,
+		math.SmallestNonzeroFloat64, 1e-320, math.Inf(1), math.Inf(-1), math.NaN()}
+}
+
+// A drawing is well-formed and within bounds, whatever its values and times are.
+func FuzzDrawings(f *testing.F) {
+	for i, v := range extremes() {
+		f.Add(v, extremes()[(i+3)%len(extremes())], int64(0), int64(math.MaxInt64))
+		f.Add(v, v, int64(math.MinInt64), int64(math.MaxInt64))
+		f.Add(v, 1.0, int64(1e18), int64(1e18+5))
+	}
+	f.Fuzz(func(t *testing.T, a, b float64, from, to int64) {
+		start, end := time.Unix(0, from), time.Unix(0, to)
+		samples := []chart.Sample{{Time: start, Value: a}, {Time: end, Value: b}}
+		drawings := map[string]string{
+			"plot": string(chart.Plot{Label: "x", Start: start, End: end, Lines: []chart.Line{{Name: "l", Samples: samples}},
+				Dots: []chart.Dot{{Time: start, Value: b}, {Time: end, Value: a}}}.HTML()),
+			"bars":   string(chart.Bars{Label: "x", Groups: []chart.Group{{Label: "g", Bars: []chart.Bar{{Value: a}, {Value: b}}}}}.HTML()),
+			"gauge":  string(chart.Gauge{Label: "x", Max: 1, Value: a, Zones: []chart.Zone{{UpTo: b}}}.HTML()),
+			"meters": string(chart.Meters{Label: "x", Rows: []chart.Meter{{Value: a}, {Value: b}}}.HTML()),
+			"graph": string(chart.Graph{Label: "x", Nodes: []chart.Node{{Name: "n", Failed: a}, {Name: "m", Failed: b}},
+				Edges: []chart.Edge{{From: "n", To: "m"}, {From: "m", To: "n"}, {From: "n", To: "n"}}}.HTML()),
+		}
+		for name, html := range drawings {
+			elements(t, html)
+			if len(html) > 16<<10 {
+				t.Errorf("%s of %g, %g, %d, %d has %d bytes", name, a, b, from, to, len(html))
+			}
+			if at := badNumber.FindString(html); at != "" {
+				t.Errorf("%s of %g, %g, %d, %d has %s", name, a, b, from, to, at)
+			}
+		}
+		for _, tick := range chart.TimeTicks(start, end, 6) {
+			if tick.Time.Before(start) || tick.Time.After(end) {
+				t.Errorf("tick %v is outside of %v to %v", tick.Time, start, end)
+			}
+		}
+		d := end.Sub(start)
+		for _, tick := range chart.DurationTicks(d, 4) {
+			if tick < 0 || tick > d {
+				t.Errorf("tick %v is outside of 0 to %v", tick, d)
+			}
+		}
+	})
+}
+
+// badNumber finds a number that SVG does not have.
+var badNumber = regexp.MustCompile(`[\w-]+="[^"]*(NaN|Inf)[^"]*"`)
 
 func TestTimeTicks(t *testing.T) {
 	zone := time.FixedZone("X", 5*3600+1800)

@@ -81,7 +81,10 @@ func (p Plot) HTML() template.HTML {
 		grow(d.Time, d.Value)
 	}
 	if hi == lo {
-		hi = lo + 1
+		hi = lo + max(1, math.Abs(lo)/1e3) // a large number plus 1 may be the same
+		if math.IsInf(hi, 0) {
+			lo, hi = lo-lo/1e3, lo
+		}
 	}
 	ticks := Ticks(lo, hi, n)
 	y := Linear{ticks[0], ticks[len(ticks)-1], topSpace + height, topSpace}

@@ -11,10 +11,15 @@ type Linear struct{ From, To, Low, High float64 }
 
 // At maps v. A domain of no width maps to Low.
 func (l Linear) At(v float64) float64 {
-	if l.To == l.From {
+	from, to := l.From, l.To
+	const most = math.MaxFloat64 / 4
+	if max(math.Abs(v), math.Abs(from), math.Abs(to)) > most { // a difference may be beyond the range of a float64
+		v, from, to = v/4, from/4, to/4
+	}
+	if to == from {
 		return l.Low
 	}
-	return l.Low + (v-l.From)/(l.To-l.From)*(l.High-l.Low)
+	return l.Low + (v-from)/(to-from)*(l.High-l.Low)
 }
 
 // Time maps moments between Start and End to percent of the width.
@@ -28,30 +33,61 @@ func (s Time) At(t time.Time) float64 {
 // Width returns how much of the width d takes, in percent.
 func (s Time) Width(d time.Duration) float64 { return s.At(s.Start.Add(d)) }
 
-// Percent writes a share of the width as an SVG length.
+// maxPercent is the farthest outside of a drawing that something is placed.
+const maxPercent = 10_000
+
+// Percent writes a share of the width as an SVG length. What is far outside of
+// the drawing stays outside; a value that is not a number is written as 0.
 func Percent(v float64) string {
+	if math.IsNaN(v) {
+		v = 0
+	}
+	v = max(-maxPercent, min(v, maxPercent))
 	return strconv.FormatFloat(math.Round(v*1000)/1000, 'f', -1, 64) + "%"
 }
 
 // Ticks returns about n round values (1, 2 or 5 times a power of ten) that
-// cover lo..hi: the first is not above lo, the last not below hi.
+// cover lo..hi: the first is not above lo, the last not below hi. Where a float64
+// cannot express such steps, and where n is below 1, they are lo and hi alone. All
+// are finite and in ascending order; values that are not numbers give the one 0.
 func Ticks(lo, hi float64, n int) []float64 {
-	if !(hi > lo) || math.IsInf(hi-lo, 0) || n < 1 { // also NaN
+	switch {
+	case !finite(lo) || !finite(hi):
+		return []float64{0}
+	case hi <= lo:
 		return []float64{lo}
 	}
-	step := niceStep((hi - lo) / float64(n))
-	first := math.Floor(lo/step + 1e-9)
-	last := math.Ceil(hi/step - 1e-9)
-	var out []float64
-	for i := first; i <= last; i++ {
-		// Rounding away the tail of 0.1+0.2.
-		v, err := strconv.ParseFloat(strconv.FormatFloat(i*step, 'g', 12, 64), 64)
-		if err != nil {
-			v = i * step
+	n = max(n, 1)
+	step := niceStep(hi/float64(n) - lo/float64(n))
+	first, last := math.Floor(lo/step+1e-9), math.Ceil(hi/step-1e-9)
+	out := make([]float64, 0, n+3)
+	for i := range n + 3 {
+		at := first + float64(i)
+		v := rounded(at * step)
+		if len(out) > 0 && v <= out[len(out)-1] {
+			break
 		}
 		out = append(out, v)
+		if at >= last {
+			break
+		}
+	}
+	slack := 1e-6 * step
+	if covers := len(out) > 1 && out[0] <= lo+slack && out[len(out)-1] >= hi-slack; !covers {
+		return []float64{lo, hi}
 	}
 	return out
+}
+
+// rounded returns v to twelve digits, which takes away the tail that products such
+// as 3*0.1 have, and within the range of finite numbers.
+func rounded(v float64) float64 {
+	v = max(-math.MaxFloat64, min(v, math.MaxFloat64))
+	r, err := strconv.ParseFloat(strconv.FormatFloat(v, 'g', 12, 64), 64)
+	if err != nil { // rounded up, it is beyond the range
+		return v
+	}
+	return r
 }
 
 func niceStep(raw float64) float64 {
@@ -119,8 +155,8 @@ func TimeTicks(start, end time.Time, n int) []Tick {
 func DurationTicks(d time.Duration, n int) []time.Duration {
 	var out []time.Duration
 	for _, v := range Ticks(0, float64(d), n) {
-		if t := time.Duration(v); t <= d {
-			out = append(out, t)
+		if v <= float64(d) && v < math.MaxInt64 { // which as a float64 is one too many
+			out = append(out, time.Duration(v))
 		}
 	}
 	return out
