@@ -31,7 +31,7 @@ func exportCommand(ctx context.Context, env environment, f *flags) error {
 	if err != nil {
 		return &lab.UsageError{Err: err}
 	}
-	trace, partial, err := tempo.Export(ctx, id)
+	trace, partial, err := tempo.Export(ctx, id, 0)
 	if errors.Is(err, query.ErrNotFound) {
 		return hint(fmt.Errorf("trace %s is not at %s", id, tempo.URL()),
 			fmt.Sprintf("a new trace takes a second to get there, and the lab keeps traces for %s; another Tempo can be given with --tempo-url", hours(traceAge)))
@@ -45,19 +45,14 @@ func exportCommand(ctx context.Context, env environment, f *flags) error {
 	if partial {
 		warn(env, "%s has left spans out of trace %s, as it says: the trace is larger than it answers with", tempo.URL(), id)
 	}
-	text, err := trace.Marshal()
-	if err != nil {
-		return err
-	}
 	if *output == "" {
-		_, err = env.stdout.Write(text)
-		return err
+		return trace.Write(env.stdout)
 	}
-	return saveTrace(env, *output, text, trace)
+	return saveTrace(env, *output, trace)
 }
 
 // saveTrace writes a new file, whole or not at all.
-func saveTrace(env environment, path string, text []byte, trace otlpjson.Trace) error {
+func saveTrace(env environment, path string, trace otlpjson.Trace) error {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if errors.Is(err, fs.ErrExist) {
 		return hint(usagef("export: %s is there already", path), "nothing is overwritten: give another name with --output, or remove the file first")
@@ -65,7 +60,7 @@ func saveTrace(env environment, path string, text []byte, trace otlpjson.Trace) 
 	if err != nil {
 		return hint(usagef("export: creating the file: %w", err), "give another name with --output")
 	}
-	_, err = file.Write(text)
+	err = trace.Write(file)
 	if err = errors.Join(err, file.Close()); err != nil {
 		return errors.Join(fmt.Errorf("writing %s: %w", path, err), os.Remove(path))
 	}

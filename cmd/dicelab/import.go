@@ -5,7 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"strings"
@@ -77,15 +77,10 @@ func readTraces(env environment, files []string) ([]otlpjson.Trace, error) {
 	var traces []otlpjson.Trace
 	var errs []error
 	for _, name := range files {
-		body, err := readFile(env, name)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
+		doc, err := readFile(env, name)
 		if name == standardInput {
 			name = "standard input"
 		}
-		doc, err := otlpjson.Read(body)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("reading %s: %w", name, err))
 			continue
@@ -104,19 +99,19 @@ func readTraces(env environment, files []string) ([]otlpjson.Trace, error) {
 	return traces, nil
 }
 
-func readFile(env environment, name string) ([]byte, error) {
+func readFile(env environment, name string) (*otlpjson.Document, error) {
 	if name == standardInput {
-		body, err := io.ReadAll(env.stdin)
-		if err != nil {
-			return nil, fmt.Errorf("reading standard input: %w", err)
-		}
-		return body, nil
+		return otlpjson.Read(env.stdin)
 	}
-	body, err := os.ReadFile(name)
+	file, err := os.Open(name)
 	if err != nil {
-		return nil, fmt.Errorf("reading a trace: %w", err)
+		if failed, ok := errors.AsType[*fs.PathError](err); ok {
+			err = failed.Err // the path is in the message already
+		}
+		return nil, err
 	}
-	return body, nil
+	defer file.Close()
+	return otlpjson.Read(file)
 }
 
 // describe says of a trace what it has.

@@ -51,7 +51,7 @@ func (j joiner) parts() ([]lab.Part, error) {
 	if err != nil {
 		return nil, err
 	}
-	parts = append(parts, roller, frontend, lab.ServerPart("explorer", j.at[explorerAt], func() http.Handler { return web.GuardForms(explorer) }))
+	parts = append(parts, roller, frontend, lab.ServerPart("explorer", j.at[explorerAt], func() http.Handler { return web.Guard(explorer) }))
 	if !*j.traffic {
 		return parts, nil
 	}

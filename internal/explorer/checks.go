@@ -81,6 +81,7 @@ func (e *explorer) checksView() checksView {
 // startChecks starts a run and leads to the page that shows it. A page that is
 // got, not posted, can be loaded again and come back to.
 func (e *explorer) startChecks(w http.ResponseWriter, r *http.Request) {
+	r.Body = http.MaxBytesReader(w, r.Body, maxField)
 	if err := r.ParseForm(); err != nil {
 		p := web.BadForm(err)
 		e.message(w, p.Status, "The form cannot be read", p.Detail)

@@ -53,6 +53,7 @@ type explorer struct {
 	Options
 	pages map[string]*template.Template
 	desk  *checklist.Desk
+	bounds
 }
 
 // NewHandler makes the explorer's pages. Security headers, refusing posts from
@@ -77,7 +78,7 @@ func NewHandler(o Options) (http.Handler, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	e := &explorer{Options: o, pages: map[string]*template.Template{}, desk: checklist.NewDesk(o.Checklist, o.Now)}
+	e := &explorer{Options: o, pages: map[string]*template.Template{}, desk: checklist.NewDesk(o.Checklist, o.Now), bounds: newBounds()}
 	for _, name := range []string{"overview", "traces", "trace", "notrace", "file", "logs", "metrics", "targets", "checks", "message"} {
 		t, err := template.ParseFS(files, "templates/layout.html", "templates/parts.html", "templates/"+name+".html")
 		if err != nil {
@@ -90,15 +91,19 @@ func NewHandler(o Options) (http.Handler, error) {
 
 func (e *explorer) routes() (http.Handler, error) {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", e.overview)
-	mux.HandleFunc("GET /traces", e.traces)
-	mux.HandleFunc("GET /traces/file", e.fileForm)
-	mux.HandleFunc("POST /traces/file", e.file)
-	mux.HandleFunc("GET /traces/{id}", e.trace)
-	mux.HandleFunc("GET /traces/{id}/trace.json", e.traceJSON)
-	mux.HandleFunc("GET /logs", e.logs)
-	mux.HandleFunc("GET /metrics", e.metrics)
-	mux.HandleFunc("GET /targets", e.targets)
+	for pattern, page := range map[string]http.HandlerFunc{
+		"GET /{$}":                    e.overview,
+		"GET /traces":                 e.traces,
+		"GET /traces/file":            e.fileForm,
+		"POST /traces/file":           e.file,
+		"GET /traces/{id}":            e.trace,
+		"GET /traces/{id}/trace.json": e.traceJSON,
+		"GET /logs":                   e.logs,
+		"GET /metrics":                e.metrics,
+		"GET /targets":                e.targets,
+	} {
+		mux.HandleFunc(pattern, e.bounded(page))
+	}
 	mux.HandleFunc("GET "+checksPath, e.checks)
 	mux.HandleFunc("POST "+checksPath, e.startChecks)
 	mux.HandleFunc("GET "+checksPath+"/report.json", e.checksJSON)
@@ -176,11 +181,19 @@ type failure struct {
 	Server                    string // "" if none is at fault
 	Rejected                  bool   // the query is at fault, not the backend
 	Unreachable               bool   // there was no answer
+	Busy                      bool   // the explorer is at fault, for the moment
 }
 
 func newFailure(err error) *failure {
 	if err == nil {
 		return nil
+	}
+	if refused, ok := errors.AsType[*query.MeterError](err); ok {
+		f := &failure{Title: "This page takes too much memory", Message: refused.Reason, Busy: refused.Busy}
+		if f.Busy {
+			f.Title = "The explorer is busy"
+		}
+		return f
 	}
 	qe, ok := errors.AsType[*query.Error](err)
 	if !ok {
@@ -208,6 +221,8 @@ func (f *failure) status() int {
 		return http.StatusOK
 	case f.Rejected:
 		return http.StatusBadRequest
+	case f.Busy:
+		return http.StatusServiceUnavailable
 	}
 	return http.StatusBadGateway
 }

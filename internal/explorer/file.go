@@ -23,9 +23,10 @@ import (
 const (
 	// maxFile bounds a file, in bytes, packed or not.
 	maxFile = 16 << 20
-	// maxFileForm bounds the form around it. What cannot be compressed gets longer
-	// when it is packed.
-	maxFileForm = maxFile + maxFile/4
+	// maxPacked bounds a packed file. What cannot be compressed gets a little longer.
+	maxPacked = maxFile + maxFile/16
+	// maxField bounds another field of the form.
+	maxField = 64 << 10
 	// maxListed bounds the list of a file's traces.
 	maxListed = 200
 )
@@ -66,33 +67,32 @@ func (e *explorer) filePage(w http.ResponseWriter, status int, v fileView) {
 
 // file shows what is in the file that a form brings.
 func (e *explorer) file(w http.ResponseWriter, r *http.Request) {
-	v, body, show, status, err := readFileForm(w, r)
-	var doc *otlpjson.Document
+	v, packed, show, err := readFileForm(r)
+	var traces []*query.Trace
+	var summary otlpjson.Summary
 	if err == nil {
-		doc, err = otlpjson.Read(body)
+		traces, summary, err = unpack(packed)
 	}
 	if err != nil {
 		v.Error = err.Error()
-		e.filePage(w, status, v)
+		e.filePage(w, fileStatus(err), v)
 		return
 	}
-	if v.Packed, err = pack(body); err != nil {
-		http.Error(w, "packing the file: "+err.Error(), http.StatusInternalServerError)
-		return
-	}
-	v.Notes, v.Traces = doc.Notes, len(doc.Traces)
+	v.Packed = base64.StdEncoding.EncodeToString(packed)
+	v.Notes, v.Traces = summary.Notes, len(traces)
 	id := show.Get("trace")
-	if len(doc.Traces) > 1 {
+	if len(traces) > 1 {
 		if id == "" {
-			e.fileList(w, v, doc, skipped(show))
+			e.fileList(w, v, traces, skipped(show))
 			return
 		}
-		v.List = reach{Text: fmt.Sprintf("All %d traces of the file", len(doc.Traces)), Class: "button"}
+		v.List = reach{Text: fmt.Sprintf("All %d traces of the file", len(traces)), Class: "button"}
 		v.List.Show = url.Values{"skip": {"0"}}.Encode()
 	}
-	for _, found := range doc.Traces {
-		if id == "" || found.ID == id {
-			e.fileTrace(w, v, found, doc.Partial, show)
+	for _, t := range traces {
+		if id == "" || t.ID == id {
+			view := e.traceView(t, show, &v)
+			e.render(w, http.StatusOK, "trace", page{Title: view.Root + " " + t.ID[:8] + " from a file", Section: "Traces", Data: view})
 			return
 		}
 	}
@@ -100,104 +100,107 @@ func (e *explorer) file(w http.ResponseWriter, r *http.Request) {
 	e.filePage(w, http.StatusBadRequest, v)
 }
 
-// readFileForm reads a form with a file, or with one that an earlier page packed.
-func readFileForm(w http.ResponseWriter, r *http.Request) (v fileView, body []byte, show url.Values, status int, err error) {
-	tooLong := fmt.Errorf("it is longer than %d MiB: cut it, or store it with dicelab import", maxFile>>20)
-	r.Body = http.MaxBytesReader(w, r.Body, maxFileForm)
-	// All of it is kept in memory: nothing is to be stored, not for a moment.
-	if err := r.ParseMultipartForm(maxFileForm); err != nil {
-		if _, large := errors.AsType[*http.MaxBytesError](err); large {
-			return v, nil, nil, http.StatusRequestEntityTooLarge, tooLong
-		}
-		return v, nil, nil, http.StatusBadRequest, fmt.Errorf("the form cannot be read: send it as the form of this page does: %w", err)
+// errTooLong reports a file above the limit.
+var errTooLong = fmt.Errorf("it is longer than %d MiB: cut it, or store it with dicelab import", maxFile>>20)
+
+// fileStatus is the status of a page that cannot show a file.
+func fileStatus(err error) int {
+	refused, isRefused := errors.AsType[*query.MeterError](err)
+	switch {
+	case errors.Is(err, errTooLong):
+		return http.StatusRequestEntityTooLarge
+	case isRefused && refused.Busy:
+		return http.StatusServiceUnavailable
 	}
-	if show, err = url.ParseQuery(r.PostFormValue("show")); err != nil {
-		return v, nil, nil, http.StatusBadRequest, fmt.Errorf("reading what to show: %w", err)
-	}
-	v.Name = r.PostFormValue("name")
-	if packed := r.PostFormValue("packed"); packed != "" {
-		body, err = unpack(packed)
-		if err != nil {
-			return v, nil, nil, http.StatusBadRequest, fmt.Errorf("the file that this page carried is damaged; choose it again: %w", err)
-		}
-	} else {
-		file, header, err := r.FormFile("file")
-		if err != nil || header.Filename == "" {
-			return v, nil, nil, http.StatusBadRequest, errors.New("no file was chosen")
-		}
-		v.Name = header.Filename
-		if body, err = io.ReadAll(file); err != nil {
-			return v, nil, nil, http.StatusBadRequest, fmt.Errorf("reading the file: %w", err)
-		}
-	}
-	if len(body) > maxFile {
-		return v, nil, nil, http.StatusRequestEntityTooLarge, tooLong
-	}
-	return v, body, show, http.StatusBadRequest, nil
+	return http.StatusBadRequest
 }
 
-func pack(body []byte) (string, error) {
+// readFileForm reads a form with a file, or with one that an earlier page packed.
+// It packs a file as it arrives, so that the whole of it is never in memory.
+func readFileForm(r *http.Request) (v fileView, packed []byte, show url.Values, err error) {
+	form, err := r.MultipartReader()
+	if err != nil {
+		return v, nil, nil, fmt.Errorf("the form cannot be read: send it as the form of this page does: %w", err)
+	}
+	for {
+		part, err := form.NextPart()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return v, nil, nil, fmt.Errorf("the form cannot be read: send it as the form of this page does: %w", err)
+		}
+		switch part.FormName() {
+		case "file":
+			if v.Name = part.FileName(); v.Name != "" {
+				packed, err = pack(part)
+			}
+		case "packed":
+			packed, err = io.ReadAll(io.LimitReader(base64.NewDecoder(base64.StdEncoding, part), maxPacked))
+		case "name":
+			v.Name, err = field(part)
+		case "show":
+			var text string
+			if text, err = field(part); err == nil {
+				show, err = url.ParseQuery(text)
+			}
+		}
+		if err != nil {
+			return v, nil, nil, fmt.Errorf("reading the form's %.40q: %w", part.FormName(), err)
+		}
+	}
+	if len(packed) == 0 {
+		return v, nil, nil, errors.New("no file was chosen")
+	}
+	return v, packed, show, nil
+}
+
+// field reads a short field of a form.
+func field(part io.Reader) (string, error) {
+	text, err := io.ReadAll(io.LimitReader(part, maxField))
+	return string(text), err
+}
+
+// pack compresses a file.
+func pack(file io.Reader) ([]byte, error) {
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)
-	_, err := z.Write(body)
+	n, err := io.Copy(z, io.LimitReader(file, maxFile+1))
+	if n > maxFile {
+		return nil, errTooLong
+	}
 	if err = errors.Join(err, z.Close()); err != nil {
-		return "", err
-	}
-	return base64.StdEncoding.EncodeToString(b.Bytes()), nil
-}
-
-// unpack undoes pack, as far as one byte beyond what a file may have.
-func unpack(packed string) ([]byte, error) {
-	b, err := base64.StdEncoding.DecodeString(packed)
-	if err != nil {
 		return nil, err
 	}
-	z, err := gzip.NewReader(bytes.NewReader(b))
-	if err != nil {
-		return nil, err
-	}
-	body, err := io.ReadAll(io.LimitReader(z, maxFile+1))
-	return body, errors.Join(err, z.Close())
+	return b.Bytes(), nil
 }
 
-// fileTrace shows one trace of a file as the page of a stored one does.
-func (e *explorer) fileTrace(w http.ResponseWriter, v fileView, found otlpjson.Trace, partial bool, show url.Values) {
-	t, err := modelOf(found)
+// unpack reads the traces of a packed file.
+func unpack(packed []byte) ([]*query.Trace, otlpjson.Summary, error) {
+	z, err := gzip.NewReader(bytes.NewReader(packed))
 	if err != nil {
-		v.Error = err.Error()
-		e.filePage(w, http.StatusBadRequest, v)
-		return
+		return nil, otlpjson.Summary{}, fmt.Errorf("the file that this page carried is damaged; choose it again: %w", err)
 	}
-	t.Partial = partial
-	view := e.traceView(t, show, &v)
-	e.render(w, http.StatusOK, "trace", page{Title: view.Root + " " + t.ID[:8] + " from a file", Section: "Traces", Data: view})
-}
-
-// modelOf is a trace as the pages know it.
-func modelOf(found otlpjson.Trace) (*query.Trace, error) {
-	text, err := found.Marshal()
-	if err != nil {
-		return nil, err
+	file := &io.LimitedReader{R: z, N: maxFile + 1}
+	traces, summary, err := query.DecodeFile(file)
+	switch {
+	case file.N == 0:
+		return nil, summary, errTooLong
+	case errors.Is(err, gzip.ErrChecksum) || errors.Is(err, gzip.ErrHeader):
+		return nil, summary, fmt.Errorf("the file that this page carried is damaged; choose it again: %w", err)
 	}
-	return query.DecodeTrace(text, found.ID)
+	return traces, summary, err
 }
 
 // fileList lists the traces of a file from the skipped on.
-func (e *explorer) fileList(w http.ResponseWriter, v fileView, doc *otlpjson.Document, skip int) {
-	rest := doc.Traces[min(skip, len(doc.Traces)):]
-	for _, found := range rest[:min(maxListed, len(rest))] {
-		t, err := modelOf(found)
-		if err != nil {
-			v.Error, v.Rows = err.Error(), nil
-			e.filePage(w, http.StatusBadRequest, v)
-			return
-		}
-		root := t.Tree().Roots[0]
-		row := fileRow{traceRow: e.row(query.Found{TraceID: t.ID, RootService: root.Service, RootName: root.Name, Start: found.Oldest, Duration: t.Tree().Duration()})}
-		row.Spans, row.Errors, row.Duration = len(t.Spans), t.Errors(), duration(t.Tree().Duration())
-		for _, name := range t.Services() {
-			row.Services = append(row.Services, serviceCount{Name: name, Class: serviceClass(name)})
-		}
+func (e *explorer) fileList(w http.ResponseWriter, v fileView, traces []*query.Trace, skip int) {
+	rest := traces[min(skip, len(traces)):]
+	for _, t := range rest[:min(maxListed, len(rest))] {
+		tree := t.Tree()
+		root := tree.Roots[0]
+		row := fileRow{traceRow: e.row(query.Found{TraceID: t.ID, RootService: root.Service, RootName: root.Name, Start: t.Spans[0].Start, Duration: tree.Duration()})}
+		row.Spans, row.Errors, row.Duration = len(t.Spans), t.Errors(), duration(tree.Duration())
+		row.setServices(t.Services())
 		row.Open = reach{Text: "Open", Class: "button small", Label: "Open trace " + row.Short, Show: url.Values{"trace": {t.ID}}.Encode()}
 		v.Rows = append(v.Rows, row)
 	}

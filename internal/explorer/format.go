@@ -5,6 +5,8 @@ import (
 	"math"
 	"strconv"
 	"time"
+
+	"dicelab/internal/query"
 )
 
 // duration writes a duration with three significant digits at most, and one of
@@ -121,4 +123,16 @@ func count(n int, one, many string) string {
 		return "1 " + one
 	}
 	return strconv.Itoa(n) + " " + many
+}
+
+// maxName is how much of a name a page shows, in bytes. A name may be of any
+// length.
+const maxName = 512
+
+// clip returns a name, shortened if it is very long.
+func clip(name string) string {
+	if len(name) <= maxName {
+		return name
+	}
+	return query.Clip(name, maxName) + "…"
 }

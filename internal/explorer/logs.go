@@ -1,6 +1,7 @@
 package explorer
 
 import (
+	"fmt"
 	"html/template"
 	"net/http"
 	"net/url"
@@ -43,7 +44,8 @@ type logRow struct {
 	Labels, Metadata              []query.Field
 	TraceID, TraceShort, SpanID   string
 	TraceHref                     string
-	Marked                        bool // written in the span that was asked for
+	Marked                        bool   // written in the span that was asked for
+	More                          string // says how much of the line is left out
 }
 
 func (e *explorer) logs(w http.ResponseWriter, r *http.Request) {
@@ -132,8 +134,11 @@ func (v *logsView) show(e *explorer, res *query.LogResult, win window) {
 }
 
 func (e *explorer) logRow(l query.LogLine) logRow {
-	row := logRow{Time: e.moment(l.Time), Level: l.Level(), Service: l.Service(), Class: serviceClass(l.Service()), Message: l.Message(),
+	row := logRow{Time: e.moment(l.Time), Level: l.Level(), Service: l.Service(), Class: serviceClass(l.Service()), Message: shortened(l.Message()),
 		Text: l.Text, Fields: l.Fields, Labels: sortedFields(l.Labels), Metadata: sortedFields(l.Metadata), TraceID: l.TraceID(), SpanID: l.SpanID()}
+	if l.Cut > 0 {
+		row.More = fmt.Sprintf("and %s more bytes, which this page does not show", grouped(l.Cut))
+	}
 	switch row.Level {
 	case contract.LevelError:
 		row.LevelClass = "bad"
@@ -169,7 +174,7 @@ func sortedFields(m map[string]string) []query.Field {
 	}
 	var out []query.Field
 	for _, kv := range a.Sorted() {
-		out = append(out, query.Field{Key: kv.Key, Value: query.FormatValue(kv.Value)})
+		out = append(out, query.Field{Key: kv.Key, Value: shortened(query.FormatValue(kv.Value))})
 	}
 	return out
 }

@@ -81,15 +81,7 @@ func drawMap(label string, calls []call, win window, height int) template.HTML {
 		g.Edges = append(g.Edges, chart.Edge{From: c.client, To: c.server, Text: rate, Failed: c.failed > 0,
 			Title: c.client + " calls " + c.server + ": " + rate + ", " + secondsText(c.seconds/c.requests) + " on average, " + percent(c.failed/c.requests) + " failed"})
 	}
-	slices.SortFunc(names, func(a, b string) int {
-		if a == b {
-			return 0
-		}
-		if serviceLess(a, b) {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(names, compareServices)
 	for _, name := range slices.Compact(names) {
 		n := chart.Node{Name: name, Class: serviceClass(name)}
 		if name != contract.ClientUser {

@@ -57,7 +57,7 @@ func (e *explorer) trace(w http.ResponseWriter, r *http.Request) {
 		return
 	case err != nil:
 		f := newFailure(err)
-		e.render(w, http.StatusBadGateway, "notrace", page{Title: "Trace " + id[:8], Section: "Traces", Data: noTraceView{ID: id, Failure: f}})
+		e.render(w, f.status(), "notrace", page{Title: "Trace " + id[:8], Section: "Traces", Data: noTraceView{ID: id, Failure: f}})
 		return
 	}
 	view := e.traceView(t, r.URL.Query(), nil)
@@ -108,6 +108,11 @@ func (e *explorer) noTrace(w http.ResponseWriter, r *http.Request, id string) {
 	e.render(w, http.StatusNotFound, "notrace", p)
 }
 
+// maxExportSpan limits a span that is downloaded, in bytes of JSON: to what the
+// embedded store answers with. The command dicelab export, which has its memory to
+// itself, reads larger ones.
+const maxExportSpan = 16 << 20
+
 // traceJSON sends a trace to be saved, as OTLP JSON: what "dicelab import", the
 // page for traces from files and other programs read.
 func (e *explorer) traceJSON(w http.ResponseWriter, r *http.Request) {
@@ -116,17 +121,14 @@ func (e *explorer) traceJSON(w http.ResponseWriter, r *http.Request) {
 		e.message(w, http.StatusBadRequest, "Not a trace ID", err.Error()+".")
 		return
 	}
-	t, partial, err := e.Tempo.Export(r.Context(), id)
-	var body []byte
-	if err == nil {
-		body, err = t.Marshal()
-	}
+	t, partial, err := e.Tempo.Export(r.Context(), id, maxExportSpan)
 	switch {
 	case errors.Is(err, query.ErrNotFound):
 		e.message(w, http.StatusNotFound, "Trace not found", "Traces are kept "+e.Retention+".")
 		return
 	case err != nil:
-		e.message(w, http.StatusBadGateway, newFailure(err).Title, err.Error())
+		f := newFailure(err)
+		e.message(w, f.status(), f.Title, err.Error()+". If the trace is too large for this page, save it with: dicelab export "+id)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -135,7 +137,10 @@ func (e *explorer) traceJSON(w http.ResponseWriter, r *http.Request) {
 		name += "-partial"
 	}
 	w.Header().Set("Content-Disposition", `attachment; filename="`+name+`.json"`)
-	_, _ = w.Write(body) // the reader is gone: nobody is left to tell
+	if err := t.Write(w); err != nil {
+		restart(w) // with what has been written
+		e.message(w, http.StatusInternalServerError, "This trace cannot be saved", err.Error()+". Try: dicelab export "+id)
+	}
 }
 
 // traceView makes the page of a trace, stored or from a file.
@@ -143,7 +148,7 @@ func (e *explorer) traceView(t *query.Trace, params url.Values, file *fileView) 
 	tree := t.Tree()
 	v := traceView{ID: t.ID, Time: e.moment(tree.Start), Duration: duration(tree.Duration()), Spans: tree.Spans, Errors: t.Errors(),
 		Die: t.Text(contract.AttrDieType), Result: t.Text(contract.AttrDieResult), JSONHref: "/traces/" + t.ID + "/trace.json", File: file,
-		Root: tree.Roots[0].Name, RootService: tree.Roots[0].Service}
+		Root: clip(tree.Roots[0].Name), RootService: clip(tree.Roots[0].Service)}
 	v.DieClass = dieClass(v.Die)
 	if v.Result == "" {
 		v.Result = t.Text(contract.AttrRollValue)
@@ -154,7 +159,7 @@ func (e *explorer) traceView(t *query.Trace, params url.Values, file *fileView) 
 	v.Notes = traceNotes(t, tree)
 	v.Services = shares(tree)
 
-	wf := waterfall{view: e, traceID: t.ID, around: around, file: file != nil}
+	wf := waterfall{view: e, traceID: t.ID, around: around, file: file != nil, sheet: &sheet{maxSheet}}
 	show := tree
 	if focus, err := query.ParseSpanID(params.Get("focus")); err == nil {
 		if n := tree.Find(focus); n != nil {
@@ -164,7 +169,7 @@ func (e *explorer) traceView(t *query.Trace, params url.Values, file *fileView) 
 					show.End = c.End()
 				}
 			}
-			v.Focus, v.FocusName, v.All = focus, n.Service+" "+n.Name, wf.reach("Show the whole trace", "", "", 0)
+			v.Focus, v.FocusName, v.All = focus, clip(n.Service+" "+n.Name), wf.reach("Show the whole trace", "", "", 0)
 		}
 	}
 	wf.tree, wf.scale = show, chart.Time{Start: show.Start, End: show.End}

@@ -1,11 +1,14 @@
 package explorer
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"html/template"
+	"maps"
+	"math"
 	"net/http"
-	"sort"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,10 +18,12 @@ import (
 	"dicelab/internal/query"
 )
 
-// How many traces a search asks for unless told, and at most.
+// How many traces a search asks for by default, and at most, and how many services
+// of a trace a table shows.
 const (
 	defaultTraces = 50
 	maxTraces     = 500
+	maxChips      = 12
 )
 
 // traceRow is a trace in a table.
@@ -28,6 +33,7 @@ type traceRow struct {
 	Service, Class  string // of the root
 	Name            string
 	Services        []serviceCount
+	MoreServices    int // that are not among them
 	Spans           int // 0: the server does not say
 	Errors          int
 	Duration        string
@@ -60,7 +66,7 @@ func (e *explorer) search(ctx context.Context, s query.Search) ([]traceRow, *que
 
 func (e *explorer) row(t query.Found) traceRow {
 	r := traceRow{ID: t.TraceID, Short: t.TraceID[:8], Href: "/traces/" + t.TraceID, Time: e.moment(t.Start),
-		Service: t.RootService, Class: serviceClass(t.RootService), Name: t.RootName, Spans: t.Spans(), Errors: t.Errors(),
+		Service: clip(t.RootService), Class: serviceClass(t.RootService), Name: clip(t.RootName), Spans: t.Spans(), Errors: t.Errors(),
 		Duration: duration(t.Duration), Die: t.Text(contract.AttrDieType), start: t.Start, took: t.Duration}
 	if r.Name == "" {
 		r.Name = "root span not received"
@@ -69,28 +75,32 @@ func (e *explorer) row(t query.Found) traceRow {
 		r.Duration = "< 1 ms" // Tempo's search rounds down
 	}
 	r.DieClass = dieClass(r.Die)
-	for name, s := range t.Services {
-		r.Services = append(r.Services, serviceCount{name, serviceClass(name), s.Spans})
+	r.setServices(slices.Collect(maps.Keys(t.Services)))
+	for i := range r.Services {
+		r.Services[i].Spans = t.Services[r.Services[i].Name].Spans
 	}
-	sort.Slice(r.Services, func(i, j int) bool { return serviceLess(r.Services[i].Name, r.Services[j].Name) })
 	return r
 }
 
-// serviceLess orders services as a roll passes through them, others after them
+// setServices sets the first of a trace's services, in order.
+func (r *traceRow) setServices(names []string) {
+	slices.SortFunc(names, compareServices)
+	for _, name := range names[:min(len(names), maxChips)] {
+		r.Services = append(r.Services, serviceCount{Name: name, Class: serviceClass(name)})
+	}
+	r.MoreServices = len(names) - len(r.Services)
+}
+
+// compareServices orders services as a roll passes through them, others after them
 // by name.
-func serviceLess(a, b string) bool {
+func compareServices(a, b string) int {
 	rank := func(s string) int {
-		for i, known := range []string{contract.ServiceTraffic, contract.ServiceFrontend, contract.ServiceRoller} {
-			if s == known {
-				return i
-			}
+		if at := slices.Index([]string{contract.ServiceTraffic, contract.ServiceFrontend, contract.ServiceRoller}, s); at >= 0 {
+			return at
 		}
-		return 9
+		return math.MaxInt
 	}
-	if rank(a) != rank(b) {
-		return rank(a) < rank(b)
-	}
-	return a < b
+	return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a, b))
 }
 
 // findDice fills in the dice of the rows. A search answers only with attributes

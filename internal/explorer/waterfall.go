@@ -37,10 +37,13 @@ type spanRow struct {
 	SelfShare         string
 	Flags             []string
 	Time              moment
-	Attributes        query.Attributes
-	Resource          query.Attributes
+	Attributes        fieldList
+	Resource          fieldList
 	Events            []eventRow
+	MoreEvents        string // names those that are left out
 	Links             []linkRow
+	MoreLinks         string
+	Within            string // names what is left out of lists within attributes
 	Scope, TraceState string
 	LogsHref          string // "" where there are none to look at
 	Below             int    // spans collapsed beneath
@@ -53,16 +56,13 @@ type bar struct{ X, Width string }
 
 type eventRow struct {
 	Name, Offset string
-	Attributes   query.Attributes
+	Attributes   fieldList
 }
 
 type linkRow struct {
-	TraceID, SpanID, Href string
-	Attributes            query.Attributes
+	TraceID, SpanID, Href string // Href is "" where it leads nowhere
+	Attributes            fieldList
 }
-
-// Text formats an attribute's value.
-func (spanRow) Text(v any) string { return query.FormatValue(v) }
 
 // waterfall lays out the spans of a tree.
 type waterfall struct {
@@ -72,6 +72,7 @@ type waterfall struct {
 	around  window
 	scale   chart.Time
 	file    bool // the trace is in a file alone
+	sheet   *sheet
 }
 
 // reach leads to a part of the trace: the spans beneath focus, all where it is
@@ -191,12 +192,12 @@ func indexOf(nodes []*query.Node, n *query.Node) int {
 func (wf waterfall) row(n *query.Node, base int) spanRow {
 	x, width := wf.scale.At(n.Start), wf.scale.Width(n.Duration)
 	depth := n.Depth - base
-	r := spanRow{SpanID: n.SpanID, ParentID: n.ParentID, Name: n.Name, Service: n.Service, Class: serviceClass(n.Service),
+	r := spanRow{SpanID: n.SpanID, ParentID: n.ParentID, Name: clip(n.Name), Service: clip(n.Service), Class: serviceClass(n.Service),
 		Indent: min(depth, maxDepth), Depth: depth, X: chart.Percent(x), Width: chart.Percent(max(width, .25)),
-		Kind: n.Kind, Status: n.Status, StatusMessage: n.StatusMessage, Failed: n.Failed(),
+		Kind: n.Kind, Status: n.Status, StatusMessage: shortened(n.StatusMessage), Failed: n.Failed(),
 		Offset: "+" + duration(n.Start.Sub(wf.scale.Start)), Duration: duration(n.Duration), Self: duration(n.SelfTime),
-		Time: wf.view.moment(n.Start), Attributes: n.Attributes.Sorted(), Resource: n.Resource.Sorted(),
-		Scope: n.Scope, TraceState: n.TraceState, OnPath: len(n.Critical) > 0}
+		Time: wf.view.moment(n.Start), Attributes: wf.sheet.list(n.Attributes, n.Cut.Attributes), Resource: wf.sheet.list(n.Resource, 0),
+		Scope: clip(n.Scope), TraceState: clip(n.TraceState), OnPath: len(n.Critical) > 0}
 	if !wf.file {
 		r.LogsHref = logsHref(query.LogFilter{Service: n.Service, TraceID: wf.traceID}, n.SpanID, wf.around)
 	}
@@ -223,16 +224,19 @@ func (wf waterfall) row(n *query.Node, base int) spanRow {
 	if depth > maxDepth {
 		r.Flags = append(r.Flags, fmt.Sprintf("depth %d", depth))
 	}
-	for _, ev := range n.Events {
-		r.Events = append(r.Events, eventRow{ev.Name, "+" + duration(ev.Time.Sub(wf.scale.Start)), ev.Attributes.Sorted()})
+	for _, ev := range n.Events[:min(len(n.Events), maxSpanRecords)] {
+		r.Events = append(r.Events, eventRow{clip(ev.Name), "+" + duration(ev.Time.Sub(wf.scale.Start)), wf.sheet.list(ev.Attributes, 0)})
 	}
-	for _, l := range n.Links {
-		link := linkRow{l.TraceID, l.SpanID, "/traces/" + l.TraceID + "#span-" + l.SpanID, l.Attributes.Sorted()}
-		if wf.file { // what it leads to is another matter than what is stored under that ID
+	r.MoreEvents = moreRecords(len(n.Events)-len(r.Events)+n.Cut.Events, "events")
+	for _, l := range n.Links[:min(len(n.Links), maxSpanRecords)] {
+		link := linkRow{l.TraceID, l.SpanID, "/traces/" + l.TraceID + "#span-" + l.SpanID, wf.sheet.list(l.Attributes, 0)}
+		if wf.file || l.TraceID == "" { // what it leads to is another matter than what is stored under that ID
 			link.Href = ""
 		}
 		r.Links = append(r.Links, link)
 	}
+	r.MoreLinks = moreRecords(len(n.Links)-len(r.Links)+n.Cut.Links, "links")
+	r.Within = moreRecords(n.Cut.Within, "values within lists")
 	return r
 }
 

@@ -4,12 +4,13 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"maps"
 	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/go-json-experiment/json/jsontext"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -21,82 +22,127 @@ const (
 	spanIDBytes  = 8
 )
 
-// message decodes an object into m, without the fields that are decoded apart.
-func (r *reader) message(obj map[string]json.RawMessage, where string, m proto.Message, apart string) error {
-	rest := maps.Clone(obj)
-	delete(rest, apart)
-	raw, err := json.Marshal(rest)
-	if err != nil {
-		return fmt.Errorf("%s: %w", where, err)
+// decodeWithout reads an object into m. Fields that apart reports as read are not
+// part of m; the others are decoded together when the object ends.
+func (s *scanner) decodeWithout(where place, m proto.Message, apart func(name string) (bool, error)) error {
+	rest := []byte("{")
+	err := s.object(func(name string) error {
+		if taken, err := apart(name); taken || err != nil {
+			return err
+		}
+		raw, err := s.value()
+		if err != nil {
+			return err
+		}
+		if name == keyOldScope {
+			name = "scope"
+		}
+		if len(rest) > 1 {
+			rest = append(rest, ',')
+		}
+		if rest, err = jsontext.AppendQuote(rest, name); err != nil {
+			return err
+		}
+		rest = append(append(rest, ':'), raw...)
+		return nil
+	})
+	if errors.Is(err, errNoObject) {
+		return fmt.Errorf("%s: %w", where(), err)
 	}
-	return r.decode(raw, where, m)
+	if err != nil {
+		return err
+	}
+	return s.decode(append(rest, '}'), where, m)
 }
 
 // decode decodes a value into m by protobuf's JSON mapping.
-func (r *reader) decode(raw json.RawMessage, where string, m proto.Message) error {
+func (s *scanner) decode(raw []byte, where place, m proto.Message) error {
 	err := protojson.Unmarshal(raw, m)
 	if err == nil {
 		return nil
 	}
 	if text := plain(err); strings.HasPrefix(text, "unknown field") {
 		if err = (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(raw, m); err == nil {
-			r.tell(text, where)
+			s.note(text, where)
 			return nil
 		}
 	}
-	return fmt.Errorf("%s: %s", where, plain(err))
+	return fmt.Errorf("%s: %s", where(), plain(err))
 }
 
 // decoderPlace is how protojson begins an error: its name, with a space or a
 // no-break space, and a position within the value that it was given, which means
-// nothing to who has the whole file.
+// nothing to a reader of the whole file.
 var decoderPlace = regexp.MustCompile(`^proto:[\s\x{a0}]*((syntax error )?\(line \d+:\d+\): )?`)
 
 func plain(err error) string { return decoderPlace.ReplaceAllString(err.Error(), "") }
 
-// span decodes a span and holds its IDs against OTLP.
-func (r *reader) span(raw json.RawMessage, where string) (*tracepb.Span, error) {
-	// As far as it can be read: an error should name the span and show its IDs.
-	var given struct {
-		Name, TraceID, SpanID, ParentSpanID string
-		Links                               []struct{ TraceID, SpanID string }
-	}
-	_ = json.Unmarshal(raw, &given) // what is wrong, decode says
-	where = fmt.Sprintf("span %.80q (%s)", given.Name, where)
+// given is a span's name and IDs as the input has them, for an error about them.
+type given struct {
+	Name, TraceID, SpanID, ParentSpanID string
+	Links                               []struct{ TraceID, SpanID string }
+}
 
+// span decodes a span and checks its IDs against OTLP.
+func (s *scanner) span(where place) (*tracepb.Span, Cut, error) {
+	raw, err := s.value()
+	if err != nil {
+		return nil, Cut{}, err
+	}
+	if most := s.options.MaxSpanBytes; most > 0 && len(raw) > most {
+		return nil, Cut{}, fmt.Errorf("%s: the span has %d bytes of JSON, and at most %d are read here", where(), len(raw), most)
+	}
+	raw, cut, err := limitElements(raw, s.options.MaxElements)
+	if err != nil {
+		return nil, Cut{}, fmt.Errorf("%s: %w", where(), err)
+	}
+	input := func() (g given) {
+		_ = json.Unmarshal(raw, &g) // as far as it can be read: what is wrong, decode says
+		return g
+	}
+	named := func() string { return fmt.Sprintf("span %.80q (%s)", input().Name, where()) }
 	span := &tracepb.Span{}
-	if err := r.decode(raw, where, span); err != nil {
-		return nil, err
+	if err := s.decode(raw, named, span); err != nil {
+		return nil, Cut{}, err
 	}
-	ids := []struct {
-		name, text string
-		at         *[]byte
-		bytes      int
-		needed     bool
-	}{
-		{"traceId", given.TraceID, &span.TraceId, traceIDBytes, true},
-		{"spanId", given.SpanID, &span.SpanId, spanIDBytes, true},
-		{"parentSpanId", given.ParentSpanID, &span.ParentSpanId, spanIDBytes, false},
+	if err := s.decodeIDs(span, input); err != nil {
+		return nil, Cut{}, fmt.Errorf("%s: %w", named(), err)
 	}
-	for i, link := range span.Links {
-		if i < len(given.Links) {
-			name := fmt.Sprintf("links[%d].", i)
-			ids = append(ids, ids[0], ids[1])
-			ids[len(ids)-2].name, ids[len(ids)-2].text, ids[len(ids)-2].at = name+"traceId", given.Links[i].TraceID, &link.TraceId
-			ids[len(ids)-1].name, ids[len(ids)-1].text, ids[len(ids)-1].at = name+"spanId", given.Links[i].SpanID, &link.SpanId
-		}
+	return span, cut, nil
+}
+
+// decodeIDs replaces the span's IDs, which the mapping takes for base64, by what
+// they mean.
+func (s *scanner) decodeIDs(span *tracepb.Span, input func() given) error {
+	type id struct {
+		name   string
+		at     *[]byte
+		bytes  int
+		needed bool
+		text   func(given) string
+	}
+	ids := []id{
+		{"traceId", &span.TraceId, traceIDBytes, true, func(g given) string { return g.TraceID }},
+		{"spanId", &span.SpanId, spanIDBytes, true, func(g given) string { return g.SpanID }},
+		{"parentSpanId", &span.ParentSpanId, spanIDBytes, false, func(g given) string { return g.ParentSpanID }},
+	}
+	for i, link := range span.GetLinks() {
+		name, needed := fmt.Sprintf("links[%d].", i), !s.options.Answer // a store may have taken links without IDs
+		ids = append(ids,
+			id{name + "traceId", &link.TraceId, traceIDBytes, needed, func(g given) string { return g.Links[i].TraceID }},
+			id{name + "spanId", &link.SpanId, spanIDBytes, needed, func(g given) string { return g.Links[i].SpanID }})
 	}
 	for _, id := range ids {
 		decoded, err := decodeID(*id.at, id.bytes)
 		switch {
 		case err != nil:
-			return nil, fmt.Errorf("%s: %s is %.80q: %w", where, id.name, id.text, err)
+			return fmt.Errorf("%s is %.80q: %w", id.name, id.text(input()), err)
 		case decoded == nil && id.needed:
-			return nil, fmt.Errorf("%s: %s is %.80q: want %d hex digits that are not all zero", where, id.name, id.text, 2*id.bytes)
+			return fmt.Errorf("%s is %.80q: want %d hex digits that are not all zero", id.name, id.text(input()), 2*id.bytes)
 		}
 		*id.at = decoded
 	}
-	return span, nil
+	return nil
 }
 
 // decodeID gives the ID of n bytes that a decoder of base64 has made of its text.
@@ -120,32 +166,4 @@ func decodeID(decoded []byte, n int) ([]byte, error) {
 		return nil, nil
 	}
 	return id, nil
-}
-
-// leaveOut tells of the fields of an object that are not among those known.
-func (r *reader) leaveOut(obj map[string]json.RawMessage, where string, known ...string) {
-	for _, key := range slices.Sorted(maps.Keys(obj)) {
-		if !slices.Contains(known, key) {
-			r.tell(fmt.Sprintf("unknown field %q", key), where)
-		}
-	}
-}
-
-func (r *reader) tell(text, where string) {
-	if r.times[text]++; r.times[text] == 1 {
-		r.unknown[text] = where
-	}
-}
-
-// notes says what was left out.
-func (r *reader) notes() []string {
-	var notes []string
-	for _, text := range slices.Sorted(maps.Keys(r.unknown)) {
-		note := text + " is left out, since OTLP has none of that name: " + r.unknown[text]
-		if more := r.times[text] - 1; more > 0 {
-			note += fmt.Sprintf(", and %d more", more)
-		}
-		notes = append(notes, note)
-	}
-	return notes
 }

@@ -1,6 +1,7 @@
 package otlpjson_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -20,7 +21,7 @@ const (
 
 func read(t *testing.T, text string) *otlpjson.Document {
 	t.Helper()
-	doc, err := otlpjson.Read([]byte(text))
+	doc, err := otlpjson.Read(strings.NewReader(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,11 +30,11 @@ func read(t *testing.T, text string) *otlpjson.Document {
 
 func marshal(t *testing.T, trace otlpjson.Trace) string {
 	t.Helper()
-	text, err := trace.Marshal()
-	if err != nil {
+	var text strings.Builder
+	if err := trace.Write(&text); err != nil {
 		t.Fatal(err)
 	}
-	return string(text)
+	return text.String()
 }
 
 func span(trace, id string, start int) string {
@@ -98,10 +99,12 @@ func TestOrderIsTheSpans(t *testing.T) {
 	a, b, c, d, e := span(traceA, "a", 10), span(traceA, "b", 20), span(traceA, "c", 20), span(traceA, "d", 30), span(traceA, "e", 20)
 	want := marshal(t, read(t, batch("resourceSpans", "x", "s", a, c, e)+batch("resourceSpans", "y", "s", b, d)).Traces[0])
 	for name, text := range map[string]string{
-		"another order":          batch("resourceSpans", "y", "s", d, b) + batch("resourceSpans", "x", "s", e, c, a),
-		"a resource in pieces":   batch("batches", "x", "s", e, c) + "\n" + batch("batches", "y", "s", b, d) + "\n" + batch("batches", "x", "s", a),
-		"an answer of Tempo's":   `{"trace":` + batch("resourceSpans", "x", "s", e, c, a) + `}{"trace":` + batch("resourceSpans", "y", "s", b, d) + `}`,
-		"with a byte order mark": "\ufeff" + batch("resourceSpans", "x", "s", a, c, e) + batch("resourceSpans", "y", "s", b, d),
+		"another order":           batch("resourceSpans", "y", "s", d, b) + batch("resourceSpans", "x", "s", e, c, a),
+		"a resource in pieces":    batch("batches", "x", "s", e, c) + "\n" + batch("batches", "y", "s", b, d) + "\n" + batch("batches", "x", "s", a),
+		"an answer of Tempo's":    `{"trace":` + batch("resourceSpans", "x", "s", e, c, a) + `}{"trace":` + batch("resourceSpans", "y", "s", b, d) + `}`,
+		"scopes before resources": strings.NewReplacer(`"resource":{`, `"scopeSpans":[{"spans":[`+e+`,`+c+`,`+a+`],"scope":{"name":"s"}}],"resource":{`).Replace(batch("resourceSpans", "x", "s")) + batch("resourceSpans", "y", "s", b, d),
+		"names before OTLP 1.0":   strings.NewReplacer(`"scopeSpans"`, `"instrumentationLibrarySpans"`, `"scope"`, `"instrumentationLibrary"`).Replace(batch("resourceSpans", "x", "s", a, c, e) + batch("resourceSpans", "y", "s", b, d)),
+		"with a byte order mark":  "\ufeff" + batch("resourceSpans", "x", "s", a, c, e) + batch("resourceSpans", "y", "s", b, d),
 	} {
 		t.Run(name, func(t *testing.T) {
 			if diff := cmp.Diff(want, marshal(t, read(t, text).Traces[0])); diff != "" {
@@ -142,7 +145,7 @@ func TestPartialAnswer(t *testing.T) {
 		}
 	}
 	for _, text := range []string{`{"trace":{},"status":"COMPLETE"}`, `{"trace":null}`, `{"batches":[]}`} {
-		if doc, err := otlpjson.ReadAnswer([]byte(text)); err != nil || len(doc.Traces) != 0 {
+		if doc, err := otlpjson.ReadAnswer(strings.NewReader(text), otlpjson.Options{}); err != nil || len(doc.Traces) != 0 {
 			t.Errorf("%s: %+v, %v", text, doc, err)
 		}
 	}
@@ -160,7 +163,8 @@ func TestRefused(t *testing.T) {
 		{"nothing in it", `{}`, "it is an empty object: want resourceSpans"},
 		{"something else", `{"b":1,"a":2}`, `it has ["a" "b"] and no resourceSpans`},
 		{"metrics", `{"resourceMetrics":[]}`, "it has resourceMetrics (metrics) where"},
-		{"old", `{"resourceSpans":[{"instrumentationLibrarySpans":[]}]}`, "resourceSpans[0]: it has instrumentationLibrarySpans"},
+		{"old and without spans", `{"resourceSpans":[{"instrumentationLibrarySpans":[]}]}`, "there is no span in it"},
+		{"no list of old", `{"resourceSpans":[{"instrumentationLibrarySpans":7}]}`, "resourceSpans[0].instrumentationLibrarySpans: want a list, got 7"},
 		{"no list", `{"resourceSpans":{}}`, "resourceSpans: want a list, got {}"},
 		{"resource", `{"resourceSpans":[{"resource":[]}]}`, "resourceSpans[0]: unexpected token ["},
 		{"no IDs", spans(`{"name":"x"}`), `span "x"` + place + `traceId is "": want 32 hex digits that are not all zero`},
@@ -173,7 +177,7 @@ func TestRefused(t *testing.T) {
 		{"not UTF-8", spans(`{"name":"` + "\xff" + `"}`), "invalid UTF-8"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			doc, err := otlpjson.Read([]byte(tt.text))
+			doc, err := otlpjson.Read(strings.NewReader(tt.text))
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, %v, want %q", doc, err, tt.want)
 			}
@@ -187,7 +191,7 @@ func FuzzRead(f *testing.F) {
 	f.Add([]byte(`{"trace":` + batch("batches", "x", "s", span(traceA, "a", 1)) + `,"status":"PARTIAL"}`))
 	f.Add([]byte(`{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"APBnqgupArejzpKdDg5HNg==","spanId":"APBnqgupArc=","kind":3,"attributes":[{"key":"d","value":{"doubleValue":"NaN"}}]}]}]}]}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		doc, err := otlpjson.Read(body)
+		doc, err := otlpjson.Read(bytes.NewReader(body))
 		if err != nil {
 			return
 		}

@@ -1,114 +1,145 @@
 package otlpjson
 
 import (
+	"bufio"
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
-	"strings"
 
+	"github.com/go-json-experiment/json/jsontext"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 )
 
 // Document is what was read.
 type Document struct {
 	Traces []Trace // by start
-	// Partial says that the trace store which answered so had more spans.
+	Summary
+}
+
+// Summary describes what was read beside the spans.
+type Summary struct {
+	// Partial reports that the trace store which answered so had more spans, and
+	// Message is what it said about that.
 	Partial bool
-	// Notes tell of fields that OTLP does not have and that were left out.
+	Message string
+	// Notes name the fields that OTLP does not have and that were left out.
 	Notes []string
 }
 
-// Read reads the documents in body. A body without a span is an error.
-func Read(body []byte) (*Document, error) {
-	doc, err := read(body)
-	if err == nil && len(doc.Traces) == 0 {
-		err = errors.New("there is no span in it")
-	}
+// Span is a span and what it came with. Resource and Scope are shared by the spans
+// of a list, and are set when [Scan] has returned: a document may have them after
+// its spans.
+type Span struct {
+	Resource *tracepb.ResourceSpans // its ScopeSpans are not set
+	Scope    *tracepb.ScopeSpans    // its Spans are not set
+	*tracepb.Span
+	// Cut counts what a limit left out of the span.
+	Cut Cut
+}
+
+// Options are what Scan does beyond reading. The zero value means nothing.
+type Options struct {
+	// Answer reports that a trace store is the source: it may answer without a span,
+	// and links without IDs, which a store has taken, are read.
+	Answer bool
+	// MaxElements limits the elements of lists (attributes, events, links, values)
+	// that are read of one span, so that a span of any size takes bounded memory.
+	// 0 means no limit.
+	MaxElements int
+	// MaxSpanBytes limits a span, in bytes of JSON. A longer one is an error. 0 means
+	// no limit.
+	MaxSpanBytes int
+}
+
+// Read reads the documents of a file. One without a span is an error.
+func Read(r io.Reader) (*Document, error) { return read(r, Options{}) }
+
+// ReadAnswer reads what Tempo's API answers. It may be without spans.
+func ReadAnswer(r io.Reader, o Options) (*Document, error) {
+	o.Answer = true
+	return read(r, o)
+}
+
+func read(r io.Reader, o Options) (*Document, error) {
+	var found []Span
+	summary, err := Scan(r, o, func(s Span) error {
+		found = append(found, s)
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	return doc, nil
+	return &Document{Traces: split(found), Summary: summary}, nil
 }
 
-// ReadAnswer reads what Tempo's API answers. It may be without spans.
-func ReadAnswer(body []byte) (*Document, error) { return read(body) }
-
-func read(body []byte) (*Document, error) {
-	body = bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")) // a byte order mark
+// Scan reads documents and calls yield for each span, in their order. It holds one
+// span at a time. It stops at the first error, which may be yield's.
+func Scan(r io.Reader, o Options, yield func(Span) error) (Summary, error) {
+	buffered := bufio.NewReader(r)
+	head, err := buffered.Peek(3)
 	switch {
-	case len(bytes.TrimSpace(body)) == 0:
-		return nil, errors.New("it is empty: want a document of OTLP JSON")
-	case bytes.HasPrefix(body, []byte("\x1f\x8b")):
-		return nil, errors.New("it is compressed: unpack it with gunzip first")
+	case err != nil && !errors.Is(err, io.EOF):
+		return Summary{}, fmt.Errorf("reading it: %w", err)
+	case bytes.HasPrefix(head, []byte("\xef\xbb\xbf")): // a byte order mark
+		_, err = buffered.Discard(len(head))
+	case bytes.HasPrefix(head, []byte("\x1f\x8b")):
+		return Summary{}, errors.New("it is compressed: unpack it with gunzip first")
 	}
-	r := &reader{unknown: make(map[string]string), times: make(map[string]int)}
-	d := json.NewDecoder(bytes.NewReader(body))
-	for {
-		start := skipSpace(body, d.InputOffset())
-		var raw json.RawMessage
-		err := d.Decode(&raw)
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return nil, notJSON(body, err)
-		}
-		// It is gone through level by level: the less of it the better.
-		var dense bytes.Buffer
-		if err := json.Compact(&dense, raw); err != nil {
-			return nil, notJSON(body, err)
-		}
-		if err := r.document(dense.Bytes()); err != nil {
-			if start > 0 {
-				line, _ := position(body, start)
-				err = fmt.Errorf("the document in line %d: %w", line, err)
-			}
-			return nil, err
-		}
+	if err != nil && !errors.Is(err, io.EOF) {
+		return Summary{}, fmt.Errorf("reading it: %w", err)
 	}
-	return &Document{Traces: split(r.found), Partial: r.partial, Notes: r.notes()}, nil
-}
-
-func skipSpace(body []byte, at int64) int64 {
-	return int64(len(body)) - int64(len(bytes.TrimLeft(body[at:], " \t\r\n")))
-}
-
-// notJSON says where a body stops being JSON.
-func notJSON(body []byte, err error) error {
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return errors.New("it ends in the middle of a JSON document: save it again, it is not complete")
+	lines := &lineReader{r: buffered}
+	s := &scanner{
+		d: jsontext.NewDecoder(lines, jsontext.AllowDuplicateNames(true)), lines: lines, options: o, yield: yield,
+		unknown: make(map[string]string), times: make(map[string]int),
 	}
-	at, ok := errors.AsType[*json.SyntaxError](err)
-	if !ok {
-		return fmt.Errorf("it is not JSON: %w", err)
+	if err := s.documents(); err != nil {
+		return Summary{}, err
 	}
-	line, column := position(body, max(at.Offset-1, 0))
-	return fmt.Errorf("it is not JSON: line %d, column %d: %w", line, column, err)
+	return Summary{Partial: s.partial, Message: s.message, Notes: s.notes()}, nil
 }
 
-// position counts lines and columns, in bytes, from 1.
-func position(body []byte, at int64) (line, column int) {
-	before := body[:min(at, int64(len(body)))]
-	return 1 + bytes.Count(before, []byte("\n")), len(before) - bytes.LastIndexByte(before, '\n')
-}
+// scanner reads the spans of several documents.
+type scanner struct {
+	d       *jsontext.Decoder
+	lines   *lineReader
+	options Options
+	yield   func(Span) error
 
-// located is a span and what it came with.
-type located struct {
-	resource *tracepb.ResourceSpans // its ScopeSpans are not set
-	scope    *tracepb.ScopeSpans    // its Spans are not set
-	span     *tracepb.Span
-}
-
-// reader gathers the spans of several documents.
-type reader struct {
-	found   []located
+	spans   int
 	partial bool
+	message string
 	unknown map[string]string // what was left out, and where first
 	times   map[string]int    // and how often
+}
+
+func (s *scanner) documents() error {
+	for n := 0; ; n++ {
+		kind := s.d.PeekKind()
+		if kind == 0 {
+			_, err := s.d.ReadToken()
+			if !errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+				return s.notJSON(err)
+			}
+			switch {
+			case n == 0:
+				return errors.New("it is empty: want a document of OTLP JSON")
+			case s.spans == 0 && !s.options.Answer:
+				return errors.New("there is no span in it")
+			}
+			return nil
+		}
+		start := s.d.InputOffset()
+		if err := s.document(); err != nil {
+			if _, syntax := errors.AsType[*syntaxError](err); n > 0 && !syntax {
+				err = fmt.Errorf("document %d, which ends after line %d: %w", n+1, s.line(start), err)
+			}
+			return err
+		}
+	}
 }
 
 // The names under which a document has its spans: OTLP's, and that of Tempo's
@@ -118,43 +149,75 @@ const (
 	keyBatches = "batches"
 )
 
-func (r *reader) document(raw json.RawMessage) error {
-	doc, err := object(raw)
-	if err != nil {
-		return fmt.Errorf("want a document of OTLP JSON, an object with %s: %w", keySpans, err)
-	}
-	if inner, ok := doc["trace"]; ok { // Tempo's second API
-		var status struct{ Status any }
-		if err := json.Unmarshal(raw, &status); err != nil {
-			return fmt.Errorf("reading the status of the answer: %w", err)
-		}
-		r.partial = r.partial || fmt.Sprint(status.Status) == "PARTIAL" || fmt.Sprint(status.Status) == "1"
-		if string(inner) == "null" || string(inner) == "{}" {
-			return nil // a trace without spans
-		}
-		if doc, err = object(inner); err != nil {
-			return fmt.Errorf("trace: %w", err)
-		}
-	}
+func (s *scanner) document() error {
 	has := false
-	for _, key := range []string{keySpans, keyBatches} {
-		if list, ok := doc[key]; ok {
+	var names []string
+	err := s.object(func(name string) error {
+		names = append(names, name)
+		switch name {
+		case keySpans, keyBatches:
 			has = true
-			if err := r.resources(list, key); err != nil {
+			return s.list(at(name), s.resource)
+		case "trace": // Tempo's second API
+			has = true
+			return s.trace()
+		case "status", "message", "metrics": // of an answer
+			raw, err := s.value()
+			if err != nil {
 				return err
 			}
+			s.answer(name, raw)
+			return nil
+		}
+		s.note(fmt.Sprintf("unknown field %q", name), at("the document"))
+		return s.skip()
+	})
+	switch {
+	case err == nil && !has:
+		return notTraces(names)
+	case errors.Is(err, errNoObject):
+		return fmt.Errorf("want a document of OTLP JSON, an object with %s: %w", keySpans, err)
+	}
+	return err
+}
+
+// trace reads the trace in an answer of Tempo's second API, which may be null.
+func (s *scanner) trace() error {
+	if s.d.PeekKind() == 'n' {
+		return s.skip()
+	}
+	err := s.object(func(name string) error {
+		if name == keySpans || name == keyBatches {
+			return s.list(at(name), s.resource)
+		}
+		s.note(fmt.Sprintf("unknown field %q", name), at("trace"))
+		return s.skip()
+	})
+	if errors.Is(err, errNoObject) {
+		return fmt.Errorf("trace: %w", err)
+	}
+	return err
+}
+
+// answer reads a field of Tempo's answer. The status is a name or a number.
+func (s *scanner) answer(name string, raw jsontext.Value) {
+	text := string(raw)
+	if raw.Kind() == '"' {
+		unquoted, err := jsontext.AppendUnquote(nil, raw)
+		if err == nil {
+			text = string(unquoted)
 		}
 	}
-	if !has {
-		return notTraces(doc)
+	switch name {
+	case "status":
+		s.partial = s.partial || text == "PARTIAL" || text == "1"
+	case "message":
+		s.message = text
 	}
-	r.leaveOut(doc, "the document", keySpans, keyBatches)
-	return nil
 }
 
 // notTraces says what a document without spans seems to be.
-func notTraces(doc map[string]json.RawMessage) error {
-	names := slices.Sorted(maps.Keys(doc))
+func notTraces(names []string) error {
 	if len(names) == 0 {
 		return fmt.Errorf("it is an empty object: want %s", keySpans)
 	}
@@ -166,90 +229,60 @@ func notTraces(doc map[string]json.RawMessage) error {
 	if slices.Contains(names, "data") {
 		return fmt.Errorf(`it has "data", as Jaeger's JSON has: want OTLP JSON, which has %s`, keySpans)
 	}
-	return fmt.Errorf("it has %.200q and no %s: want OTLP JSON", names, keySpans)
+	slices.Sort(names)
+	return fmt.Errorf("it has %.200q and no %s: want OTLP JSON", names[:min(len(names), 20)], keySpans)
 }
 
-func (r *reader) resources(raw json.RawMessage, where string) error {
-	list, err := array(raw, where)
-	if err != nil {
-		return err
-	}
-	for i, raw := range list {
-		where := fmt.Sprintf("%s[%d]", where, i)
-		obj, err := object(raw)
-		if err != nil {
-			return fmt.Errorf("%s: %w", where, err)
+// The names of scopes before OTLP 1.0, which old trace stores still use.
+const (
+	keyScopes    = "scopeSpans"
+	keyOldScopes = "instrumentationLibrarySpans"
+	keyOldScope  = "instrumentationLibrary"
+)
+
+func (s *scanner) resource(where place) error {
+	resource := &tracepb.ResourceSpans{}
+	return s.decodeWithout(where, resource, func(name string) (bool, error) {
+		if name != keyScopes && name != keyOldScopes {
+			return false, nil
 		}
-		if _, old := obj["instrumentationLibrarySpans"]; old {
-			return fmt.Errorf("%s: it has instrumentationLibrarySpans, which OTLP 1.0 renamed scopeSpans: save the trace with a newer exporter", where)
+		return true, s.list(where.below(name), func(where place) error { return s.scope(where, resource) })
+	})
+}
+
+func (s *scanner) scope(where place, resource *tracepb.ResourceSpans) error {
+	scope := &tracepb.ScopeSpans{}
+	return s.decodeWithout(where, scope, func(name string) (bool, error) {
+		if name != "spans" {
+			return false, nil
 		}
-		head := &tracepb.ResourceSpans{}
-		if err := r.message(obj, where, head, "scopeSpans"); err != nil {
-			return err
-		}
-		scopes, err := array(obj["scopeSpans"], where+".scopeSpans")
-		if err != nil {
-			return err
-		}
-		for j, raw := range scopes {
-			if err := r.scope(raw, fmt.Sprintf("%s.scopeSpans[%d]", where, j), head); err != nil {
+		return true, s.list(where.below("spans"), func(where place) error {
+			span, cut, err := s.span(where)
+			if err != nil {
 				return err
 			}
+			s.spans++
+			return s.yield(Span{Resource: resource, Scope: scope, Span: span, Cut: cut})
+		})
+	})
+}
+
+// notes says what was left out.
+func (s *scanner) notes() []string {
+	var notes []string
+	for _, text := range slices.Sorted(maps.Keys(s.unknown)) {
+		note := text + " is left out, since OTLP has none of that name: " + s.unknown[text]
+		if more := s.times[text] - 1; more > 0 {
+			note += fmt.Sprintf(", and %d more", more)
 		}
+		notes = append(notes, note)
 	}
-	return nil
+	return notes
 }
 
-func (r *reader) scope(raw json.RawMessage, where string, resource *tracepb.ResourceSpans) error {
-	obj, err := object(raw)
-	if err != nil {
-		return fmt.Errorf("%s: %w", where, err)
+// note records a field that was left out.
+func (s *scanner) note(text string, where place) {
+	if s.times[text]++; s.times[text] == 1 {
+		s.unknown[text] = where()
 	}
-	head := &tracepb.ScopeSpans{}
-	if err := r.message(obj, where, head, "spans"); err != nil {
-		return err
-	}
-	spans, err := array(obj["spans"], where+".spans")
-	if err != nil {
-		return err
-	}
-	for i, raw := range spans {
-		span, err := r.span(raw, fmt.Sprintf("%s.spans[%d]", where, i))
-		if err != nil {
-			return err
-		}
-		r.found = append(r.found, located{resource, head, span})
-	}
-	return nil
-}
-
-// object takes an object apart.
-func object(raw json.RawMessage) (map[string]json.RawMessage, error) {
-	var obj map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &obj); err != nil || obj == nil {
-		return nil, fmt.Errorf("want an object, got %s", start(raw))
-	}
-	return obj, nil
-}
-
-// array takes a list apart. A list that is not there is empty.
-func array(raw json.RawMessage, where string) ([]json.RawMessage, error) {
-	if len(raw) == 0 {
-		return nil, nil
-	}
-	var list []json.RawMessage
-	if err := json.Unmarshal(raw, &list); err != nil {
-		return nil, fmt.Errorf("%s: want a list, got %s", where, start(raw))
-	}
-	return list, nil
-}
-
-// start is enough of a value to recognise it.
-func start(raw json.RawMessage) string {
-	const enough = 40
-	text := strings.ToValidUTF8(string(raw[:min(len(raw), enough)]), "\uFFFD")
-	if len(raw) > enough {
-		text += "…"
-	}
-	return text
 }

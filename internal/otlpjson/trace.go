@@ -3,16 +3,13 @@ package otlpjson
 import (
 	"bytes"
 	"cmp"
-	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
 	"time"
 
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -34,19 +31,19 @@ type Trace struct {
 }
 
 // split sorts spans by trace.
-func split(found []located) []Trace {
-	slices.SortStableFunc(found, func(a, b located) int {
-		return cmp.Or(cmp.Compare(a.span.GetStartTimeUnixNano(), b.span.GetStartTimeUnixNano()), bytes.Compare(a.span.GetSpanId(), b.span.GetSpanId()))
+func split(found []Span) []Trace {
+	slices.SortStableFunc(found, func(a, b Span) int {
+		return cmp.Or(cmp.Compare(a.Span.GetStartTimeUnixNano(), b.Span.GetStartTimeUnixNano()), bytes.Compare(a.Span.GetSpanId(), b.Span.GetSpanId()))
 	})
 	keys := &keys{made: make(map[proto.Message]string)}
 	byID := make(map[string]*grouping)
 	var order []*grouping
 	for _, at := range found {
-		g, ok := byID[string(at.span.GetTraceId())]
+		g, ok := byID[string(at.Span.GetTraceId())]
 		if !ok {
 			g = &grouping{keys: keys, resources: make(map[string]*tracepb.ResourceSpans), scopes: make(map[string]*tracepb.ScopeSpans)}
-			g.ID = hex.EncodeToString(at.span.GetTraceId())
-			byID[string(at.span.GetTraceId())] = g
+			g.ID = hex.EncodeToString(at.Span.GetTraceId())
+			byID[string(at.Span.GetTraceId())] = g
 			order = append(order, g)
 		}
 		g.add(at)
@@ -67,26 +64,26 @@ type grouping struct {
 }
 
 // add takes the next span, by start.
-func (g *grouping) add(at located) {
-	resourceKey := g.keys.of(at.resource)
+func (g *grouping) add(at Span) {
+	resourceKey := g.keys.of(at.Resource)
 	resource, ok := g.resources[resourceKey]
 	if !ok {
-		resource = proto.CloneOf(at.resource)
+		resource = proto.CloneOf(at.Resource)
 		g.resources[resourceKey] = resource
 		g.Data = append(g.Data, resource)
 		if name := service(resource); !slices.Contains(g.Services, name) {
 			g.Services = append(g.Services, name)
 		}
 	}
-	scopeKey := resourceKey + "\x00" + g.keys.of(at.scope)
+	scopeKey := resourceKey + "\x00" + g.keys.of(at.Scope)
 	scope, ok := g.scopes[scopeKey]
 	if !ok {
-		scope = proto.CloneOf(at.scope)
+		scope = proto.CloneOf(at.Scope)
 		g.scopes[scopeKey] = scope
 		resource.ScopeSpans = append(resource.ScopeSpans, scope)
 	}
-	scope.Spans = append(scope.Spans, at.span)
-	start := time.Unix(0, int64(min(at.span.GetStartTimeUnixNano(), math.MaxInt64))).UTC()
+	scope.Spans = append(scope.Spans, at.Span)
+	start := time.Unix(0, int64(min(at.Span.GetStartTimeUnixNano(), math.MaxInt64))).UTC()
 	if g.Spans == 0 {
 		g.Oldest = start
 	}
@@ -117,47 +114,4 @@ func (k *keys) of(m proto.Message) string {
 		k.made[m] = key
 	}
 	return key
-}
-
-// Marshal writes the trace as one document, indented, with a line break at its
-// end.
-func (t Trace) Marshal() ([]byte, error) {
-	data := proto.CloneOf(&tracepb.TracesData{ResourceSpans: t.Data})
-	for _, resource := range data.GetResourceSpans() {
-		for _, scope := range resource.GetScopeSpans() {
-			for _, span := range scope.GetSpans() {
-				ids := []*[]byte{&span.TraceId, &span.SpanId, &span.ParentSpanId}
-				for _, link := range span.GetLinks() {
-					ids = append(ids, &link.TraceId, &link.SpanId)
-				}
-				for _, id := range ids {
-					var err error
-					if *id, err = encodeID(*id); err != nil {
-						return nil, fmt.Errorf("writing span %.80q: %w", span.GetName(), err)
-					}
-				}
-			}
-		}
-	}
-	text, err := protojson.MarshalOptions{UseEnumNumbers: true}.Marshal(data)
-	if err != nil {
-		return nil, fmt.Errorf("writing trace %s: %w", t.ID, err)
-	}
-	// The mapping's white space changes from build to build, on purpose.
-	var out bytes.Buffer
-	if err := json.Indent(&out, text, "", "  "); err != nil {
-		return nil, fmt.Errorf("writing trace %s: %w", t.ID, err)
-	}
-	out.WriteByte('\n')
-	return out.Bytes(), nil
-}
-
-// encodeID gives the bytes that an encoder of base64 writes as the ID's hex
-// digits: decodeID the other way round.
-func encodeID(id []byte) ([]byte, error) {
-	decoded, err := base64.StdEncoding.DecodeString(hex.EncodeToString(id))
-	if err != nil {
-		return nil, fmt.Errorf("ID %x has %d bytes, which no ID of OTLP has", id, len(id))
-	}
-	return decoded, nil
 }

@@ -3,7 +3,6 @@ package query
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +10,9 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 const (
@@ -19,6 +21,9 @@ const (
 	// maxErrorText bounds what of a server's error text is kept: an HTML error
 	// page of a proxy should not fill ours.
 	maxErrorText = 2 << 10
+	maxErrorBody = 64 << 10
+	// maxStart is how much of an answer an error shows that is not what it should be.
+	maxStart = 200
 )
 
 // Config says where a server is and how to talk to it.
@@ -97,19 +102,29 @@ func (a api) Name() string { return a.name }
 // URL returns the server's base URL without a password.
 func (a api) URL() string { return a.base.Redacted() }
 
-// get asks for base+path and returns the body of a 200. Path elements must be
-// escaped by the caller.
+// get asks for base+path and returns the body of a 200.
 func (a api) get(ctx context.Context, path string, params url.Values, header http.Header) (body []byte, err error) {
+	err = a.stream(ctx, path, params, header, func(r io.Reader) (err error) {
+		body, err = io.ReadAll(r)
+		return err
+	})
+	return body, err
+}
+
+// stream asks for base+path and calls read with the body of a 200. An error of
+// reading the body is an *Error, whatever read makes of it. Path elements must be
+// escaped by the caller.
+func (a api) stream(ctx context.Context, path string, params url.Values, header http.Header, read func(io.Reader) error) (err error) {
 	u := *a.base
 	u.Path, u.RawPath = "", ""
 	ref, err := url.Parse(strings.TrimSuffix(a.base.EscapedPath(), "/") + path)
 	if err != nil {
-		return nil, fmt.Errorf("building a request to %s: %w", a.name, err)
+		return fmt.Errorf("building a request to %s: %w", a.name, err)
 	}
 	u.Path, u.RawPath, u.RawQuery = ref.Path, ref.RawPath, params.Encode()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
-		return nil, fmt.Errorf("building a request to %s: %w", a.name, err)
+		return fmt.Errorf("building a request to %s: %w", a.name, err)
 	}
 	req.Header.Set("Accept", "application/json")
 	for _, h := range []http.Header{a.header, header} {
@@ -126,43 +141,107 @@ func (a api) get(ctx context.Context, path string, params url.Values, header htt
 			fail.Message = ue.Err.Error()
 		}
 		fail.Hint = fmt.Sprintf("check that %s runs and listens at %s", a.name, a.URL())
-		return nil, fail
+		return fail
 	}
 	defer func() { err = errors.Join(err, resp.Body.Close()) }()
 	fail.Status = resp.StatusCode
-	body, err = io.ReadAll(io.LimitReader(resp.Body, a.maxBody+1))
-	if err != nil {
-		fail.Err, fail.Message = err, "reading the answer: "+err.Error()
-		fail.Hint = "ask again; if it stays, ask for less"
-		return nil, fail
+	if resp.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody)) // as much as there is
+		fail.Message = errorText(text)
+		fail.Hint = hint(a, resp.StatusCode)
+		return fail
 	}
-	if int64(len(body)) > a.maxBody {
+	body := &boundedReader{r: resp.Body, left: a.maxBody, meter: meterOf(ctx)}
+	err = read(body)
+	switch {
+	case errors.Is(body.err, errTooLong):
 		fail.Message = fmt.Sprintf("the answer is longer than %d bytes", a.maxBody)
 		fail.Hint = "ask for a shorter time or fewer results"
-		return nil, fail
+		return fail
+	case errors.As(body.err, new(*MeterError)):
+		return body.err
+	case body.err != nil:
+		fail.Err, fail.Message = body.err, "reading the answer: "+body.err.Error()
+		fail.Hint = "ask again; if it stays, ask for less"
+		return fail
 	}
-	if resp.StatusCode != http.StatusOK {
-		fail.Message = errorText(body)
-		fail.Hint = hint(a, resp.StatusCode)
-		return nil, fail
-	}
-	return body, nil
+	return err
 }
 
-// getJSON decodes the body of a 200 into v.
-func (a api) getJSON(ctx context.Context, path string, params url.Values, header http.Header, v any) error {
-	body, err := a.get(ctx, path, params, header)
-	if err != nil {
-		return err
+// errTooLong reports an answer of more bytes than one may have.
+var errTooLong = errors.New("the answer is too long")
+
+// MeterError is the error of a [Meter] that refuses an answer.
+type MeterError struct {
+	Reason string
+	Busy   bool // it may be taken later
+}
+
+// Error returns the reason.
+func (e *MeterError) Error() string { return e.Reason }
+
+// Meter is called with the number of bytes that have arrived of an answer, from
+// the goroutine that reads it. It may wait. Its error, a [*MeterError], ends the
+// request.
+type Meter func(n int) error
+
+type meterKey struct{}
+
+// WithMeter returns a context whose requests call m.
+func WithMeter(ctx context.Context, m Meter) context.Context {
+	return context.WithValue(ctx, meterKey{}, m)
+}
+
+func meterOf(ctx context.Context) Meter {
+	if m, ok := ctx.Value(meterKey{}).(Meter); ok {
+		return m
 	}
-	if err := json.Unmarshal(body, v); err != nil {
-		return &Error{
-			Server: a.name, URL: a.URL() + path, Status: http.StatusOK, Err: err,
-			Message: "decoding the answer: " + err.Error() + "; it begins with " + quoteStart(body),
-			Hint:    fmt.Sprintf("check that %s is the address of %s and not of something else", a.URL(), a.name),
+	return func(int) error { return nil }
+}
+
+// boundedReader reads at most so many bytes and keeps the error that ended it.
+type boundedReader struct {
+	r     io.Reader
+	left  int64 // bytes
+	meter Meter
+	err   error // other than io.EOF
+}
+
+// Read implements io.Reader.
+func (b *boundedReader) Read(p []byte) (int, error) {
+	if b.err != nil {
+		return 0, b.err
+	}
+	n, err := b.r.Read(p)
+	if b.left -= int64(n); b.left < 0 {
+		err = errTooLong
+	}
+	if n > 0 && (err == nil || errors.Is(err, io.EOF)) {
+		if refused := b.meter(n); refused != nil {
+			err = refused
 		}
 	}
-	return nil
+	if err != nil && !errors.Is(err, io.EOF) {
+		b.err = err
+	}
+	return n, err
+}
+
+// getJSON decodes the body of a 200 into v as it arrives.
+func (a api) getJSON(ctx context.Context, path string, params url.Values, header http.Header, v any) error {
+	return a.stream(ctx, path, params, header, func(r io.Reader) error {
+		var start bytes.Buffer
+		whole := io.MultiReader(io.TeeReader(io.LimitReader(r, maxStart), &start), r)
+		err := json.UnmarshalRead(whole, v, json.MatchCaseInsensitiveNames(true), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+		if err == nil {
+			return nil
+		}
+		return &Error{
+			Server: a.name, URL: a.URL() + path, Status: http.StatusOK, Err: err,
+			Message: fmt.Sprintf("decoding the answer: %v; it begins with %.60q", err, bytes.TrimSpace(start.Bytes())),
+			Hint:    fmt.Sprintf("check that %s is the address of %s and not of something else", a.URL(), a.name),
+		}
+	})
 }
 
 func hint(a api, status int) string {
@@ -198,8 +277,4 @@ func errorText(body []byte) string {
 		return "no explanation given"
 	}
 	return text
-}
-
-func quoteStart(body []byte) string {
-	return fmt.Sprintf("%.60q", bytes.TrimSpace(body[:min(len(body), 200)]))
 }

@@ -1,7 +1,6 @@
 package query
 
 import (
-	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"strings"
@@ -38,27 +37,6 @@ func parseHexID(what, s string, n int) (string, error) {
 		return "", fmt.Errorf("parsing %s ID %.80q: all zeros is not a valid ID", what, s)
 	}
 	return id, nil
-}
-
-// decodeID reads an ID of n hex digits as OTLP's JSON has it: hex by the
-// specification (OTLP 1.x, "JSON Protobuf Encoding"), base64 in Tempo, which
-// uses protobuf's own mapping. Their lengths tell them apart: 16 and 32 hex
-// digits, 12 and 24 characters of base64 (11 and 22 unpadded). Empty stays empty.
-func decodeID(s string, n int) (string, error) {
-	if s == "" {
-		return "", nil
-	}
-	if len(s) == n {
-		if _, err := hex.DecodeString(s); err != nil {
-			return "", fmt.Errorf("decoding ID %.40q: want hex digits", s)
-		}
-		return noZeroID(strings.ToLower(s)), nil
-	}
-	raw, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(s, "="))
-	if err != nil || len(raw) != n/2 {
-		return "", fmt.Errorf("decoding ID %.40q: want %d hex digits or the base64 of %d bytes", s, n, n/2)
-	}
-	return noZeroID(hex.EncodeToString(raw)), nil
 }
 
 // noZeroID turns the all-zero ID, which some exporters write for "no parent",

@@ -1,15 +1,18 @@
 package query
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"dicelab/internal/contract"
 )
@@ -37,9 +40,14 @@ type LogLine struct {
 	Time     time.Time
 	Labels   map[string]string // of the stream
 	Metadata map[string]string // structured metadata, kept apart from labels
-	Text     string            // as the service wrote it
-	Fields   []Field           // of a line that is a JSON object, in its order; nested values as JSON
+	Text     string            // as the service wrote it, up to MaxLineBytes
+	Fields   []Field           // of a line that is a JSON object, in its order; nested values as JSON, as many as MaxLineBytes hold
+	Cut      int               // bytes of the line that were left out
 }
+
+// MaxLineBytes limits what is kept of a line, in bytes. Loki takes lines of up to
+// 256 KiB.
+const MaxLineBytes = 32 << 10
 
 // Field returns a field of the line, or "".
 func (l LogLine) Field(key string) string {
@@ -132,8 +140,8 @@ func (l *Loki) QueryRange(ctx context.Context, q LogQuery) (*LogResult, error) {
 			Result     []struct {
 				Stream map[string]string `json:"stream"`
 				Metric map[string]string `json:"metric"`
-				Value  json.RawMessage   `json:"value"`
-				Values []json.RawMessage `json:"values"`
+				Value  *wireEntry        `json:"value"`
+				Values []wireEntry       `json:"values"`
 			} `json:"result"`
 		} `json:"data"`
 	}
@@ -144,60 +152,94 @@ func (l *Loki) QueryRange(ctx context.Context, q LogQuery) (*LogResult, error) {
 	}
 	out := &LogResult{Type: w.Data.ResultType}
 	for _, row := range w.Data.Result {
-		if out.Type == "streams" {
-			for _, raw := range row.Values {
-				line, err := decodeLine(raw, row.Stream)
-				if err != nil {
-					return nil, fmt.Errorf("decoding the answer of Loki at %s: %w", l.URL(), err)
-				}
-				out.Lines = append(out.Lines, line)
-			}
-			continue
-		}
 		if row.Value != nil {
-			row.Values = []json.RawMessage{row.Value}
+			row.Values = []wireEntry{*row.Value}
 		}
-		s := Series{Labels: row.Metric}
-		for _, raw := range row.Values {
-			var pt Point
-			if err := json.Unmarshal(raw, &pt); err != nil {
-				return nil, fmt.Errorf("decoding the answer of Loki at %s: %w", l.URL(), err)
+		series := Series{Labels: row.Metric}
+		for _, entry := range row.Values {
+			if out.Type != "streams" {
+				series.Points = append(series.Points, entry.point)
+				continue
 			}
-			s.Points = append(s.Points, pt)
+			entry.line.Labels = row.Stream
+			out.Lines = append(out.Lines, entry.line)
 		}
-		out.Series = append(out.Series, s)
+		if out.Type != "streams" {
+			out.Series = append(out.Series, series)
+		}
 	}
 	sort.SliceStable(out.Lines, func(i, j int) bool { return out.Lines[i].Time.After(out.Lines[j].Time) })
 	return out, nil
 }
 
-// decodeLine reads ["nanoseconds", "line"] with, if labels are kept apart, a
-// third element (Loki HTTP API, "Query logs within a range of time").
-func decodeLine(raw json.RawMessage, stream map[string]string) (LogLine, error) {
+// wireEntry is an entry of a result: a log line, or a point, which begins with a
+// number.
+type wireEntry struct {
+	line  LogLine
+	point Point
+}
+
+// UnmarshalJSON reads ["nanoseconds", "line"] with, if labels are kept apart, a
+// third element (Loki HTTP API, "Query logs within a range of time"), or a point.
+func (e *wireEntry) UnmarshalJSON(raw []byte) error {
 	var v []json.RawMessage
 	if err := json.Unmarshal(raw, &v); err != nil || len(v) < 2 {
-		return LogLine{}, fmt.Errorf("decoding log entry %.60s: want [time, line]", raw)
+		return fmt.Errorf("decoding entry %.60s: want [time, line] or [time, value]", raw)
 	}
+	if !bytes.HasPrefix(v[0], []byte(`"`)) {
+		return e.point.UnmarshalJSON(raw)
+	}
+	line := &e.line
 	var ns wireUint
-	line := LogLine{Labels: stream}
 	if err := json.Unmarshal(v[0], &ns); err != nil {
-		return line, fmt.Errorf("decoding the time of log entry %.60s: %w", raw, err)
-	}
-	if err := json.Unmarshal(v[1], &line.Text); err != nil {
-		return line, fmt.Errorf("decoding the text of log entry %.60s: %w", raw, err)
+		return fmt.Errorf("decoding the time of log entry %.60s: %w", raw, err)
 	}
 	line.Time = ns.time()
+	if err := json.Unmarshal(v[1], &line.Text); err != nil {
+		return fmt.Errorf("decoding the text of log entry %.60s: %w", raw, err)
+	}
 	if len(v) > 2 {
 		var c struct {
 			Metadata map[string]string `json:"structuredMetadata"`
 		}
 		if err := json.Unmarshal(v[2], &c); err != nil {
-			return line, fmt.Errorf("decoding the metadata of log entry %.60s: %w", raw, err)
+			return fmt.Errorf("decoding the metadata of log entry %.60s: %w", raw, err)
 		}
 		line.Metadata = c.Metadata
 	}
 	line.Fields = ParseFields(line.Text)
-	return line, nil
+	line.shorten()
+	return nil
+}
+
+// shorten cuts a line to what is kept of it.
+func (l *LogLine) shorten() {
+	if len(l.Text) <= MaxLineBytes {
+		return
+	}
+	kept := Clip(l.Text, MaxLineBytes)
+	l.Cut = len(l.Text) - len(kept)
+	l.Text = strings.Clone(kept)
+	left := MaxLineBytes
+	for i := range l.Fields {
+		f := &l.Fields[i]
+		if left -= len(f.Key) + len(f.Value); left < 0 {
+			l.Fields = slices.Clone(l.Fields[:i])
+			return
+		}
+		f.Key, f.Value = strings.Clone(f.Key), strings.Clone(f.Value)
+	}
+}
+
+// Clip returns the first n bytes of a text at most, up to the end of a character.
+func Clip(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
 }
 
 // ParseFields reads the fields of a line that is one JSON object, in their

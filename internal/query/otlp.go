@@ -2,85 +2,21 @@ package query
 
 import (
 	"bytes"
-	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math"
 	"sort"
 	"strconv"
 	"strings"
 	"time"
-)
 
-// The wire form: OTLP's trace.proto and common.proto in JSON, as the OTLP
-// specification and as Tempo write it. Only what is read is named.
-type (
-	wireTrace struct {
-		// Tempo: v2 wraps the trace, v1 calls resourceSpans "batches", the OTLP
-		// file format has them at the top.
-		Trace         *wireTrace `json:"trace"`
-		Batches       []wireRS   `json:"batches"`
-		ResourceSpans []wireRS   `json:"resourceSpans"`
-		Status        wireText   `json:"status"`
-		Message       string     `json:"message"`
-	}
-	wireRS struct {
-		Resource struct {
-			Attributes []wireKV `json:"attributes"`
-		} `json:"resource"`
-		ScopeSpans []wireSS `json:"scopeSpans"`
-		// The name before OTLP 1.0, which older Tempos write.
-		LibrarySpans []wireSS `json:"instrumentationLibrarySpans"`
-	}
-	wireSS struct {
-		Scope struct{ Name, Version string } `json:"scope"`
-		Spans []wireSpan                     `json:"spans"`
-	}
-	wireSpan struct {
-		TraceID      string     `json:"traceId"`
-		SpanID       string     `json:"spanId"`
-		ParentSpanID string     `json:"parentSpanId"`
-		TraceState   string     `json:"traceState"`
-		Name         string     `json:"name"`
-		Kind         wireText   `json:"kind"`
-		Start        wireUint   `json:"startTimeUnixNano"`
-		End          wireUint   `json:"endTimeUnixNano"`
-		Attributes   []wireKV   `json:"attributes"`
-		Events       []wireEv   `json:"events"`
-		Links        []wireLink `json:"links"`
-		Status       struct {
-			Code    wireText `json:"code"`
-			Message string   `json:"message"`
-		} `json:"status"`
-	}
-	wireEv struct {
-		Time       wireUint `json:"timeUnixNano"`
-		Name       string   `json:"name"`
-		Attributes []wireKV `json:"attributes"`
-	}
-	wireLink struct {
-		TraceID    string   `json:"traceId"`
-		SpanID     string   `json:"spanId"`
-		Attributes []wireKV `json:"attributes"`
-	}
-	wireKV struct {
-		Key   string    `json:"key"`
-		Value wireValue `json:"value"`
-	}
-	wireValue struct {
-		String *string  `json:"stringValue"`
-		Bool   *bool    `json:"boolValue"`
-		Int    *wireInt `json:"intValue"`
-		// JSON has no NaN and no infinities: protobuf writes them as text.
-		Double json.RawMessage `json:"doubleValue"`
-		Bytes  *string         `json:"bytesValue"`
-		Array  *struct {
-			Values []wireValue `json:"values"`
-		} `json:"arrayValue"`
-		KVList *struct {
-			Values []wireKV `json:"values"`
-		} `json:"kvlistValue"`
-	}
+	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"dicelab/internal/otlpjson"
 )
 
 // wireUint is an unsigned 64-bit number, as text (protobuf's JSON) or bare.
@@ -99,22 +35,12 @@ func (u *wireUint) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// time converts nanoseconds since 1970; beyond what fits in an int64 (the year
-// 2262) it is clamped.
-func (u wireUint) time() time.Time {
-	return time.Unix(0, int64(min(u, math.MaxInt64))).UTC()
-}
+func (u wireUint) time() time.Time { return unixNano(uint64(u)) }
 
-// wireInt is a signed 64-bit number, as text or bare.
-type wireInt int64
-
-func (i *wireInt) UnmarshalJSON(b []byte) error {
-	n, err := strconv.ParseInt(string(bytes.Trim(b, `"`)), 10, 64)
-	if err != nil {
-		return fmt.Errorf("decoding number %.40s: want digits", b)
-	}
-	*i = wireInt(n)
-	return nil
+// unixNano converts nanoseconds since 1970; beyond what fits in an int64 (the year
+// 2262) they are clamped.
+func unixNano(ns uint64) time.Time {
+	return time.Unix(0, int64(min(ns, math.MaxInt64))).UTC()
 }
 
 // wireText is an enumeration: its name, or its number as text.
@@ -125,72 +51,119 @@ func (t *wireText) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-func (t wireText) kind() string {
-	switch strings.TrimPrefix(string(t), "SPAN_KIND_") {
-	case "2", "SERVER":
-		return KindServer
-	case "3", "CLIENT":
-		return KindClient
-	case "4", "PRODUCER":
-		return KindProducer
-	case "5", "CONSUMER":
-		return KindConsumer
+// wireAttributes are OTLP's attributes (common.proto, message KeyValue) in JSON.
+type wireAttributes []json.RawMessage
+
+func (w wireAttributes) decode() (Attributes, error) {
+	kvs := make([]*commonpb.KeyValue, len(w))
+	for i, raw := range w {
+		kvs[i] = &commonpb.KeyValue{}
+		if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(raw, kvs[i]); err != nil {
+			return nil, fmt.Errorf("decoding attribute %.80s: %w", raw, err)
+		}
 	}
-	// trace.proto: an unspecified kind may be taken as internal.
-	return KindInternal
+	return (&interner{}).attributes(kvs), nil
 }
 
-func (t wireText) status() string {
-	switch strings.TrimPrefix(string(t), "STATUS_CODE_") {
-	case "1", "OK":
-		return StatusOK
-	case "2", "ERROR":
-		return StatusError
-	}
-	return StatusUnset
-}
+// maxElements limits what is kept of one span: this many attributes, events and
+// links each, those within others counted too. OpenTelemetry's SDKs keep 128
+// (OpenTelemetry specification, Trace SDK, "Span Limits").
+const maxElements = 10_000
 
 // DecodeTrace reads a trace from OTLP JSON: what Tempo answers at
-// /api/v2/traces and /api/traces, and the OTLP file format. Spans of other
-// traces than id are left out unless id is "", which takes the first span's.
-// A body without spans gives a trace without spans.
-func DecodeTrace(body []byte, id string) (*Trace, error) {
-	var w wireTrace
-	if err := json.Unmarshal(body, &w); err != nil {
+// /api/v2/traces and /api/traces, as [otlpjson.Scan] reads it. Spans of other
+// traces than id are left out unless id is "", which takes the first span's. A body
+// without spans gives a trace without spans.
+func DecodeTrace(r io.Reader, id string) (*Trace, error) {
+	t := &Trace{ID: id}
+	b := newTraceBuilder()
+	summary, err := otlpjson.Scan(r, otlpjson.Options{Answer: true, MaxElements: maxElements}, func(in otlpjson.Span) error {
+		if t.ID == "" {
+			t.ID = hex.EncodeToString(in.GetTraceId())
+		}
+		if hex.EncodeToString(in.GetTraceId()) == t.ID {
+			b.add(t, in)
+		}
+		return nil
+	})
+	if err != nil {
 		return nil, fmt.Errorf("decoding a trace: %w", err)
 	}
-	t := &Trace{ID: id, Partial: strings.EqualFold(string(w.Status), "PARTIAL"), Message: w.Message}
-	batches := append(w.Batches, w.ResourceSpans...)
-	if w.Trace != nil {
-		batches = append(batches, append(w.Trace.Batches, w.Trace.ResourceSpans...)...)
+	t.Partial, t.Message = summary.Partial, summary.Message
+	b.finish(t)
+	return t, nil
+}
+
+// DecodeFile reads the traces of a file, the oldest first. A file without a span is
+// an error.
+func DecodeFile(r io.Reader) ([]*Trace, otlpjson.Summary, error) {
+	b := newTraceBuilder()
+	byID := map[string]*Trace{}
+	var traces []*Trace
+	summary, err := otlpjson.Scan(r, otlpjson.Options{MaxElements: maxElements}, func(in otlpjson.Span) error {
+		t := byID[string(in.GetTraceId())]
+		if t == nil {
+			t = &Trace{ID: hex.EncodeToString(in.GetTraceId())}
+			byID[string(in.GetTraceId())] = t
+			traces = append(traces, t)
+		}
+		b.add(t, in)
+		return nil
+	})
+	if err != nil {
+		return nil, summary, err
 	}
-	for _, b := range batches {
-		res, err := attributes(b.Resource.Attributes)
-		if err != nil {
-			return nil, err
-		}
-		service := res.Text("service.name")
-		if service == "" {
-			// OpenTelemetry, resource semantic conventions, service.name.
-			service = "unknown_service"
-		}
-		for _, ss := range append(b.ScopeSpans, b.LibrarySpans...) {
-			scope := strings.TrimSpace(ss.Scope.Name + " " + ss.Scope.Version)
-			for _, ws := range ss.Spans {
-				s, err := ws.span()
-				if err != nil {
-					return nil, err
-				}
-				if t.ID == "" {
-					t.ID = s.TraceID
-				}
-				if s.TraceID != t.ID {
-					continue
-				}
-				s.Service, s.Resource, s.Scope = service, res, scope
-				t.Spans = append(t.Spans, s)
+	for _, t := range traces {
+		t.Partial, t.Message = summary.Partial, summary.Message
+		b.finish(t)
+	}
+	sort.SliceStable(traces, func(i, j int) bool { return traces[i].Spans[0].Start.Before(traces[j].Spans[0].Start) })
+	return traces, summary, nil
+}
+
+// traceBuilder makes traces of spans as they are read.
+type traceBuilder struct {
+	scopes map[*Trace][]sharedBy // of each span
+	shared map[sharedBy]shared
+	interner
+}
+
+// sharedBy is what several spans came with, and shared is what it means to each.
+type (
+	sharedBy struct {
+		resource *tracepb.ResourceSpans
+		scope    *tracepb.ScopeSpans
+	}
+	shared struct {
+		service, scope string
+		resource       Attributes
+	}
+)
+
+func newTraceBuilder() *traceBuilder {
+	return &traceBuilder{scopes: map[*Trace][]sharedBy{}, shared: map[sharedBy]shared{}}
+}
+
+// add adds a span to a trace. Its resource and scope may be read later.
+func (b *traceBuilder) add(t *Trace, in otlpjson.Span) {
+	b.scopes[t] = append(b.scopes[t], sharedBy{in.Resource, in.Scope})
+	t.Spans = append(t.Spans, b.span(in))
+}
+
+// finish gives the spans of a trace their resources and scopes, and puts them in
+// order.
+func (b *traceBuilder) finish(t *Trace) {
+	for i, by := range b.scopes[t] {
+		s, ok := b.shared[by]
+		if !ok {
+			s.resource = b.attributes(by.resource.GetResource().GetAttributes())
+			if s.service = s.resource.Text("service.name"); s.service == "" {
+				s.service = "unknown_service" // OpenTelemetry, resource semantic conventions, service.name
 			}
+			s.scope = strings.TrimSpace(by.scope.GetScope().GetName() + " " + by.scope.GetScope().GetVersion())
+			b.shared[by] = s
 		}
+		t.Spans[i].Service, t.Spans[i].Resource, t.Spans[i].Scope = s.service, s.resource, s.scope
 	}
 	sort.SliceStable(t.Spans, func(i, j int) bool {
 		a, b := &t.Spans[i], &t.Spans[j]
@@ -199,94 +172,102 @@ func DecodeTrace(body []byte, id string) (*Trace, error) {
 		}
 		return a.SpanID < b.SpanID
 	})
-	return t, nil
 }
 
-func (w wireSpan) span() (Span, error) {
-	s := Span{Name: w.Name, Kind: w.Kind.kind(), Start: w.Start.time(), Status: w.Status.Code.status(),
-		StatusMessage: w.Status.Message, TraceState: w.TraceState}
-	// A span that ends before it starts has a broken clock: no duration.
-	s.Duration = max(0, w.End.time().Sub(s.Start))
-	var err error
-	for _, id := range []struct {
-		to   *string
-		from string
-		n    int
-	}{{&s.TraceID, w.TraceID, traceIDLen}, {&s.SpanID, w.SpanID, spanIDLen}, {&s.ParentID, w.ParentSpanID, spanIDLen}} {
-		if *id.to, err = decodeID(id.from, id.n); err != nil {
-			return s, fmt.Errorf("decoding span %.80q: %w", w.Name, err)
-		}
+// interner keeps one copy of texts that many spans share.
+type interner struct{ texts map[string]string }
+
+func (in *interner) text(s string) string {
+	if kept, ok := in.texts[s]; ok {
+		return kept
 	}
-	if s.Attributes, err = attributes(w.Attributes); err != nil {
-		return s, fmt.Errorf("decoding span %s: %w", s.SpanID, err)
+	if in.texts == nil {
+		in.texts = map[string]string{}
 	}
-	for _, e := range w.Events {
-		a, err := attributes(e.Attributes)
-		if err != nil {
-			return s, fmt.Errorf("decoding an event of span %s: %w", s.SpanID, err)
-		}
-		s.Events = append(s.Events, Event{Time: e.Time.time(), Name: e.Name, Attributes: a})
+	if len(in.texts) < 10_000 && len(s) <= 256 {
+		in.texts[s] = s
 	}
-	for _, l := range w.Links {
-		link := Link{}
-		if link.TraceID, err = decodeID(l.TraceID, traceIDLen); err == nil {
-			link.SpanID, err = decodeID(l.SpanID, spanIDLen)
-		}
-		if err == nil {
-			link.Attributes, err = attributes(l.Attributes)
-		}
-		if err != nil {
-			return s, fmt.Errorf("decoding a link of span %s: %w", s.SpanID, err)
-		}
-		s.Links = append(s.Links, link)
-	}
-	return s, nil
+	return s
 }
 
-func attributes(kvs []wireKV) (Attributes, error) {
-	var out Attributes
-	for _, kv := range kvs {
-		v, err := kv.Value.value()
-		if err != nil {
-			return nil, fmt.Errorf("decoding attribute %.80q: %w", kv.Key, err)
-		}
-		out = append(out, Attribute{Key: kv.Key, Value: v})
+func (in *interner) span(w otlpjson.Span) Span {
+	start := unixNano(w.GetStartTimeUnixNano())
+	s := Span{
+		TraceID: in.text(hex.EncodeToString(w.GetTraceId())), SpanID: hex.EncodeToString(w.GetSpanId()), ParentID: hex.EncodeToString(w.GetParentSpanId()),
+		Name: in.text(w.GetName()), Kind: kind(w.GetKind()), Status: status(w.GetStatus().GetCode()),
+		StatusMessage: in.text(w.GetStatus().GetMessage()), TraceState: in.text(w.GetTraceState()),
+		Start: start,
+		// A span that ends before it starts has a broken clock: no duration.
+		Duration:   max(0, unixNano(w.GetEndTimeUnixNano()).Sub(start)),
+		Attributes: in.attributes(w.GetAttributes()),
+		Cut:        w.Cut,
 	}
-	return out, nil
+	for _, e := range w.GetEvents() {
+		s.Events = append(s.Events, Event{Time: unixNano(e.GetTimeUnixNano()), Name: in.text(e.GetName()), Attributes: in.attributes(e.GetAttributes())})
+	}
+	for _, l := range w.GetLinks() {
+		s.Links = append(s.Links, Link{TraceID: hex.EncodeToString(l.GetTraceId()), SpanID: hex.EncodeToString(l.GetSpanId()), Attributes: in.attributes(l.GetAttributes())})
+	}
+	return s
 }
 
-func (w wireValue) value() (any, error) {
-	switch {
-	case w.String != nil:
-		return *w.String, nil
-	case w.Bool != nil:
-		return *w.Bool, nil
-	case w.Int != nil:
-		return int64(*w.Int), nil
-	case len(w.Double) > 0:
-		f, err := strconv.ParseFloat(string(bytes.Trim(w.Double, `"`)), 64)
-		if err != nil {
-			return nil, fmt.Errorf("decoding number %.40s: %w", w.Double, err)
-		}
-		return f, nil
-	case w.Bytes != nil:
-		b, err := base64.StdEncoding.DecodeString(*w.Bytes)
-		if err != nil {
-			return nil, fmt.Errorf("decoding bytes: %w", err)
-		}
-		return b, nil
-	case w.Array != nil:
-		out := make([]any, 0, len(w.Array.Values))
-		for _, e := range w.Array.Values {
-			v, err := e.value()
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, v)
-		}
-		return out, nil
-	case w.KVList != nil:
-		return attributes(w.KVList.Values)
+func (in *interner) attributes(kvs []*commonpb.KeyValue) Attributes {
+	if len(kvs) == 0 {
+		return nil
 	}
-	return nil, nil // common.proto: an empty value is allowed
+	out := make(Attributes, len(kvs))
+	for i, kv := range kvs {
+		out[i] = Attribute{Key: in.text(kv.GetKey()), Value: in.value(kv.GetValue())}
+	}
+	return out
+}
+
+// value converts a value. It is nil for an empty one, which common.proto allows.
+func (in *interner) value(v *commonpb.AnyValue) any {
+	switch v := v.GetValue().(type) {
+	case *commonpb.AnyValue_StringValue:
+		return in.text(v.StringValue)
+	case *commonpb.AnyValue_BoolValue:
+		return v.BoolValue
+	case *commonpb.AnyValue_IntValue:
+		return v.IntValue
+	case *commonpb.AnyValue_DoubleValue:
+		return v.DoubleValue
+	case *commonpb.AnyValue_BytesValue:
+		return v.BytesValue
+	case *commonpb.AnyValue_ArrayValue:
+		out := make([]any, len(v.ArrayValue.GetValues()))
+		for i, e := range v.ArrayValue.GetValues() {
+			out[i] = in.value(e)
+		}
+		return out
+	case *commonpb.AnyValue_KvlistValue:
+		return in.attributes(v.KvlistValue.GetValues())
+	}
+	return nil
+}
+
+func kind(k tracepb.Span_SpanKind) string {
+	switch k {
+	case tracepb.Span_SPAN_KIND_SERVER:
+		return KindServer
+	case tracepb.Span_SPAN_KIND_CLIENT:
+		return KindClient
+	case tracepb.Span_SPAN_KIND_PRODUCER:
+		return KindProducer
+	case tracepb.Span_SPAN_KIND_CONSUMER:
+		return KindConsumer
+	}
+	// trace.proto: an unspecified kind may be taken as internal.
+	return KindInternal
+}
+
+func status(code tracepb.Status_StatusCode) string {
+	switch code {
+	case tracepb.Status_STATUS_CODE_OK:
+		return StatusOK
+	case tracepb.Status_STATUS_CODE_ERROR:
+		return StatusError
+	}
+	return StatusUnset
 }

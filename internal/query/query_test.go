@@ -1,6 +1,7 @@
 package query_test
 
 import (
+	"bytes"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -127,7 +128,7 @@ func TestTraceUnknown(t *testing.T) {
 	if _, err = empty.Trace(t.Context(), querytest.TraceFair); !errors.Is(err, query.ErrNotFound) {
 		t.Errorf("without spans: got %v", err)
 	}
-	if _, _, err = empty.Export(t.Context(), querytest.TraceFair); !errors.Is(err, query.ErrNotFound) {
+	if _, _, err = empty.Export(t.Context(), querytest.TraceFair, 0); !errors.Is(err, query.ErrNotFound) {
 		t.Errorf("without spans, as JSON: got %v", err)
 	}
 }
@@ -146,7 +147,7 @@ func TestDecodeTraceSpellings(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			tr, err := query.DecodeTrace([]byte(test.body), querytest.TraceFair)
+			tr, err := query.DecodeTrace(strings.NewReader(test.body), querytest.TraceFair)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -177,7 +178,7 @@ func TestDecodeTraceRefuses(t *testing.T) {
 		"bad integer": `{"batches":[{"scopeSpans":[{"spans":[{"attributes":[{"key":"a","value":{"intValue":"x"}}]}]}]}]}`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := query.DecodeTrace([]byte(body), ""); err == nil || !strings.HasPrefix(err.Error(), "decoding") {
+			if _, err := query.DecodeTrace(strings.NewReader(body), ""); err == nil || !strings.HasPrefix(err.Error(), "decoding") {
 				t.Errorf("got %v", err)
 			}
 		})
@@ -498,7 +499,7 @@ func FuzzDecodeTrace(f *testing.F) {
 	f.Add([]byte(`{"batches":[{"scopeSpans":[{"spans":[{"spanId":"0000000000000001","parentSpanId":"0000000000000002"},{"spanId":"0000000000000002","parentSpanId":"0000000000000001","endTimeUnixNano":18446744073709551615}]}]}]}`))
 	f.Add([]byte(`{"resourceSpans":[{"scopeSpans":[{"spans":[{"attributes":[{"key":"a","value":{"arrayValue":{"values":[{"intValue":"1"},{}]}}}],"links":[{"traceId":"","spanId":""}],"events":[{}]}]}]}]}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		tr, err := query.DecodeTrace(body, "")
+		tr, err := query.DecodeTrace(bytes.NewReader(body), "")
 		if err != nil {
 			return
 		}

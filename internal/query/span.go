@@ -6,6 +6,8 @@ import (
 	"sort"
 	"strconv"
 	"time"
+
+	"dicelab/internal/otlpjson"
 )
 
 // Kinds of a span and its status, spelled for people.
@@ -128,7 +130,8 @@ type Span struct {
 	Events        []Event
 	Links         []Link
 	Resource      Attributes
-	Scope         string // instrumentation scope: name, and version after a space
+	Scope         string       // instrumentation scope: name, and version after a space
+	Cut           otlpjson.Cut // what of a very large span was not read
 }
 
 // End is when the span ended.

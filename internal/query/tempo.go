@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"sort"
@@ -30,19 +31,19 @@ func NewTempo(cfg Config) (*Tempo, error) {
 	return &Tempo{a}, nil
 }
 
-// answer asks for a trace and returns the answer as it came: JSON, in one of
-// Tempo's forms. It asks /api/v2/traces, which answers with an empty trace where it
+// answer asks for a trace and calls read with the answer as it comes: JSON, in one
+// of Tempo's forms. It asks /api/v2/traces, which answers with an empty trace where it
 // knows none, and /api/traces where that gives 404, since Tempo before 2.7 has only
 // the latter. A trace that neither knows is an error that wraps ErrNotFound.
-func (t *Tempo) answer(ctx context.Context, id string) ([]byte, error) {
-	body, err := t.get(ctx, "/api/v2/traces/"+id, nil, nil)
+func (t *Tempo) answer(ctx context.Context, id string, read func(io.Reader) error) error {
+	err := t.stream(ctx, "/api/v2/traces/"+id, nil, nil, read)
 	if isStatus(err, http.StatusNotFound) {
-		body, err = t.get(ctx, "/api/traces/"+id, nil, nil)
+		err = t.stream(ctx, "/api/traces/"+id, nil, nil, read)
 	}
 	if isStatus(err, http.StatusNotFound) {
-		return nil, fmt.Errorf("reading trace %s: %w: %w", id, ErrNotFound, err)
+		return fmt.Errorf("reading trace %s: %w: %w", id, ErrNotFound, err)
 	}
-	return body, err
+	return err
 }
 
 // Trace returns a trace. An unknown one, or one without spans, is an error that
@@ -52,40 +53,49 @@ func (t *Tempo) Trace(ctx context.Context, id string) (*Trace, error) {
 	if err != nil {
 		return nil, err
 	}
-	body, err := t.answer(ctx, id)
+	var tr *Trace
+	err = t.answer(ctx, id, func(body io.Reader) (err error) {
+		tr, err = DecodeTrace(body, id)
+		return t.reading(id, err)
+	})
 	if err != nil {
 		return nil, err
 	}
-	tr, err := DecodeTrace(body, id)
-	if err != nil {
-		return nil, fmt.Errorf("reading trace %s from %s: %w", id, t.URL(), err)
-	}
 	if len(tr.Spans) == 0 {
-		return nil, fmt.Errorf("reading trace %s from %s: %w", id, t.URL(), ErrNotFound)
+		return nil, t.reading(id, ErrNotFound)
 	}
 	return tr, nil
 }
 
+// reading says of an error which trace could not be read.
+func (t *Tempo) reading(id string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("reading trace %s from %s: %w", id, t.URL(), err)
+}
+
 // Export returns all that the server has of a trace, to be written as OTLP JSON;
-// partial says that the server has left spans out. Errors are those of Trace.
-func (t *Tempo) Export(ctx context.Context, id string) (tr otlpjson.Trace, partial bool, err error) {
+// partial reports that the server has left spans out. A span may have at most
+// maxSpan bytes of JSON; 0 means any number. Errors are those of Trace.
+func (t *Tempo) Export(ctx context.Context, id string, maxSpan int) (tr otlpjson.Trace, partial bool, err error) {
 	if id, err = ParseTraceID(id); err != nil {
 		return tr, false, err
 	}
-	body, err := t.answer(ctx, id)
+	var doc *otlpjson.Document
+	err = t.answer(ctx, id, func(body io.Reader) (err error) {
+		doc, err = otlpjson.ReadAnswer(body, otlpjson.Options{MaxSpanBytes: maxSpan})
+		return t.reading(id, err)
+	})
 	if err != nil {
 		return tr, false, err
-	}
-	doc, err := otlpjson.ReadAnswer(body)
-	if err != nil {
-		return tr, false, fmt.Errorf("reading trace %s from %s: %w", id, t.URL(), err)
 	}
 	for _, tr := range doc.Traces {
 		if tr.ID == id {
 			return tr, doc.Partial, nil
 		}
 	}
-	return tr, false, fmt.Errorf("reading trace %s from %s: %w", id, t.URL(), ErrNotFound)
+	return tr, false, t.reading(id, ErrNotFound)
 }
 
 // Search asks for traces.
@@ -169,7 +179,7 @@ func (t *Tempo) Search(ctx context.Context, s Search) (*SearchResult, error) {
 	}
 	type spanSet struct {
 		Spans []struct {
-			Attributes []wireKV `json:"attributes"`
+			Attributes wireAttributes `json:"attributes"`
 		} `json:"spans"`
 	}
 	var w struct {
@@ -212,7 +222,7 @@ func (t *Tempo) Search(ctx context.Context, s Search) (*SearchResult, error) {
 		}
 		for _, set := range sets {
 			for _, sp := range set.Spans {
-				a, err := attributes(sp.Attributes)
+				a, err := sp.Attributes.decode()
 				if err != nil {
 					return nil, fmt.Errorf("decoding the search result of %s: %w", t.URL(), err)
 				}
