@@ -135,7 +135,7 @@ func (r *trafficRun) serveProbes(ctx context.Context, env environment, cancel co
 	mux.HandleFunc("GET /healthz", web.Alive)
 	mux.HandleFunc("GET /readyz", web.Ready)
 	mux.Handle("GET /metrics", r.tel.MetricsHandler())
-	server := web.NewServer(listener, r.gate.Wrap(web.Guard(web.Unmatched(mux))))
+	server := web.NewServer(listener, r.gate.Wrap(web.Guard(web.Unmatched(mux), *r.hosts...)))
 	ended := make(chan error, 1)
 	go func() {
 		err := server.Serve()

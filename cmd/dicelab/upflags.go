@@ -53,6 +53,7 @@ type upFlags struct {
 	switches    *bool
 	traffic     *bool
 	backends    *backends
+	hosts       *[]string
 }
 
 // address is one place to listen on.
@@ -86,6 +87,7 @@ func defineUp(f *flags) *upFlags {
 		}
 		define(p.Name, p.Port, p.Owner, with...)
 	}
+	u.hosts = hostsFlag(f)
 	u.keep = defineKeep(f)
 	u.dice = defineDice(f)
 	u.rollTimeout = rollTimeout(f, "roll-timeout")
@@ -144,6 +146,14 @@ func (u *upFlags) faultArgs(service string) (args []string) {
 	}
 	if *u.switches && slices.Contains(contract.Services(), service) {
 		args = append(args, "--fault-switches")
+	}
+	return args
+}
+
+// hostArgs are the flags that allow a service the names that up was given.
+func (u *upFlags) hostArgs() (args []string) {
+	for _, name := range *u.hosts {
+		args = append(args, "--allow-host", name)
 	}
 	return args
 }

@@ -35,7 +35,7 @@ func NewHandler(o Options) (http.Handler, error) {
 func routes(api, roll, docs http.Handler, o Options) []telemetry.Route {
 	list := []telemetry.Route{
 		{Pattern: "GET /{$}", Watch: telemetry.Traced, Handler: api},
-		{Pattern: "GET /roll", Watch: telemetry.Traced, Handler: roll},
+		{Pattern: "GET /roll", Watch: telemetry.Traced, Handler: web.NoLinks(roll)},
 		{Pattern: "HEAD /{$}", Watch: telemetry.Counted, Handler: web.OnlyGet()},  // a GET pattern would take HEAD too,
 		{Pattern: "HEAD /roll", Watch: telemetry.Counted, Handler: web.OnlyGet()}, // and roll a die that nobody sees
 		{Pattern: "GET /openapi.json", Watch: telemetry.Counted, Handler: api},
