@@ -192,6 +192,8 @@ func newFailure(err error) *failure {
 		// What was asked for does not matter when nobody answers.
 		f.URL, _, _ = strings.Cut(f.URL, "?")
 		f.Unreachable = true
+	case qe.Status == 0:
+		f.Title = qe.Server + " gave an answer that makes no sense"
 	case qe.Status == http.StatusBadRequest || qe.Status == http.StatusUnprocessableEntity:
 		f.Title, f.Rejected = qe.Server+" does not accept this query", true
 	default:

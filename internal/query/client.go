@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -38,10 +40,12 @@ type Config struct {
 type Error struct {
 	Server  string // "Prometheus", "Loki" or "Tempo"
 	URL     string // the request's, without a password
-	Status  int    // 0 when there was no answer
+	Status  int    // 0 when there was no answer, or one that is no HTTP
 	Message string // the server's own words, or why there was no answer
 	Hint    string // what to check
 	Err     error  // the cause, if there is one beneath
+
+	began bool // something came back
 }
 
 // Error says it in one line.
@@ -62,7 +66,7 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Err }
 
 // Unreachable reports whether there was no answer at all.
-func (e *Error) Unreachable() bool { return e.Status == 0 }
+func (e *Error) Unreachable() bool { return e.Status == 0 && !e.began }
 
 // api is one server.
 type api struct {
@@ -107,6 +111,8 @@ func (a api) get(ctx context.Context, path string, params url.Values, header htt
 		return nil, fmt.Errorf("building a request to %s: %w", a.name, err)
 	}
 	u.Path, u.RawPath, u.RawQuery = ref.Path, ref.RawPath, params.Encode()
+	var began atomic.Bool
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotFirstResponseByte: func() { began.Store(true) }})
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		return nil, fmt.Errorf("building a request to %s: %w", a.name, err)
@@ -126,6 +132,9 @@ func (a api) get(ctx context.Context, path string, params url.Values, header htt
 			fail.Message = ue.Err.Error()
 		}
 		fail.Hint = fmt.Sprintf("check that %s runs and listens at %s", a.name, a.URL())
+		if fail.began = began.Load() && !errors.Is(err, context.DeadlineExceeded); fail.began {
+			fail.Hint = fmt.Sprintf("check that %s is the address of %s and not of something else", a.URL(), a.name)
+		}
 		return nil, fail
 	}
 	defer func() { err = errors.Join(err, resp.Body.Close()) }()
