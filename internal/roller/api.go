@@ -143,7 +143,7 @@ func (s *service) rollHandler() http.Handler {
 	kind, cache := []string{"application/json"}, []string{"no-store"} // shared by all answers, which never change them
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx := r.Context()
-		in := rollInput{Die: queryDie(r.URL), Traceparent: r.Header.Get("Traceparent"), Baggage: r.Header.Get("Baggage")}
+		in := rollInput{Die: queryDie(r.URL), Traceparent: strings.Join(r.Header["Traceparent"], ","), Baggage: strings.Join(r.Header["Baggage"], ",")}
 		value, err := s.roll(ctx, in)
 		if err != nil {
 			p := *web.AsProblem(err)
