@@ -111,7 +111,7 @@ func exploreCommand(ctx context.Context, env environment, f *flags) error {
 	}
 	signals, stop := lab.Signals()
 	defer stop()
-	report := lab.NewReport(env.stdout, lab.Colour(env.stdout, env.getenv))
+	report := lab.NewReport(env.stdout.Raw(), lab.Colour(env.stdout.File(), env.getenv))
 	part := lab.ServerPart("explorer", listeners[0], func() http.Handler { return web.Guard(handler, *hosts...) })
 	return (&lab.Lab{Parts: []lab.Part{part}, Report: report}).Run(ctx, signals)
 }

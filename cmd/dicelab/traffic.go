@@ -57,8 +57,8 @@ func trafficCommand(ctx context.Context, env environment, f *flags) (err error) 
 // outputs are the terminal that shows progress, if stderr is one, and where log
 // lines go.
 func (t *trafficFlags) outputs(env environment) (screen *traffic.Terminal, lines io.Writer) {
-	if isatty.IsTerminal(env.stderr.Fd()) && env.getenv("TERM") != "dumb" {
-		screen = traffic.NewTerminal(env.stderr)
+	if isatty.IsTerminal(env.stderr.File().Fd()) && env.getenv("TERM") != "dumb" {
+		screen = traffic.NewTerminal(env.stderr.Raw())
 	}
 	switch {
 	case *t.log == toNone:

@@ -83,7 +83,9 @@ func TestTwoStatuses(t *testing.T) {
 		{name: "not HTTP", backend: func(t *testing.T) string { return speaks(t, "SSH-2.0-OpenSSH_9.6\r\n") },
 			want: want{own: 502, counted: "502", errorType: contract.ErrorTypeMalformed,
 				detail: "The dice roller's answer makes no sense. See whether the backend URL really is a dice roller."}},
-		{name: "breaks off", backend: func(t *testing.T) string { return speaks(t, "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{\"roll\":3") },
+		{name: "breaks off", backend: func(t *testing.T) string {
+			return speaks(t, "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{\"roll\":3")
+		},
 			want: want{own: 502, counted: "502", errorType: contract.ErrorTypeMalformed,
 				detail: "The dice roller's answer makes no sense. See whether the backend URL really is a dice roller."}},
 		{name: "hangs up", backend: func(t *testing.T) string { return speaks(t, "") },

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"dicelab/internal/terminal"
 )
 
 const (
@@ -59,7 +61,7 @@ func (e *Error) Error() string {
 	if e.Hint != "" {
 		b.WriteString(" (" + e.Hint + ")")
 	}
-	return b.String()
+	return terminal.Line(b.String())
 }
 
 // Unwrap returns the cause.

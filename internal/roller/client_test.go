@@ -96,7 +96,9 @@ func TestClientAnswers(t *testing.T) {
 			want: roller.Result{Status: 200}, is: roller.ErrMalformed, text: malformed + "invalid character '{' after top-level value"},
 		{name: "null", handler: reply(200, "application/json", `null`),
 			want: roller.Result{Status: 200}, is: roller.ErrMalformed, text: malformed + "a die shows 1 to 7, not 0"},
-		{name: "redirect to itself", handler: func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.String(), http.StatusTemporaryRedirect) },
+		{name: "redirect to itself", handler: func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, r.URL.String(), http.StatusTemporaryRedirect)
+		},
 			want: roller.Result{Status: 307}, text: "the dice roller answered 307: It gave no reason."},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -186,8 +186,12 @@ func TestOutcomes(t *testing.T) {
 		{"no die", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"roll":8}`)) }, patience, contract.ErrorTypeMalformed,
 			"the answer makes no sense: a die shows 1 to 7, not 8"},
 		{"not HTTP", func(w http.ResponseWriter, _ *http.Request) { speak(t, w, "220 smtp.example\r\n") }, patience, contract.ErrorTypeMalformed, ""},
-		{"half an answer", func(w http.ResponseWriter, _ *http.Request) { speak(t, w, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{") }, patience, contract.ErrorTypeMalformed, ""},
-		{"too long", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"roll":3}` + strings.Repeat(" ", 1<<16))) }, patience, contract.ErrorTypeMalformed,
+		{"half an answer", func(w http.ResponseWriter, _ *http.Request) {
+			speak(t, w, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{")
+		}, patience, contract.ErrorTypeMalformed, ""},
+		{"too long", func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = w.Write([]byte(`{"roll":3}` + strings.Repeat(" ", 1<<16)))
+		}, patience, contract.ErrorTypeMalformed,
 			"the answer makes no sense: it is longer than 65536 bytes"},
 		{"a cut", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, patience, contract.ErrorTypeUnreachable, ""},
 		{"silence", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, 20 * time.Millisecond, contract.ErrorTypeTimeout, ""},

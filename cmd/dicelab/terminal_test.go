@@ -1,0 +1,38 @@
+package main_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"dicelab/internal/contract"
+)
+
+// What a client sends to a service comes back on the screen of up, in the spans
+// that the service writes to its standard error here: with its control characters
+// made visible.
+func TestLinesOfChildrenAreClean(t *testing.T) {
+	t.Parallel()
+	l := startLab(t, t.TempDir(), []string{"OTEL_TRACES_EXPORTER=console", "OTEL_BSP_SCHEDULE_DELAY=10"})
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, l.url(t, contract.ServiceRoller)+"/roll?die=fair", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("User-Agent", "agent \u009b31m \u202e \x9b end")
+	resp, err := l.client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := resp.Body.Close(); err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("answered %d, %v", resp.StatusCode, err)
+	}
+	eventually(t, "the span on the screen", func() error { return l.err.shows("agent ") })
+	l.stop(t)
+	screen := l.out.String() + l.err.String()
+	if !strings.Contains(screen, `agent \u009b31m \u202e \ufffd end`) {
+		t.Error("the screen does not show what the client sent")
+	}
+	if i := strings.IndexFunc(screen, func(r rune) bool { return r < ' ' && r != '\n' && r != '\t' || 0x7f <= r && r <= 0x9f || r == 0x202e }); i >= 0 {
+		t.Errorf("the screen gets a control character: %q", screen[i:min(len(screen), i+40)])
+	}
+}
