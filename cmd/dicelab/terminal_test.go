@@ -3,6 +3,7 @@ package main_test
 import (
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 
 	"dicelab/internal/contract"
@@ -27,7 +28,10 @@ func TestLinesOfChildrenAreClean(t *testing.T) {
 		t.Fatalf("answered %d, %v", resp.StatusCode, err)
 	}
 	eventually(t, "the span on the screen", func() error { return l.err.shows("agent ") })
-	l.stop(t)
+	l.signal(t, syscall.SIGINT)
+	if status := l.wait(t); status != 0 {
+		t.Errorf("exit status %d", status)
+	}
 	screen := l.out.String() + l.err.String()
 	if !strings.Contains(screen, `agent \u009b31m \u202e \ufffd end`) {
 		t.Error("the screen does not show what the client sent")

@@ -27,10 +27,10 @@ func Clean(text string) string {
 	return text
 }
 
-// Line is Clean for a value that stands within a line: newlines become visible too,
+// Line is Clean for a value that stands within a line: its newlines become spaces,
 // so that a value cannot pass for a line of the program's own.
 func Line(value string) string {
-	return strings.ReplaceAll(Clean(value), "\n", `\u000a`)
+	return Clean(strings.ReplaceAll(strings.ReplaceAll(value, "\r\n", " "), "\n", " "))
 }
 
 // Sprintf is fmt.Sprintf over arguments that are cleaned, as values within a line.
@@ -73,15 +73,15 @@ func appendClean(to []byte, text string) []byte {
 }
 
 // control reports whether a terminal acts on r instead of showing it: the controls
-// of ECMA-48, the bidirectional controls of Unicode (UAX #9) and its separators of
-// lines and paragraphs. All of them have four hexadecimal digits.
+// of ECMA-48 and the bidirectional controls of Unicode (UAX #9). All of them have
+// four hexadecimal digits.
 func control(r rune) bool {
 	switch {
 	case r == '\n', r == '\t':
 		return false
 	case r < ' ', r >= 0x7f && r <= 0x9f:
 		return true
-	case r == 0x061c, r >= 0x200e && r <= 0x200f, r >= 0x2028 && r <= 0x202e, r >= 0x2066 && r <= 0x2069:
+	case r == 0x061c, r >= 0x200e && r <= 0x200f, r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069:
 		return true
 	}
 	return false
