@@ -2,7 +2,9 @@ package main_test
 
 import (
 	"io"
+	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -48,6 +50,29 @@ func TestEveryListenerChecksTheHost(t *testing.T) {
 	}
 	if err := resp.Body.Close(); err != nil || resp.StatusCode != 421 {
 		t.Errorf("an export under the name of another site: %d, %v", resp.StatusCode, err)
+	}
+	l.stop(t)
+}
+
+// A service that listens on every interface is scraped all the same, and answers to
+// every address of the machine.
+func TestEveryInterface(t *testing.T) {
+	t.Parallel()
+	l := startLab(t, t.TempDir(), nil, "--roller-addr", "0.0.0.0:0")
+	l.value(t, `up{job="`+contract.ServiceRoller+`"}`, 1)
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := strings.Cut(strings.TrimPrefix(l.url(t, contract.ServiceRoller), "http://"), ":")
+	for _, a := range addresses {
+		prefix, err := netip.ParsePrefix(a.String())
+		if err != nil || prefix.Addr().IsLinkLocalUnicast() { // whose zone a URL does not say
+			continue
+		}
+		if status, body := l.get(t, "http://"+net.JoinHostPort(prefix.Addr().String(), port)+"/readyz"); status != http.StatusOK {
+			t.Errorf("at %s: %d %s", a, status, body)
+		}
 	}
 	l.stop(t)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -178,6 +179,16 @@ func (u *upFlags) listen(ctx context.Context) (places, error) {
 }
 
 func (p places) url(name string) string { return web.URL(p[name].Addr()) }
+
+// target is the address at which a listener is scraped. One on every interface has
+// an address under which nothing is served: it is scraped as localhost.
+func (p places) target(name string) string {
+	addr := p[name].Addr().(*net.TCPAddr)
+	if addr.IP.IsUnspecified() {
+		return net.JoinHostPort("localhost", strconv.Itoa(addr.Port))
+	}
+	return addr.String()
+}
 
 // close gives up the listeners that no part has taken over and closed.
 func (p places) close() (err error) {
