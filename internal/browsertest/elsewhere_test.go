@@ -156,7 +156,7 @@ func TestOtherSites(t *testing.T) {
 					try(way.name, way.js, want)
 				}
 				tab.open(t, "about:blank")
-				tab.watch.take() // what it complains of is what is tried here
+				tab.watch.take() // the complaints are about what this test does on purpose
 			})
 		}
 	}

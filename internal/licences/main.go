@@ -5,8 +5,7 @@
 //	go run ./internal/licences > THIRD-PARTY-LICENSES
 //
 // The texts are those in the module cache. Equal ones are written once. A module
-// without one, or with one that this program does not know and therefore nobody has
-// looked at, is an error.
+// without a licence, or with a text that this program does not know, is an error.
 package main
 
 import (

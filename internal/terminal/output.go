@@ -35,7 +35,7 @@ func (o *Output) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Flush writes what waits, which is then no character, as U+FFFD.
+// Flush writes the incomplete character that waits, if there is one, as U+FFFD.
 func (o *Output) Flush() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -47,8 +47,8 @@ func (o *Output) Flush() error {
 	return err
 }
 
-// Raw returns the file, for what the program itself sends to a terminal. Nothing
-// of others may be written to it unless it was cleaned.
+// Raw returns the file, for what the program itself sends to a terminal. Text of
+// other origin must be cleaned before it is written to Raw.
 func (o *Output) Raw() io.Writer { return o.file }
 
 // File returns the file, to ask what it is, or to hand it to another program.

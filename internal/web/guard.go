@@ -39,8 +39,8 @@ const maxForm = 64 << 10
 //     opens; NoLinks refuses that too,
 //   - sets the security headers of answers that are data; see Page for others.
 func Guard(next http.Handler, hosts ...string) http.Handler {
-	// Answers share these values: whoever sets one of the headers puts another in
-	// its place, and whoever adds to it gets a copy.
+	// All answers share these values. A handler that sets one of the headers
+	// replaces the value, and one that adds to it gets a copy.
 	policy, nosniff := []string{DataPolicy}, []string{"nosniff"}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -69,10 +69,9 @@ func GuardForms(next http.Handler, hosts ...string) http.Handler {
 	}), hosts...)
 }
 
-// NoLinks refuses links from pages of other origins, behind Guard, which lets
-// them pass. It is for a GET that has an effect or sends a file: such a link
-// needs nobody's click, and a page can follow any number of them while it stays
-// where it is.
+// NoLinks refuses links from pages of other origins, which Guard lets pass. It is
+// for a GET that has an effect or sends a file, because a script can follow a link
+// without a click, and a page that follows links to files stays open.
 func NoLinks(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if foreign(r) {
@@ -100,11 +99,11 @@ func refuseOrigin(r *http.Request) *Problem {
 // foreign reports whether a page of another origin made the request. Every port
 // of a machine is an origin of its own.
 //
-// Browsers set the header Sec-Fetch-Site (W3C, Fetch Metadata Request Headers),
-// if the address is localhost, an IP address of the loopback interface, or https.
-// Elsewhere, and in older browsers, Origin is what there is: it comes with posts,
-// with fetch and with WebSocket, but not with an image or a script. Programs set
-// neither and are never foreign.
+// Browsers set the header Sec-Fetch-Site (W3C, Fetch Metadata Request Headers) if
+// the address is localhost, an IP address of the loopback interface, or https. For
+// other addresses, and in older browsers, there is only Origin: it is sent with
+// posts, with fetch and with WebSocket, but not with images and scripts. Requests
+// of programs have neither header and are never foreign.
 func foreign(r *http.Request) bool {
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "same-origin", "none": // none: typed, or a bookmark
