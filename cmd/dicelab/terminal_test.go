@@ -1,7 +1,12 @@
 package main_test
 
 import (
+	"io/fs"
 	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -38,5 +43,29 @@ func TestLinesOfChildrenAreClean(t *testing.T) {
 	}
 	if i := strings.IndexFunc(screen, func(r rune) bool { return r < ' ' && r != '\n' && r != '\t' || 0x7f <= r && r <= 0x9f || r == 0x202e }); i >= 0 {
 		t.Errorf("the screen gets a control character: %q", screen[i:min(len(screen), i+40)])
+	}
+}
+
+// Standard output and standard error are opened in one place, so that everything
+// that is printed is clean. The exporter of spans to the console and the command
+// that lists licences have theirs.
+func TestOutputIsWrapped(t *testing.T) {
+	direct := regexp.MustCompile(`os\.Std(out|err)\b|\bfmt\.Print|\bprintln\(`)
+	allowed := []string{"cmd/dicelab/main.go", "internal/telemetry/export.go", "internal/licences/main.go"}
+	for _, dir := range []string{"cmd", "internal", "stack"} {
+		err := filepath.WalkDir(filepath.Join("../..", dir), func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			name := strings.TrimPrefix(filepath.ToSlash(path), "../../")
+			text, err := os.ReadFile(path)
+			if found := direct.Find(text); found != nil && !slices.Contains(allowed, name) {
+				t.Errorf("%s uses %s: write to environment.stdout or stderr, which are cleaned", name, found)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 }
