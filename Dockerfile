@@ -11,15 +11,19 @@ WORKDIR /src
 # Where a module proxy or a certificate of one's own is needed, it is passed as
 # an argument, and stays in this stage.
 ARG GOPROXY
-ENV GOMODCACHE=/cache/mod GOCACHE=/cache/build
+ENV GOMODCACHE=/cache/mod GOCACHE=/cache/build CGO_ENABLED=0
 COPY . .
 ARG VERSION
 RUN --mount=type=cache,target=/cache \
-    mkdir -p /image/usr/local/bin /image/etc/ssl/certs /logs/dicelab \
- && CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.release=${VERSION}" -o /image/usr/local/bin/dicelab ./cmd/dicelab \
+    mkdir -p /image/usr/local/bin /image/usr/share/licenses/dicelab /image/etc/ssl/certs /logs/dicelab \
+ && go build -trimpath -buildvcs=false -ldflags "-s -w -X main.release=${VERSION}" -o /image/usr/local/bin/dicelab ./cmd/dicelab \
+ && cp LICENSE /image/usr/share/licenses/dicelab/ \
+ && go run ./internal/licences > /image/usr/share/licenses/dicelab/THIRD-PARTY \
  && cp /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/
 # The same source makes the same layer, whenever it is built.
-RUN cd /image && touch -d @0 usr/local/bin/dicelab etc/ssl/certs/ca-certificates.crt usr/local/bin usr/local usr etc/ssl/certs etc/ssl etc
+RUN cd /image && touch -d @0 usr/local/bin/dicelab etc/ssl/certs/ca-certificates.crt usr/local/bin usr/local \
+    usr/share/licenses/dicelab/LICENSE usr/share/licenses/dicelab/THIRD-PARTY usr/share/licenses/dicelab usr/share/licenses usr/share usr \
+    etc/ssl/certs etc/ssl etc
 
 FROM scratch
 COPY --from=build /image/ /

@@ -10,7 +10,7 @@ SERVERS_FLAG = $(if $(SERVERS),--servers $(abspath $(SERVERS)))
 SERVERS_TEST = $(if $(SERVERS),-servers $(abspath $(SERVERS)))
 
 .DEFAULT_GOAL := help
-.PHONY: help run build dashboards stack image compose-up compose-down compose-verify compose-tool test test-stack conformance test-compose test-deps bench check fmt vet lint tidy clean go-version
+.PHONY: help run build licences dashboards stack image compose-up compose-down compose-verify compose-tool test test-stack conformance test-compose test-deps bench check fmt vet lint tidy clean go-version
 
 # Docker's plugin, or the one that compose-tool builds.
 COMPOSE_RELEASE = $$($(GO) -C tools/compose list -m -f '{{.Version}}' github.com/docker/compose/v2)
@@ -27,6 +27,10 @@ build: go-version ## build bin/dicelab; about 4 minutes the first time, seconds 
 	@total=$$($(GO) list -deps ./cmd/dicelab | wc -l); \
 	echo "[2/2] compiling up to $$((total)) packages (only what has changed)"; \
 	$(GO) build -v -o $(BIN) ./cmd/dicelab 2>&1 | awk '/^[a-z]+[.a-z]*\// || /^[a-z]+$$/ { if (++n % 100 == 0) { print "      " n " compiled"; fflush() } next } { print; fflush() }'
+
+licences: go-version ## write the licence texts of all that is linked in, to go wherever the program goes
+	@mkdir -p bin
+	$(GO) run ./internal/licences > bin/THIRD-PARTY-LICENSES
 
 stack: build ## start the lab on the real servers: those of PATH or SERVERS=DIR, else in containers
 	@if [ -n "$(SERVERS)" ] || $(BIN) servers >/dev/null 2>&1; then exec $(BIN) up --stack=native $(SERVERS_FLAG); \

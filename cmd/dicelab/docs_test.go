@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"dicelab/internal/terminal"
 )
 
 // root is the repository's, as seen from this package.
@@ -102,7 +104,7 @@ func help(t *testing.T, name string) string {
 			t.Error(err)
 		}
 	}()
-	if status := run(context.Background(), environment{args: []string{name, "-h"}, getenv: os.Getenv, stdout: out, stderr: out}); status != 0 {
+	if status := run(context.Background(), environment{args: []string{name, "-h"}, getenv: os.Getenv, stdout: terminal.NewOutput(out), stderr: terminal.NewOutput(out)}); status != 0 {
 		t.Fatalf("dicelab %s -h: exit status %d", name, status)
 	}
 	text, err := os.ReadFile(out.Name())

@@ -91,6 +91,7 @@ func (b *backends) handler(frontendURL string, checks *explorerChecks) (http.Han
 
 func exploreCommand(ctx context.Context, env environment, f *flags) error {
 	addr := f.address("addr", "127.0.0.1:"+contract.PortExplorer, "`address` to listen on; port 0 takes a free one")
+	hosts := hostsFlag(f)
 	c := defineChecks(f, ", for the checklist")
 	roll := f.url("roll-link", "", "`URL` of the front end as browsers reach it (if not given: that of --"+frontendFlag+")")
 	if err := f.parse(); err != nil {
@@ -110,7 +111,7 @@ func exploreCommand(ctx context.Context, env environment, f *flags) error {
 	}
 	signals, stop := lab.Signals()
 	defer stop()
-	report := lab.NewReport(env.stdout, lab.Colour(env.stdout, env.getenv))
-	part := lab.ServerPart("explorer", listeners[0], func() http.Handler { return web.Guard(handler) })
+	report := lab.NewReport(env.stdout.Raw(), lab.Colour(env.stdout.File(), env.getenv))
+	part := lab.ServerPart("explorer", listeners[0], func() http.Handler { return web.Guard(handler, *hosts...) })
 	return (&lab.Lab{Parts: []lab.Part{part}, Report: report}).Run(ctx, signals)
 }

@@ -11,6 +11,7 @@ import (
 	"dicelab/internal/lab"
 	"dicelab/internal/otlpjson"
 	"dicelab/internal/query"
+	"dicelab/internal/terminal"
 )
 
 // exportCommand writes a trace as OTLP JSON. It exits 0 when the trace is
@@ -64,6 +65,6 @@ func saveTrace(env environment, path string, trace otlpjson.Trace) error {
 	if err = errors.Join(err, file.Close()); err != nil {
 		return errors.Join(fmt.Errorf("writing %s: %w", path, err), os.Remove(path))
 	}
-	_, err = fmt.Fprintf(env.stdout, "%s  %s\n", path, describe(trace))
+	_, err = fmt.Fprintln(env.stdout, terminal.Sprintf("%s  %s", path, describe(trace)))
 	return err
 }

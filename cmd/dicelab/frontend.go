@@ -10,6 +10,7 @@ import (
 	"dicelab/internal/frontend"
 	"dicelab/internal/roller"
 	"dicelab/internal/telemetry"
+	"dicelab/internal/web"
 )
 
 // rollTimeout defines the flag for the time that the roller gets, which up passes
@@ -32,6 +33,7 @@ func frontendCommand(ctx context.Context, env environment, f *flags) error {
 	return s.serve(ctx, env, contract.MsgFrontendStarted, func(tel *telemetry.Telemetry, faults *fault.Set) (http.Handler, error) {
 		base := http.DefaultTransport.(*http.Transport).Clone()
 		base.MaxIdleConnsPerHost = 100 // one host gets all the traffic; the default of 2 would reconnect for most of it
+		base.MaxResponseHeaderBytes = web.MaxHeaderBytes
 		client, err := roller.NewClient(*backend, tel.Transport(base), *timeout)
 		if err != nil {
 			return nil, err

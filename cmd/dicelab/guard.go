@@ -28,7 +28,7 @@ func guard(ctx context.Context, env environment) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	ctx, _ = child.Watch(ctx, env.getenv, env.stdin)
-	status, err := child.Guard(ctx, os.Environ(), env.stdout, env.stderr, env.args[0], env.args[1:]...)
+	status, err := child.Guard(ctx, os.Environ(), env.stdout.File(), env.stderr.File(), env.args[0], env.args[1:]...)
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 	"dicelab/internal/otlpjson"
 	"dicelab/internal/pocket/store"
 	"dicelab/internal/telemetry"
+	"dicelab/internal/terminal"
 )
 
 // traceAge is how long the lab's stores, embedded and real, keep a trace.
@@ -65,7 +66,7 @@ func importCommand(ctx context.Context, env environment, f *flags) (err error) {
 		if *traceURL != "" {
 			line += "  " + strings.ReplaceAll(*traceURL, "{trace_id}", trace.ID)
 		}
-		if _, err := fmt.Fprintf(env.stdout, "%s  %s\n", trace.ID, line); err != nil {
+		if _, err := fmt.Fprintln(env.stdout, terminal.Sprintf("%s  %s", trace.ID, line)); err != nil {
 			return fmt.Errorf("writing to standard output: %w", err)
 		}
 	}
@@ -129,7 +130,7 @@ func describe(t otlpjson.Trace) string {
 
 // warn tells of something that is no error but should not pass unseen.
 func warn(env environment, format string, args ...any) {
-	fmt.Fprintf(env.stderr, "dicelab: warning: "+format+"\n", args...)
+	fmt.Fprintln(env.stderr, "dicelab: warning: "+terminal.Sprintf(format, args...))
 }
 
 func hours(d time.Duration) string { return fmt.Sprintf("%.0f hours", d.Hours()) }

@@ -8,11 +8,16 @@ package main
 
 import (
 	"context"
+	"log"
 	"os"
+
+	"dicelab/internal/terminal"
 )
 
 func main() {
+	stdout, stderr := terminal.NewOutput(os.Stdout), terminal.NewOutput(os.Stderr)
+	log.SetOutput(stderr) // for libraries, which write there what clients and servers send
 	os.Exit(run(context.Background(), environment{
-		args: os.Args[1:], getenv: os.Getenv, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
+		args: os.Args[1:], getenv: os.Getenv, stdin: os.Stdin, stdout: stdout, stderr: stderr,
 	}))
 }

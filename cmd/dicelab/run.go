@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"dicelab/internal/lab"
+	"dicelab/internal/terminal"
 )
 
 // environment is what a command has of the world around it.
@@ -16,7 +16,7 @@ type environment struct {
 	args           []string
 	getenv         func(string) string
 	stdin          io.Reader
-	stdout, stderr *os.File
+	stdout, stderr *terminal.Output
 }
 
 // command is one subcommand.
@@ -46,6 +46,7 @@ func commands() []command {
 // well, 1 when something failed, 2 when it could not run as it was called.
 func run(ctx context.Context, env environment) int {
 	err := dispatch(ctx, env)
+	err = errors.Join(err, env.stdout.Flush(), env.stderr.Flush())
 	if err == nil || errors.Is(err, errHelp) {
 		return lab.ExitOK
 	}

@@ -34,11 +34,16 @@ type service struct {
 func serviceFlags(f *flags, name, port string) *service {
 	s := &service{name: name}
 	s.addr = f.address("addr", "127.0.0.1:"+port, "`address` to listen on; port 0 takes a free one")
-	s.hosts = f.list("allow-host", "`name` besides localhost under which loopback requests may come (repeatable)", func(string) error { return nil })
+	s.hosts = hostsFlag(f)
 	s.faults = f.list("fault", "`fault` to switch on, such as no-export or slow=2s; see docs/faults.md (repeatable)", checkFault)
 	s.switches = f.flip("fault-switches", "let faults be switched while it runs: a panel on the page, /faults on both services")
 	s.logDir = defineLogDir(f)
 	return s
+}
+
+// hostsFlag defines the flag for the names that a server answers to.
+func hostsFlag(f *flags) *[]string {
+	return f.list("allow-host", "`name` besides localhost and IP addresses under which the server may be addressed (repeatable)", web.CheckHost)
 }
 
 // checkFault tells whether a fault can be switched on.

@@ -57,8 +57,8 @@ func trafficCommand(ctx context.Context, env environment, f *flags) (err error) 
 // outputs are the terminal that shows progress, if stderr is one, and where log
 // lines go.
 func (t *trafficFlags) outputs(env environment) (screen *traffic.Terminal, lines io.Writer) {
-	if isatty.IsTerminal(env.stderr.Fd()) && env.getenv("TERM") != "dumb" {
-		screen = traffic.NewTerminal(env.stderr)
+	if isatty.IsTerminal(env.stderr.File().Fd()) && env.getenv("TERM") != "dumb" {
+		screen = traffic.NewTerminal(env.stderr.Raw())
 	}
 	switch {
 	case *t.log == toNone:
@@ -135,7 +135,7 @@ func (r *trafficRun) serveProbes(ctx context.Context, env environment, cancel co
 	mux.HandleFunc("GET /healthz", web.Alive)
 	mux.HandleFunc("GET /readyz", web.Ready)
 	mux.Handle("GET /metrics", r.tel.MetricsHandler())
-	server := web.NewServer(listener, r.gate.Wrap(web.Guard(web.Unmatched(mux))))
+	server := web.NewServer(listener, r.gate.Wrap(web.Guard(web.Unmatched(mux), *r.hosts...)))
 	ended := make(chan error, 1)
 	go func() {
 		err := server.Serve()

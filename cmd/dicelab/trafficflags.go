@@ -48,6 +48,7 @@ type trafficFlags struct {
 	abort         *float64
 
 	report, log, logDir, traceURL, addr *string
+	hosts                               *[]string
 }
 
 func defineTraffic(f *flags) *trafficFlags {
@@ -78,6 +79,7 @@ func defineTraffic(f *flags) *trafficFlags {
 		logDir:   defineLogDir(f),
 		traceURL: f.url("trace-url", "http://localhost:"+contract.PortExplorer+"/traces/{trace_id}", "`link` to a trace; {trace_id} stands for its ID; "+orNone),
 		addr:     f.String("addr", "", "`address` to serve /readyz and /metrics on; "+orNone),
+		hosts:    hostsFlag(f),
 	}
 }
 

@@ -42,7 +42,7 @@ func up(ctx context.Context, env environment, f *flags) (err error) {
 	}
 	defer func() { err = errors.Join(err, at.close()) }()
 
-	report := lab.NewReport(env.stdout, lab.Colour(env.stdout, env.getenv))
+	report := lab.NewReport(env.stdout.Raw(), lab.Colour(env.stdout.File(), env.getenv))
 	report.Title(version(), *u.data)
 	for _, s := range found {
 		if note := s.Note(); note != "" {

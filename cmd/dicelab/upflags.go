@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -53,6 +54,7 @@ type upFlags struct {
 	switches    *bool
 	traffic     *bool
 	backends    *backends
+	hosts       *[]string
 }
 
 // address is one place to listen on.
@@ -86,6 +88,7 @@ func defineUp(f *flags) *upFlags {
 		}
 		define(p.Name, p.Port, p.Owner, with...)
 	}
+	u.hosts = hostsFlag(f)
 	u.keep = defineKeep(f)
 	u.dice = defineDice(f)
 	u.rollTimeout = rollTimeout(f, "roll-timeout")
@@ -148,6 +151,14 @@ func (u *upFlags) faultArgs(service string) (args []string) {
 	return args
 }
 
+// hostArgs are the flags that allow a service the names that up was given.
+func (u *upFlags) hostArgs() (args []string) {
+	for _, name := range *u.hosts {
+		args = append(args, "--allow-host", name)
+	}
+	return args
+}
+
 // places are the open listeners by name.
 type places map[string]*net.TCPListener
 
@@ -168,6 +179,16 @@ func (u *upFlags) listen(ctx context.Context) (places, error) {
 }
 
 func (p places) url(name string) string { return web.URL(p[name].Addr()) }
+
+// target is the address at which a listener is scraped. One on every interface has
+// an address under which nothing is served: it is scraped as localhost.
+func (p places) target(name string) string {
+	addr := p[name].Addr().(*net.TCPAddr)
+	if addr.IP.IsUnspecified() {
+		return net.JoinHostPort("localhost", strconv.Itoa(addr.Port))
+	}
+	return addr.String()
+}
 
 // close gives up the listeners that no part has taken over and closed.
 func (p places) close() (err error) {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 
 	"dicelab/internal/contract"
 	"dicelab/internal/lab"
@@ -51,7 +52,7 @@ func (j joiner) parts() ([]lab.Part, error) {
 	if err != nil {
 		return nil, err
 	}
-	parts = append(parts, roller, frontend, lab.ServerPart("explorer", j.at[explorerAt], func() http.Handler { return web.Guard(explorer) }))
+	parts = append(parts, roller, frontend, lab.ServerPart("explorer", j.at[explorerAt], func() http.Handler { return web.Guard(explorer, *j.hosts...) }))
 	if !*j.traffic {
 		return parts, nil
 	}
@@ -74,7 +75,7 @@ func (j joiner) users(otlp lab.OTLP, readLog func(string, io.Reader) error) (lab
 }
 
 func (j joiner) server(name, at string, handler func() http.Handler) lab.Part {
-	return lab.ServerPart(name, j.at[at], func() http.Handler { return web.Guard(handler()) })
+	return lab.ServerPart(name, j.at[at], func() http.Handler { return web.Guard(handler(), *j.hosts...) })
 }
 
 // service runs one of this program's own services as a child process, as a
@@ -85,7 +86,7 @@ func (j joiner) service(service, command, at string, otlp lab.OTLP, readLog func
 		return lab.Part{}, fmt.Errorf("finding this program: %w", err)
 	}
 	c, err := child.New(child.Config{
-		Name: service, Path: program, Args: append(append([]string{command}, args...), j.faultArgs(service)...),
+		Name: service, Path: program, Args: slices.Concat([]string{command}, args, j.hostArgs(), j.faultArgs(service)),
 		Env: lab.Environ(os.Environ(), service, otlp), Listener: j.at[at], ReadyURL: j.at.url(at) + "/readyz",
 		Stdout: func(r io.Reader) error { return readLog(service, r) }, Stderr: j.env.stderr, Notify: j.report.Children(),
 	})

@@ -42,8 +42,8 @@ func (j joiner) telemetry() (telemetryStack, error) {
 		Dir: j.dir.Path(), Store: j.keep.options(), Rules: rules, Explorer: j.at.url(explorerAt), Version: version(),
 		Logger: slog.New(slog.NewTextHandler(j.env.stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		Targets: []metrics.Target{
-			{Job: contract.ServiceFrontend, Address: j.at[frontendAt].Addr().String()},
-			{Job: contract.ServiceRoller, Address: j.at[rollerAt].Addr().String()},
+			{Job: contract.ServiceFrontend, Address: j.at.target(frontendAt)},
+			{Job: contract.ServiceRoller, Address: j.at.target(rollerAt)},
 		},
 	})
 	return telemetryStack{j.embedded(s), otlp, s.ReadLog}, nil
@@ -66,8 +66,8 @@ func (j joiner) native() ([]lab.Part, *native.Spool, error) {
 	s, err := native.New(native.Options{
 		Dir: j.dir.Join("native"), Configs: j.configurations(), Listeners: j.at, Programs: j.programs,
 		Targets: []native.Target{
-			{Job: contract.ServiceFrontend, Address: j.at[frontendAt].Addr().String()},
-			{Job: contract.ServiceRoller, Address: j.at[rollerAt].Addr().String()},
+			{Job: contract.ServiceFrontend, Address: j.at.target(frontendAt)},
+			{Job: contract.ServiceRoller, Address: j.at.target(rollerAt)},
 		},
 		Guard: []string{self, guardCommand}, Env: os.Environ(), Notify: j.report.Children(),
 	})

@@ -35,7 +35,7 @@ func verifyCommand(ctx context.Context, env environment, f *flags) error {
 	defer stop()
 	defer context.AfterFunc(ctx, stop)() // from then on a second signal kills
 
-	lines := report.New(env.stdout, report.Options{Colour: lab.Colour(env.stdout, env.getenv), Verbose: *v.verbose, Version: version()})
+	lines := report.New(env.stdout.Raw(), report.Options{Colour: lab.Colour(env.stdout.File(), env.getenv), Verbose: *v.verbose, Version: version()})
 	began, each := lines.Begin, lines.Result
 	if *v.json {
 		began, each = nil, nil

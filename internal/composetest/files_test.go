@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"go/version"
 	"maps"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -339,15 +340,49 @@ func TestTargets(t *testing.T) {
 	}
 }
 
+// Through a published port a service answers to its names on the network, by which
+// the others address it, and to no other name.
+func TestAllowedHosts(t *testing.T) {
+	services := read(t, servicesFile()).Services
+	allowed := map[string]string{}
+	for name, s := range services {
+		want := []string{name}
+		if s.ContainerName != "" {
+			want = append(want, s.ContainerName)
+		}
+		var got []string
+		for i, word := range s.Command {
+			if word == "--allow-host" {
+				got = append(got, s.Command[i+1])
+				allowed[s.Command[i+1]] = name
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s answers to (-want +got):\n%s", name, diff)
+		}
+	}
+	for name, s := range services {
+		for _, word := range s.Command {
+			u, err := url.Parse(word)
+			if err != nil || u.Host == "" {
+				continue
+			}
+			if _, ours := services[u.Hostname()]; ours && allowed[u.Hostname()] == "" {
+				t.Errorf("%s addresses %s, which does not answer to that name", name, word)
+			}
+		}
+	}
+}
+
 // The explorer's checklist looks at the parts of the lab where they are inside
 // the network, and its pages lead browsers to what is published.
 func TestExplorerReachesAll(t *testing.T) {
 	s := read(t, servicesFile()).Services[explorer]
 	want := words{
-		"explore", "--addr", "0.0.0.0:" + contract.PortExplorer, "--roll-link", "http://localhost:${DICELAB_FRONTEND_PORT:-" + contract.PortFrontend + "}",
+		"explore", "--addr", "0.0.0.0:" + contract.PortExplorer, "--allow-host", explorer, "--roll-link", "http://localhost:${DICELAB_FRONTEND_PORT:-" + contract.PortFrontend + "}",
 		"--prometheus-url", "http://prometheus:" + contract.PortPrometheus, "--loki-url", "http://loki:" + contract.PortLoki, "--tempo-url", "http://tempo:" + contract.PortTempo,
 		"--frontend-url", "http://" + contract.ServiceFrontend + ":" + frontendPort, "--roller-url", "http://" + contract.ServiceRoller + ":" + rollerPort,
-		"--alloy-url", "http://alloy:" + stack.PortAlloy, "--grafana-url", "http://grafana:3000", "--mode", "compose",
+		"--alloy-url", "http://alloy:" + stack.PortAlloy, "--grafana-url", "http://grafana:3000", "--mode", "compose", "${DICELAB_EXPLORER_FLAGS:-}",
 	}
 	if diff := cmp.Diff(want, s.Command); diff != "" {
 		t.Errorf("command of the explorer (-want +got):\n%s", diff)

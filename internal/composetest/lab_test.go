@@ -151,6 +151,12 @@ func image(t *testing.T) {
 		t.Errorf("user %q", user)
 	}
 	t.Log(docker(t, "run", "--rm", "--read-only", "--cap-drop", "ALL", "--network", "none", "dicelab", "version"))
+	const licences = "/usr/share/licenses/dicelab/"
+	for file, want := range map[string]string{"LICENSE": "Apache License", "THIRD-PARTY": "github.com/prometheus/prometheus v"} {
+		if text := fileOf(t, "dicelab", licences+file); !strings.Contains(text, want) {
+			t.Errorf("%s does not have %q: %.200s", licences+file, want, text)
+		}
+	}
 	save := exec.CommandContext(t.Context(), "docker", "save", "dicelab")
 	tar, err := save.StdoutPipe()
 	if err != nil {
@@ -169,6 +175,18 @@ func image(t *testing.T) {
 	if packed > mostBytes {
 		t.Errorf("the image has %s compressed, more than %s", humanize.Bytes(uint64(packed)), humanize.Bytes(mostBytes))
 	}
+}
+
+// fileOf reads a file of an image, which need not have a program that could.
+func fileOf(t *testing.T, image, path string) string {
+	t.Helper()
+	container := docker(t, "create", image)
+	defer docker(t, "rm", container)
+	text, err := try(t.Context(), nil, nil, "docker", "cp", container+":"+path, "-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
 }
 
 // again builds the image anew and holds that its files are the same bit for bit.

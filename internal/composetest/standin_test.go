@@ -144,7 +144,7 @@ func builder(t *testing.T) {
 				return err
 			}
 		}
-		for _, file := range []string{"VERSION", "go.env"} {
+		for _, file := range []string{"VERSION", "go.env", "LICENSE", "PATENTS"} {
 			if err := l.file(filepath.Join(goroot, file), path.Join("/usr/local/go", file)); err != nil {
 				return err
 			}

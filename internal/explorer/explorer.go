@@ -92,21 +92,21 @@ func NewHandler(o Options) (http.Handler, error) {
 func (e *explorer) routes() (http.Handler, error) {
 	mux := http.NewServeMux()
 	for pattern, page := range map[string]http.HandlerFunc{
-		"GET /{$}":                    e.overview,
-		"GET /traces":                 e.traces,
-		"GET /traces/file":            e.fileForm,
-		"POST /traces/file":           e.file,
-		"GET /traces/{id}":            e.trace,
-		"GET /traces/{id}/trace.json": e.traceJSON,
-		"GET /logs":                   e.logs,
-		"GET /metrics":                e.metrics,
-		"GET /targets":                e.targets,
+		"GET /{$}":          e.overview,
+		"GET /traces":       e.traces,
+		"GET /traces/file":  e.fileForm,
+		"POST /traces/file": e.file,
+		"GET /traces/{id}":  e.trace,
+		"GET /logs":         e.logs,
+		"GET /metrics":      e.metrics,
+		"GET /targets":      e.targets,
 	} {
 		mux.HandleFunc(pattern, e.bounded(page))
 	}
+	mux.Handle("GET /traces/{id}/trace.json", web.NoLinks(e.bounded(e.traceJSON)))
 	mux.HandleFunc("GET "+checksPath, e.checks)
 	mux.HandleFunc("POST "+checksPath, e.startChecks)
-	mux.HandleFunc("GET "+checksPath+"/report.json", e.checksJSON)
+	mux.Handle("GET "+checksPath+"/report.json", web.NoLinks(http.HandlerFunc(e.checksJSON)))
 	mux.Handle("GET /assets/theme.css", web.Theme())
 	for name, kind := range map[string]string{"explorer.css": "text/css; charset=utf-8", "explorer.js": "text/javascript; charset=utf-8"} {
 		body, err := files.ReadFile("assets/" + name)
@@ -206,6 +206,8 @@ func newFailure(err error) *failure {
 		// What was asked for does not matter when nobody answers.
 		f.URL, _, _ = strings.Cut(f.URL, "?")
 		f.Unreachable = true
+	case qe.Status == 0:
+		f.Title = qe.Server + " gave an answer that makes no sense"
 	case qe.Status == http.StatusBadRequest || qe.Status == http.StatusUnprocessableEntity:
 		f.Title, f.Rejected = qe.Server+" does not accept this query", true
 	default:

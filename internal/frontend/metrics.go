@@ -23,7 +23,7 @@ func newMetrics(reg prometheus.Registerer) metrics {
 		}, []string{contract.LabelDieType}),
 		requests: telemetry.NewCounterVec(prometheus.CounterOpts{
 			Name: contract.MetricBackendRequests,
-			Help: "Requests to the dice roller, by die and its status; 504 where it did not answer in time, 503 where it could not be reached.",
+			Help: "Requests to the dice roller, by die and its status; 504 where it did not answer in time, 503 where it could not be reached, 502 where its answer was no HTTP or broke off.",
 		}, []string{contract.LabelDieType, contract.LabelStatusCode}),
 		duration: telemetry.NewHistogramVec(prometheus.HistogramOpts{
 			Name: contract.MetricBackendDuration, Help: "Time until the dice roller had answered, in seconds.",

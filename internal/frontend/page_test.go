@@ -314,6 +314,8 @@ func TestGuardAndMethods(t *testing.T) {
 		{name: "no browser", method: "POST", path: "/roll", body: "die=fair", status: 200},
 		{name: "form of another site", method: "POST", path: "/roll", body: "die=fair", header: elsewhere, status: 403},
 		{name: "old browser", method: "POST", path: "/roll", body: "die=fair", header: elsewhere[:2], status: 403},
+		{name: "link of another site", method: "GET", path: "/", header: []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"}, status: 200},
+		{name: "frame of another site", method: "GET", path: "/", header: []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "iframe"}, status: 403},
 		{name: "switch on another site", method: "POST", path: "/faults/switch", body: "service=streamlit-frontend&enable=no-export", header: elsewhere, status: 403},
 		{name: "allowed name", method: "GET", path: "/", header: []string{"Host", "dice.example:8102"}, status: 200},
 		{name: "rebound name", method: "GET", path: "/", header: []string{"Host", "evil.example"}, status: 421},

@@ -101,6 +101,8 @@ func (s *service) count(ctx context.Context, die string, result roller.Result, e
 		status = http.StatusGatewayTimeout
 	case errors.Is(err, roller.ErrUnreachable):
 		status = http.StatusServiceUnavailable
+	case status == 0: // an answer that is no HTTP, or breaks off
+		status = http.StatusBadGateway
 	}
 	from := s.Telemetry.Exemplar(ctx, time.Now())
 	s.metrics.requests.With(die, strconv.Itoa(status)).Inc(from)

@@ -80,6 +80,17 @@ func TestTwoStatuses(t *testing.T) {
 		{name: "malformed", backend: func(t *testing.T) string { return backend(t, reply(200, `{"roll":9}`)) },
 			want: want{own: 502, backend: 200, counted: "200", errorType: contract.ErrorTypeMalformed,
 				detail: "The dice roller's answer makes no sense. See whether the backend URL really is a dice roller."}},
+		{name: "not HTTP", backend: func(t *testing.T) string { return speaks(t, "SSH-2.0-OpenSSH_9.6\r\n") },
+			want: want{own: 502, counted: "502", errorType: contract.ErrorTypeMalformed,
+				detail: "The dice roller's answer makes no sense. See whether the backend URL really is a dice roller."}},
+		{name: "breaks off", backend: func(t *testing.T) string {
+			return speaks(t, "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{\"roll\":3")
+		},
+			want: want{own: 502, counted: "502", errorType: contract.ErrorTypeMalformed,
+				detail: "The dice roller's answer makes no sense. See whether the backend URL really is a dice roller."}},
+		{name: "hangs up", backend: func(t *testing.T) string { return speaks(t, "") },
+			want: want{own: 503, counted: "503", errorType: contract.ErrorTypeUnreachable,
+				detail: "The dice roller could not be reached. See whether it runs, then roll again."}},
 		{name: "timeout", timeout: 50 * time.Millisecond, backend: func(t *testing.T) string { return backend(t, hang) },
 			want: want{own: 504, counted: "504", errorType: contract.ErrorTypeTimeout,
 				detail: "The dice roller did not answer in time. Its trace shows where it stood; roll again, or see whether it is overloaded."}},

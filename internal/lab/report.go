@@ -12,25 +12,27 @@ import (
 	"github.com/mattn/go-isatty"
 
 	"dicelab/internal/lab/child"
+	"dicelab/internal/terminal"
 )
 
 // Report tells a person what the lab does, one line a fact, in columns. It may
 // be used from several goroutines. Colour marks states and never carries
 // meaning alone.
 type Report struct {
-	out    io.Writer
-	colour bool
+	*terminal.Printer
 
 	mu    sync.Mutex
 	width int // of the widest part's name, in characters
-	err   error
 }
 
 // Link is something to open when the lab is up.
 type Link struct{ Label, URL string }
 
-// NewReport writes to out; with colour for a terminal.
-func NewReport(out io.Writer, colour bool) *Report { return &Report{out: out, colour: colour} }
+// NewReport returns a report to out, which is to write bytes as they come; with
+// colour for a terminal.
+func NewReport(out io.Writer, colour bool) *Report {
+	return &Report{Printer: terminal.NewPrinter(out, colour)}
+}
 
 // Colour tells whether f is a terminal on which colour is welcome: the
 // environment variable NO_COLOR (no-color.org) is empty, TERM is not "dumb".
@@ -40,7 +42,7 @@ func Colour(f *os.File, getenv func(string) string) bool {
 
 // Title says what starts: the program's version and the data directory.
 func (r *Report) Title(version, dir string) {
-	r.line("%s  data %s", r.paint(bold, "dicelab "+version), dir)
+	r.Line("%s  data %s", r.Paint(terminal.Bold, "dicelab "+version), dir)
 }
 
 // Links lists what to open, aligned.
@@ -50,7 +52,7 @@ func (r *Report) Links(links ...Link) {
 		width = max(width, utf8.RuneCountInString(l.Label))
 	}
 	for _, l := range links {
-		r.line("%s  %s", pad(l.Label+":", width+1), r.paint(bold, l.URL))
+		r.Line("%s  %s", pad(l.Label+":", width+1), r.Paint(terminal.Bold, l.URL))
 	}
 }
 
@@ -67,25 +69,15 @@ func (r *Report) Children() func(child.Event) {
 		mu.Unlock()
 		switch {
 		case !e.Ready:
-			r.line("%s %s (%v); restarting in %s", e.Name, r.paint(red, "ended"), e.Err, Duration(e.RestartIn))
+			r.Line("%s %s (%v); restarting in %s", e.Name, r.Paint(terminal.Red, "ended"), e.Err, Duration(e.RestartIn))
 		case news:
-			r.line("%s %s again (pid %d)", e.Name, r.paint(green, "ready"), e.Pid)
+			r.Line("%s %s again (pid %d)", e.Name, r.Paint(terminal.Green, "ready"), e.Pid)
 		}
 	}
 }
 
 // Note says one thing that has no line of its own.
-func (r *Report) Note(text string) { r.line("%s", text) }
-
-// Err is the first failure to write; after one the report is silent.
-func (r *Report) Err() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.err != nil {
-		return fmt.Errorf("writing the report: %w", r.err)
-	}
-	return nil
-}
+func (r *Report) Note(text string) { r.Line("%s", text) }
 
 // begin learns the names, so that columns stay the same from the first line on.
 func (r *Report) begin(parts []Part) {
@@ -96,48 +88,29 @@ func (r *Report) begin(parts []Part) {
 	}
 }
 
-func (r *Report) ready(p Part, took time.Duration)   { r.part(p, green, "ready", Duration(took), p.URL) }
-func (r *Report) stopped(p Part, took time.Duration) { r.part(p, "", "stopped", Duration(took), "") }
-func (r *Report) failed(p Part)                      { r.part(p, red, "failed", "", "") }
+func (r *Report) ready(p Part, took time.Duration) {
+	r.part(p, terminal.Green, "ready", Duration(took), p.URL)
+}
+func (r *Report) stopped(p Part, took time.Duration) {
+	r.part(p, terminal.Plain, "stopped", Duration(took), "")
+}
+func (r *Report) failed(p Part) { r.part(p, terminal.Red, "failed", "", "") }
 
-func (r *Report) part(p Part, colour, state, took, url string) {
+func (r *Report) part(p Part, style terminal.Style, state, took, url string) {
 	const stateWidth, tookWidth = 7, 7 // "stopped", "1234 ms"
-	r.line("  %s  %s  %*s  %s", pad(p.Name, r.width), r.paint(colour, pad(state, stateWidth)), tookWidth, took, url)
+	r.Line("  %s  %s  %*s  %s", pad(p.Name, r.width), r.Paint(style, pad(state, stateWidth)), tookWidth, took, url)
 }
 
-func (r *Report) opened(took time.Duration) { r.line("Ready in %s.", Duration(took)) }
+func (r *Report) opened(took time.Duration) { r.Line("Ready in %s.", Duration(took)) }
 
-func (r *Report) howToStop() { r.line("Ctrl-C stops; again kills.") }
+func (r *Report) howToStop() { r.Line("Ctrl-C stops; again kills.") }
 
 func (r *Report) stopping(err error) {
 	if err != nil {
-		r.line("Stopping, because something failed.")
+		r.Line("Stopping, because something failed.")
 		return
 	}
-	r.line("Stopping; Ctrl-C kills.")
-}
-
-func (r *Report) line(format string, args ...any) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.err == nil {
-		_, r.err = io.WriteString(r.out, strings.TrimRight(fmt.Sprintf(format, args...), " ")+"\n")
-	}
-}
-
-// ECMA-48 SGR sequences.
-const (
-	bold  = "\x1b[1m"
-	red   = "\x1b[31m"
-	green = "\x1b[32m"
-	reset = "\x1b[0m"
-)
-
-func (r *Report) paint(colour, text string) string {
-	if !r.colour || colour == "" {
-		return text
-	}
-	return colour + text + reset
+	r.Line("Stopping; Ctrl-C kills.")
 }
 
 // pad fills text with spaces up to width characters.

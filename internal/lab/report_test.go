@@ -68,7 +68,7 @@ func reportOfARun(out *bytes.Buffer, colour, fails bool) {
 	}
 	signals := make(chan os.Signal, 1)
 	report.Title("v0.1.0", ".dicelab")
-	report.Note("Faults: slow=2s")
+	report.Note("Faults: slow=2s\n\x1b[2J\u202e")
 	l := lab.Lab{Parts: parts, Report: report, Opened: func() {
 		report.Links(lab.Link{Label: "Roll a die", URL: "http://localhost:8102"}, lab.Link{Label: "Explore", URL: "http://localhost:8100"})
 		notify := report.Children()

@@ -132,10 +132,11 @@ func (s *scanner) documents() error {
 			}
 			return nil
 		}
-		start := s.d.InputOffset()
+		ahead := s.d.UnreadBuffer() // white space, and the document
+		start := s.d.InputOffset() + int64(len(ahead)-len(bytes.TrimLeft(ahead, " \t\r\n")))
 		if err := s.document(); err != nil {
 			if _, syntax := errors.AsType[*syntaxError](err); n > 0 && !syntax {
-				err = fmt.Errorf("document %d, which ends after line %d: %w", n+1, s.line(start), err)
+				err = fmt.Errorf("the document in line %d: %w", s.line(start), err)
 			}
 			return err
 		}

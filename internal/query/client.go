@@ -7,12 +7,16 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"dicelab/internal/terminal"
 )
 
 const (
@@ -43,10 +47,12 @@ type Config struct {
 type Error struct {
 	Server  string // "Prometheus", "Loki" or "Tempo"
 	URL     string // the request's, without a password
-	Status  int    // 0 when there was no answer
+	Status  int    // 0 when there was no answer, or one that is no HTTP
 	Message string // the server's own words, or why there was no answer
 	Hint    string // what to check
 	Err     error  // the cause, if there is one beneath
+
+	began bool // something came back
 }
 
 // Error says it in one line.
@@ -60,14 +66,14 @@ func (e *Error) Error() string {
 	if e.Hint != "" {
 		b.WriteString(" (" + e.Hint + ")")
 	}
-	return b.String()
+	return terminal.Line(b.String())
 }
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
 // Unreachable reports whether there was no answer at all.
-func (e *Error) Unreachable() bool { return e.Status == 0 }
+func (e *Error) Unreachable() bool { return e.Status == 0 && !e.began }
 
 // api is one server.
 type api struct {
@@ -122,6 +128,8 @@ func (a api) stream(ctx context.Context, path string, params url.Values, header 
 		return fmt.Errorf("building a request to %s: %w", a.name, err)
 	}
 	u.Path, u.RawPath, u.RawQuery = ref.Path, ref.RawPath, params.Encode()
+	var began atomic.Bool
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotFirstResponseByte: func() { began.Store(true) }})
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		return fmt.Errorf("building a request to %s: %w", a.name, err)
@@ -141,6 +149,9 @@ func (a api) stream(ctx context.Context, path string, params url.Values, header 
 			fail.Message = ue.Err.Error()
 		}
 		fail.Hint = fmt.Sprintf("check that %s runs and listens at %s", a.name, a.URL())
+		if fail.began = began.Load() && !errors.Is(err, context.DeadlineExceeded); fail.began {
+			fail.Hint = fmt.Sprintf("check that %s is the address of %s and not of something else", a.URL(), a.name)
+		}
 		return fail
 	}
 	defer func() { err = errors.Join(err, resp.Body.Close()) }()
@@ -263,7 +274,10 @@ func hint(a api, status int) string {
 // errorText finds the server's own words: the "error" or "message" of a JSON
 // object, which Prometheus and some of Loki's answers are, or the text itself.
 func errorText(body []byte) string {
-	var j struct{ Error, Message string }
+	var j struct {
+		Error   string `json:"error"`
+		Message string `json:"message"`
+	}
 	if json.Unmarshal(body, &j) == nil {
 		if j.Error != "" {
 			return j.Error

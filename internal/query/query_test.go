@@ -546,3 +546,38 @@ func FuzzParseFields(f *testing.F) {
 		}
 	})
 }
+
+// What answers something else than HTTP has been reached.
+func TestGarbageIsNotUnreachable(t *testing.T) {
+	for name, tt := range map[string]struct {
+		bytes       string
+		unreachable bool
+	}{
+		"another protocol": {"SSH-2.0-OpenSSH_9.6\r\n", false},
+		"half the headers": {"HTTP/1.1 200 OK\r\nContent-", false},
+		"redirects":        {"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", false},
+		"nothing":          {"", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				conn, _, err := http.NewResponseController(w).Hijack()
+				if err == nil {
+					_, err = conn.Write([]byte(tt.bytes))
+					err = errors.Join(err, conn.Close())
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			}))
+			defer server.Close()
+			_, err := tempo(t, server.URL).Trace(t.Context(), strings.Repeat("ab", 16))
+			failed, ok := errors.AsType[*query.Error](err)
+			if !ok || failed.Unreachable() != tt.unreachable || failed.Status != 0 {
+				t.Fatalf("error %v, want one of status 0 that is unreachable: %v", err, tt.unreachable)
+			}
+			if hint := strings.Contains(failed.Hint, "and not of something else"); hint == tt.unreachable {
+				t.Errorf("hint %q", failed.Hint)
+			}
+		})
+	}
+}

@@ -35,7 +35,7 @@ func NewHandler(o Options) (http.Handler, error) {
 func routes(api, roll, docs http.Handler, o Options) []telemetry.Route {
 	list := []telemetry.Route{
 		{Pattern: "GET /{$}", Watch: telemetry.Traced, Handler: api},
-		{Pattern: "GET /roll", Watch: telemetry.Traced, Handler: roll},
+		{Pattern: "GET /roll", Watch: telemetry.Traced, Handler: web.NoLinks(roll)},
 		{Pattern: "HEAD /{$}", Watch: telemetry.Counted, Handler: web.OnlyGet()},  // a GET pattern would take HEAD too,
 		{Pattern: "HEAD /roll", Watch: telemetry.Counted, Handler: web.OnlyGet()}, // and roll a die that nobody sees
 		{Pattern: "GET /openapi.json", Watch: telemetry.Counted, Handler: api},
@@ -143,7 +143,7 @@ func (s *service) rollHandler() http.Handler {
 	kind, cache := []string{"application/json"}, []string{"no-store"} // shared by all answers, which never change them
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx := r.Context()
-		in := rollInput{Die: queryDie(r.URL), Traceparent: r.Header.Get("Traceparent"), Baggage: r.Header.Get("Baggage")}
+		in := rollInput{Die: queryDie(r.URL), Traceparent: strings.Join(r.Header["Traceparent"], ","), Baggage: strings.Join(r.Header["Baggage"], ",")}
 		value, err := s.roll(ctx, in)
 		if err != nil {
 			p := *web.AsProblem(err)

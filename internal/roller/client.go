@@ -73,7 +73,8 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("the dice roller answered %d: %s", e.Status, e.Detail)
 }
 
-// maxAnswer bounds what is read of an answer; the longest is a problem document.
+// maxAnswer bounds what is read of an answer, in bytes; the longest that a dice
+// roller sends is a problem document.
 const maxAnswer = 64 << 10
 
 // Roll rolls a die. The Result is filled in as far as things went, also when
@@ -87,11 +88,15 @@ func (c *Client) Roll(ctx context.Context, die string) (result Result, err error
 	}()
 	timed, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	traced := httptrace.WithClientTrace(timed, &httptrace.ClientTrace{WroteHeaderField: func(key string, value []string) {
-		if textproto.CanonicalMIMEHeaderKey(key) == "Traceparent" && len(value) > 0 {
-			sent.Store(&value[0])
-		}
-	}})
+	var began atomic.Bool
+	traced := httptrace.WithClientTrace(timed, &httptrace.ClientTrace{
+		WroteHeaderField: func(key string, value []string) {
+			if textproto.CanonicalMIMEHeaderKey(key) == "Traceparent" && len(value) > 0 {
+				sent.Store(&value[0])
+			}
+		},
+		GotFirstResponseByte: func() { began.Store(true) },
+	})
 	req, err := http.NewRequestWithContext(traced, http.MethodGet, c.URL()+"?"+url.Values{"die": {die}}.Encode(), nil)
 	if err != nil {
 		return result, fmt.Errorf("making the request: %w", err)
@@ -102,16 +107,19 @@ func (c *Client) Roll(ctx context.Context, die string) (result Result, err error
 	req.Body = io.NopCloser(strings.NewReader(""))
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return result, c.classify(ctx, err)
+		return result, c.classify(ctx, err, began.Load())
 	}
 	defer func() {
 		if e := resp.Body.Close(); e != nil { // a plain err keeps its type, which spans record
 			err = errors.Join(err, e)
 		}
 	}()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if resp.StatusCode == http.StatusSwitchingProtocols { // what follows is not HTTP, and need not end
+		return result, fmt.Errorf("%w: it changes to another protocol", ErrMalformed)
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err != nil { // half an answer is none
-		return result, c.classify(ctx, err)
+		return result, c.classify(ctx, err, true)
 	}
 	result.Status = resp.StatusCode
 	result.Value, err = read(resp, body)
@@ -127,6 +135,9 @@ func read(resp *http.Response, body []byte) (int, error) {
 		}
 		return 0, &StatusError{Status: resp.StatusCode, Detail: p.Detail}
 	}
+	if len(body) > maxAnswer {
+		return 0, fmt.Errorf("%w: it is longer than %d bytes", ErrMalformed, maxAnswer)
+	}
 	var out Outcome
 	if err := json.Unmarshal(body, &out); err != nil {
 		return 0, fmt.Errorf("%w: %w", ErrMalformed, err)
@@ -137,13 +148,16 @@ func read(resp *http.Response, body []byte) (int, error) {
 	return out.Roll, nil
 }
 
-// classify tells apart who gave up: the caller, the clock, or the network.
-func (c *Client) classify(ctx context.Context, err error) error {
+// classify returns why there is no answer: the caller or the clock gave up, the
+// answer began and could not be read, or nothing came.
+func (c *Client) classify(ctx context.Context, err error, began bool) error {
 	switch {
 	case ctx.Err() != nil:
 		return fmt.Errorf("%w: %w", ErrCanceled, context.Cause(ctx))
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%w: waited %v", ErrTimeout, c.timeout)
+	case began:
+		return fmt.Errorf("%w: %w", ErrMalformed, err)
 	default:
 		return fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}

@@ -89,7 +89,17 @@ func TestClientAnswers(t *testing.T) {
 		{name: "not a whole number", handler: reply(200, "application/json", `{"roll":3.5}`),
 			want: roller.Result{Status: 200}, is: roller.ErrMalformed, text: malformed + "json: cannot unmarshal number 3.5 into Go struct field Outcome.roll of type int"},
 		{name: "200 that never ends", handler: reply(200, "application/json", `{"roll":3,"x":"`+strings.Repeat("x", 100_000)+`"}`),
-			want: roller.Result{Status: 200}, is: roller.ErrMalformed, text: malformed + "unexpected end of JSON input"},
+			want: roller.Result{Status: 200}, is: roller.ErrMalformed, text: malformed + "it is longer than 65536 bytes"},
+		{name: "a roll, and spaces without end", handler: reply(200, "application/json", `{"roll":3}`+strings.Repeat(" ", 100_000)),
+			want: roller.Result{Status: 200}, is: roller.ErrMalformed, text: malformed + "it is longer than 65536 bytes"},
+		{name: "two rolls", handler: reply(200, "application/json", `{"roll":3}{"roll":4}`),
+			want: roller.Result{Status: 200}, is: roller.ErrMalformed, text: malformed + "invalid character '{' after top-level value"},
+		{name: "null", handler: reply(200, "application/json", `null`),
+			want: roller.Result{Status: 200}, is: roller.ErrMalformed, text: malformed + "a die shows 1 to 7, not 0"},
+		{name: "redirect to itself", handler: func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, r.URL.String(), http.StatusTemporaryRedirect)
+		},
+			want: roller.Result{Status: 307}, text: "the dice roller answered 307: It gave no reason."},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := ask(t, tt.handler)
@@ -127,8 +137,8 @@ func TestClientHalfAnAnswer(t *testing.T) {
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	})
-	if !errors.Is(err, roller.ErrUnreachable) || !errors.Is(err, io.ErrUnexpectedEOF) || got.Status != 0 || got.Value != 0 {
-		t.Errorf("got %+v, %v, want no status, no value and %v", got, err, roller.ErrUnreachable)
+	if !errors.Is(err, roller.ErrMalformed) || !errors.Is(err, io.ErrUnexpectedEOF) || got.Status != 0 || got.Value != 0 {
+		t.Errorf("got %+v, %v, want no status, no value and %v", got, err, roller.ErrMalformed)
 	}
 }
 

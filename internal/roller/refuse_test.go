@@ -188,6 +188,7 @@ func TestProbesAreNotCounted(t *testing.T) {
 
 func TestGuard(t *testing.T) {
 	s := start(t, roller.Options{Hosts: []string{"dice.example"}, Switches: true, Faults: faults(t)})
+	link := []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"}
 	for _, tt := range []struct {
 		name, method, path string
 		header             []string
@@ -196,7 +197,10 @@ func TestGuard(t *testing.T) {
 		{name: "loopback name", method: "GET", path: "/roll?die=fair", header: []string{"Host", "localhost"}, status: 200},
 		{name: "allowed name", method: "GET", path: "/roll?die=fair", header: []string{"Host", "dice.example:8101"}, status: 200},
 		{name: "rebound name", method: "GET", path: "/roll?die=fair", header: []string{"Host", "evil.example"}, status: 421},
-		{name: "script of another site", method: "GET", path: "/roll?die=fair", header: []string{"Origin", "https://evil.example", "Sec-Fetch-Site", "cross-site"}, status: 200},
+		{name: "script of another site", method: "GET", path: "/roll?die=fair", header: []string{"Origin", "https://evil.example", "Sec-Fetch-Site", "cross-site"}, status: 403},
+		{name: "image of another site", method: "GET", path: "/roll?die=fair", header: []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "no-cors", "Sec-Fetch-Dest", "image"}, status: 403},
+		{name: "link of another site that rolls", method: "GET", path: "/roll?die=fair", header: link, status: 403},
+		{name: "link of another site that reads", method: "GET", path: "/docs", header: link, status: 200},
 		{name: "form of another site", method: "POST", path: "/faults", header: []string{"Origin", "https://evil.example", "Sec-Fetch-Site", "cross-site"}, status: 403},
 		{name: "form of another site, old browser", method: "POST", path: "/faults", header: []string{"Origin", "https://evil.example"}, status: 403},
 	} {

@@ -100,7 +100,7 @@ func TestDistributionOfSeveralSeeds(t *testing.T) {
 			risky := tally{}
 			for range manyRolls {
 				w := httptest.NewRecorder()
-				s.handler.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/roll?die=risky", nil))
+				s.handler.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost/roll?die=risky", nil))
 				risky.add(t, w.Code, w.Body.String())
 			}
 			risky.check(t, 2, 0.1, 0.02)

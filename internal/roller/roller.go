@@ -52,10 +52,10 @@ func (s *service) roll(ctx context.Context, in rollInput) (int, error) {
 	die := in.Die
 	server := trace.SpanFromContext(ctx)
 	if in.Traceparent != "" {
-		server.SetAttributes(attribute.StringSlice(contract.AttrTraceparent, []string{in.Traceparent}))
+		server.SetAttributes(attribute.StringSlice(contract.AttrTraceparent, []string{bounded(in.Traceparent)}))
 	}
 	if in.Baggage != "" {
-		server.SetAttributes(attribute.StringSlice(contract.AttrBaggage, []string{strings.ToValidUTF8(in.Baggage[:min(len(in.Baggage), maxBaggage)], "")}))
+		server.SetAttributes(attribute.StringSlice(contract.AttrBaggage, []string{bounded(in.Baggage)}))
 	}
 	m, ok := s.metrics[die]
 	if !ok {
@@ -80,9 +80,13 @@ func (s *service) roll(ctx context.Context, in rollInput) (int, error) {
 	return value, nil
 }
 
-// maxBaggage bounds what a span keeps of the caller's baggage, in bytes: the
-// header may have 8192 (W3C Baggage, section 3.3.2).
-const maxBaggage = 1 << 10
+// maxHeader limits what a span keeps of a caller's header, in bytes. Baggage may
+// have 8192 (W3C Baggage, section 3.3.2).
+const maxHeader = 1 << 10
+
+func bounded(header string) string {
+	return strings.ToValidUTF8(header[:min(len(header), maxHeader)], "")
+}
 
 // throw is the roll itself: the delay, the draw, and the span around them.
 func (s *service) throw(ctx context.Context, die string) (int, error) {

@@ -15,6 +15,7 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
 	"dicelab/internal/contract"
+	"dicelab/internal/terminal"
 )
 
 // newExporter makes the exporter that the environment asks for, or none. The
@@ -25,7 +26,7 @@ func newExporter(ctx context.Context, set settings) (sdktrace.SpanExporter, erro
 	case set.exporter == "none":
 		return nil, nil
 	case set.exporter == "console": // stdout belongs to the log lines
-		return stdouttrace.New(stdouttrace.WithWriter(os.Stderr))
+		return stdouttrace.New(stdouttrace.WithWriter(terminal.NewOutput(os.Stderr)))
 	default:
 		return newOTLPExporter(ctx, newClient(set))
 	}

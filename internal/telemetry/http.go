@@ -14,7 +14,6 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
-	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
 	"dicelab/internal/contract"
@@ -152,7 +151,7 @@ func (t *Telemetry) serve(w http.ResponseWriter, r *http.Request, next http.Hand
 // startServer starts the SERVER span of a request, as a child of the caller's.
 func (t *Telemetry) startServer(ctx context.Context, x *exchange, r *http.Request, route *watched) (context.Context, trace.Span) {
 	if t.carriesContext(r.Header) {
-		ctx = t.propagator.Extract(ctx, propagation.HeaderCarrier(r.Header))
+		ctx = t.propagator.Extract(ctx, incoming(r.Header))
 	}
 	name := route.span
 	if r.Method != route.method {

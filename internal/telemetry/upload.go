@@ -5,12 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"unicode"
 
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/protobuf/proto"
+
+	"dicelab/internal/terminal"
 )
 
 // Uploader sends spans that were recorded elsewhere, as they are, to where the
@@ -70,7 +71,7 @@ func (u *Uploader) Upload(ctx context.Context, spans []*tracepb.ResourceSpans) (
 		err := u.client.UploadTraces(ctx, batch)
 		if _, said, partial := cutPartial(err); partial {
 			rejected := lost(err, n)
-			r.Stored, r.Rejected, r.Remarks = r.Stored+n-rejected, r.Rejected+rejected, append(r.Remarks, printable(said))
+			r.Stored, r.Rejected, r.Remarks = r.Stored+n-rejected, r.Rejected+rejected, append(r.Remarks, terminal.Line(said))
 			continue
 		}
 		if err != nil {
@@ -96,22 +97,12 @@ func receiverWords(err error) error {
 	before, body, ok := strings.Cut(err.Error(), "body: ")
 	var said status.Status
 	if ok && proto.Unmarshal([]byte(strings.TrimSuffix(body, ")")), &said) == nil && said.GetMessage() != "" {
-		return errors.New(printable(strings.TrimRight(before, " (:") + ": " + said.GetMessage()))
+		return errors.New(terminal.Line(strings.TrimRight(before, " (:") + ": " + said.GetMessage()))
 	}
-	if text := printable(err.Error()); text != err.Error() {
+	if text := terminal.Line(err.Error()); text != err.Error() {
 		return errors.New(text)
 	}
 	return err
-}
-
-// printable replaces what a terminal should not be sent.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return ' '
-	}, strings.ToValidUTF8(text, "\uFFFD"))
 }
 
 func countSpans(list []*tracepb.ResourceSpans) int {

@@ -3,8 +3,10 @@ package traffic_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -183,6 +185,14 @@ func TestOutcomes(t *testing.T) {
 			"the answer makes no sense: invalid character 'o' in literal false (expecting 'a')"},
 		{"no die", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"roll":8}`)) }, patience, contract.ErrorTypeMalformed,
 			"the answer makes no sense: a die shows 1 to 7, not 8"},
+		{"not HTTP", func(w http.ResponseWriter, _ *http.Request) { speak(t, w, "220 smtp.example\r\n") }, patience, contract.ErrorTypeMalformed, ""},
+		{"half an answer", func(w http.ResponseWriter, _ *http.Request) {
+			speak(t, w, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{")
+		}, patience, contract.ErrorTypeMalformed, ""},
+		{"too long", func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = w.Write([]byte(`{"roll":3}` + strings.Repeat(" ", 1<<16)))
+		}, patience, contract.ErrorTypeMalformed,
+			"the answer makes no sense: it is longer than 65536 bytes"},
 		{"a cut", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, patience, contract.ErrorTypeUnreachable, ""},
 		{"silence", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, 20 * time.Millisecond, contract.ErrorTypeTimeout, ""},
 	} {
@@ -317,5 +327,17 @@ func TestTarget(t *testing.T) {
 				t.Errorf("%q, error %v", target.URL(), err)
 			}
 		})
+	}
+}
+
+// speak sends bytes as the answer to a request, and hangs up.
+func speak(t *testing.T, w http.ResponseWriter, bytes string) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err == nil {
+		_, err = io.WriteString(conn, bytes)
+		err = errors.Join(err, conn.Close())
+	}
+	if err != nil {
+		t.Error(err)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"dicelab/internal/web"
 )
 
 // pool is the connections of a generator, over one transport or several.
@@ -27,7 +29,8 @@ func (p *pool) transport(limit int) *http.Transport {
 	t := &http.Transport{
 		Proxy: http.ProxyFromEnvironment, DialContext: p.dial, IdleConnTimeout: 90 * time.Second,
 		MaxConnsPerHost: limit, MaxIdleConnsPerHost: limit,
-		DisableCompression: true, // answers are shorter than what it would save
+		DisableCompression:     true, // answers are shorter than what it would save
+		MaxResponseHeaderBytes: web.MaxHeaderBytes,
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

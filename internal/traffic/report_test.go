@@ -109,14 +109,14 @@ func TestTerminal(t *testing.T) {
 		}()
 		write("first\n")
 		time.Sleep(600 * time.Millisecond) // of the bubble's clock
-		write("second\n")
+		write("second \x1b[2J\u009b\n")
 		if err := <-shown; err != nil {
 			t.Error(err)
 		}
 		write("third\n")
 		const erase = "\r\x1b[K"
 		line := "1s  200 rolls/s  12 under way  p95 250.0 ms  errors 0.0 %  30s left"
-		want := "first\n" + erase + line + erase + "second\n" + line +
+		want := "first\n" + erase + line + erase + `second \u001b[2J\u009b` + "\n" + line +
 			erase + "1s  400 rolls/s  3 under way  p95 1.25 s  errors 10.0 %" + erase + "third\n"
 		if diff := cmp.Diff(want, out.String()); diff != "" {
 			t.Errorf("screen (-want +got):\n%s", diff)

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"dicelab/internal/contract"
 )
@@ -98,13 +100,18 @@ var (
 
 // ask sends req and reads the answer to its end.
 func ask(transport http.RoundTripper, req *http.Request) (a answer, err error) {
-	resp, err := transport.RoundTrip(req)
+	var began atomic.Bool
+	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{GotFirstResponseByte: func() { began.Store(true) }})
+	resp, err := transport.RoundTrip(req.WithContext(ctx))
 	if err != nil {
-		return a, classify(err)
+		return a, classify(err, began.Load())
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if resp.StatusCode == http.StatusSwitchingProtocols { // what follows is not HTTP, and need not end
+		return a, errors.Join(fmt.Errorf("%w: it changes to another protocol", errMalformed), resp.Body.Close())
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err = errors.Join(err, resp.Body.Close()); err != nil {
-		return a, classify(err) // half an answer is none
+		return a, classify(err, true) // half an answer is none
 	}
 	a.status, a.trace = resp.StatusCode, resp.Header.Get(contract.HeaderTraceresponse)
 	var said struct {
@@ -115,6 +122,8 @@ func ask(transport http.RoundTripper, req *http.Request) (a answer, err error) {
 		return a, fmt.Errorf("%w: %w", errMalformed, err)
 	}
 	switch {
+	case a.status == http.StatusOK && len(body) > maxAnswer:
+		return a, fmt.Errorf("%w: it is longer than %d bytes", errMalformed, maxAnswer)
 	case a.status != http.StatusOK && said.Detail != "":
 		return a, errors.New(said.Detail)
 	case a.status != http.StatusOK:
@@ -126,9 +135,14 @@ func ask(transport http.RoundTripper, req *http.Request) (a answer, err error) {
 	return a, nil
 }
 
-func classify(err error) error {
-	if errors.Is(err, context.DeadlineExceeded) {
+// classify returns why there is no answer; began reports whether its first byte
+// has come.
+func classify(err error, began bool) error {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%w: %w", errTimeout, err)
+	case began:
+		return fmt.Errorf("%w: %w", errMalformed, err)
 	}
 	return fmt.Errorf("%w: %w", errUnreachable, err)
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"dicelab/internal/terminal"
 )
 
 // Terminal shows one line of progress below the log lines that are written
@@ -18,20 +20,22 @@ type Terminal struct {
 	line string
 }
 
-// NewTerminal writes to out, which is a terminal.
+// NewTerminal returns a terminal that writes to out bytes as they come.
 func NewTerminal(out io.Writer) *Terminal { return &Terminal{out: out} }
 
 // erase goes to the start of the line and empties it (ECMA-48: CR, EL).
 const erase = "\r\x1b[K"
 
-// Write writes whole lines above the progress.
+// Write writes whole lines above the progress, with their control characters made
+// visible.
 func (t *Terminal) Write(lines []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.line == "" {
-		return t.out.Write(lines)
+	text := terminal.Clean(string(lines))
+	if t.line != "" {
+		text = erase + text + t.line
 	}
-	if _, err := io.WriteString(t.out, erase+string(lines)+t.line); err != nil {
+	if _, err := io.WriteString(t.out, text); err != nil {
 		return 0, err
 	}
 	return len(lines), nil

@@ -1,11 +1,8 @@
 package web
 
 import (
-	"fmt"
-	"net"
 	"net/http"
-	"net/netip"
-	"slices"
+	"net/url"
 	"strings"
 )
 
@@ -35,29 +32,25 @@ func Page(h http.Header) {
 const maxForm = 64 << 10
 
 // Guard stands in front of a handler and
-//   - refuses a request that came in over loopback under a name that is not a
-//     loopback name or one of hosts, so that a page elsewhere cannot reach the
-//     lab by pointing its own name at 127.0.0.1 (DNS rebinding),
-//   - refuses posts from pages of another origin,
+//   - refuses a name in the header Host that is neither localhost nor one of
+//     hosts, so that a page elsewhere cannot reach the lab by pointing its own
+//     name at this machine (DNS rebinding); see refuseHost for addresses,
+//   - refuses what pages of other origins request, but for a link that somebody
+//     opens; NoLinks refuses that too,
 //   - sets the security headers of answers that are data; see Page for others.
-//
-// Requests that come in over another interface (a container's network, say) may
-// use any name: there the address was opened to others on purpose.
 func Guard(next http.Handler, hosts ...string) http.Handler {
-	cross := http.NewCrossOriginProtection()
-	cross.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		Fail(w, &Problem{Status: http.StatusForbidden,
-			Detail: "This form was sent by a page of another site. Open " + "http://" + r.Host + "/ and send it from there."})
-	}))
-	next = cross.Handler(next)
-	// Answers share these values: whoever sets one of the headers puts another in
-	// its place, and whoever adds to it gets a copy.
+	// All answers share these values. A handler that sets one of the headers
+	// replaces the value, and one that adds to it gets a copy.
 	policy, nosniff := []string{DataPolicy}, []string{"nosniff"}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h["Content-Security-Policy"] = policy
 		h["X-Content-Type-Options"] = nosniff
 		if p := refuseHost(r, hosts); p != nil {
+			Fail(w, p)
+			return
+		}
+		if p := refuseOrigin(r); p != nil {
 			Fail(w, p)
 			return
 		}
@@ -76,28 +69,61 @@ func GuardForms(next http.Handler, hosts ...string) http.Handler {
 	}), hosts...)
 }
 
-// refuseHost is the problem of a request whose Host is not served, or nil.
-func refuseHost(r *http.Request, hosts []string) *Problem {
-	local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
-	if !ok || !local.IP.IsLoopback() {
-		return nil
-	}
-	name := hostname(r.Host)
-	if ip, err := netip.ParseAddr(name); err == nil && ip.Zone() == "" && ip.Unmap().IsLoopback() {
-		return nil
-	}
-	allowed := func(host string) bool { return strings.EqualFold(host, name) }
-	if allowed("localhost") || slices.ContainsFunc(hosts, allowed) {
-		return nil
-	}
-	return &Problem{Status: http.StatusMisdirectedRequest, Parameter: "Host", Value: r.Host,
-		Detail: fmt.Sprintf("This machine does not serve the host %q. Use http://localhost:%d, or allow the name with --allow-host.", r.Host, local.Port)}
+// NoLinks refuses links from pages of other origins, which Guard lets pass. It is
+// for a GET that has an effect or sends a file, because a script can follow a link
+// without a click, and a page that follows links to files stays open.
+func NoLinks(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if foreign(r) {
+			Fail(w, &Problem{Status: http.StatusForbidden,
+				Detail: "This link stands on a page of another site, and would do more than show a page. Type its address into the address bar."})
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
-// hostname is a Host header without its port and brackets.
-func hostname(host string) string {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
+// refuseOrigin returns the problem of a request from a page of another origin,
+// or nil.
+func refuseOrigin(r *http.Request) *Problem {
+	if !foreign(r) || opensLink(r) {
+		return nil
 	}
-	return strings.Trim(host, "[]")
+	detail := "A page of another site requested this. Open http://" + r.Host + "/ itself, by a link or in the address bar."
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		detail = "This form was sent by a page of another site. Open http://" + r.Host + "/ and send it from there."
+	}
+	return &Problem{Status: http.StatusForbidden, Detail: detail}
+}
+
+// foreign reports whether a page of another origin made the request. Every port
+// of a machine is an origin of its own.
+//
+// Browsers set the header Sec-Fetch-Site (W3C, Fetch Metadata Request Headers) if
+// the address is localhost, an IP address of the loopback interface, or https. For
+// other addresses, and in older browsers, there is only Origin: it is sent with
+// posts, with fetch and with WebSocket, but not with images and scripts. Requests
+// of programs have neither header and are never foreign.
+func foreign(r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "same-origin", "none": // none: typed, or a bookmark
+		return false
+	case "":
+		origin := r.Header.Get("Origin")
+		if origin == "" {
+			return false
+		}
+		u, err := url.Parse(origin)
+		return err != nil || u.Host != r.Host // an opaque origin, "null", has no host
+	}
+	return true // cross-site, same-site, or a word that is not known yet
+}
+
+// opensLink reports whether the request opens a page for somebody to see: a link
+// or a form with the method GET, in a tab of its own. A frame, an object, a
+// prefetch and everything that a script loads is none.
+func opensLink(r *http.Request) bool {
+	h := r.Header
+	return r.Method == http.MethodGet && h.Get("Sec-Fetch-Mode") == "navigate" && h.Get("Sec-Fetch-Dest") == "document" &&
+		!strings.Contains(h.Get("Sec-Purpose"), "prefetch")
 }

@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	std "cmp"
 	"context"
 	"errors"
 	"io"
@@ -28,7 +29,7 @@ func arrived(method, target, host, over string) *http.Request {
 
 func ok(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }
 
-func TestGuardRefusesForeignNamesOnLoopback(t *testing.T) {
+func TestGuardRefusesForeignNames(t *testing.T) {
 	tests := []struct {
 		name, host, over string
 		status           int
@@ -51,8 +52,24 @@ func TestGuardRefusesForeignNamesOnLoopback(t *testing.T) {
 		{name: "public address", host: "203.0.113.7", over: "127.0.0.1", status: 421},
 		{name: "any address", host: "0.0.0.0:8101", over: "127.0.0.1", status: 421},
 		{name: "no name", host: "", over: "127.0.0.1", status: 421},
-		{name: "other interface", host: "evil.test", over: "172.17.0.2", status: 200},
-		{name: "no address known", host: "evil.test", status: 200},
+		{name: "allowed, with a final dot", host: "lab.test.:8101", over: "127.0.0.1", status: 200},
+		{name: "localhost with a final dot", host: "localhost.", over: "127.0.0.1", status: 200},
+		{name: "IPv6 of no interface", host: "[::]:8101", over: "::1", status: 421},
+		{name: "rebound name in a container", host: "evil.test:8102", over: "172.17.0.2", status: 421},
+		{name: "rebound name over IPv6 elsewhere", host: "evil.test", over: "2001:db8::1", status: 421},
+		{name: "published port", host: "localhost:8102", over: "172.17.0.2", status: 200},
+		{name: "published port, by address", host: "127.0.0.1:8102", over: "172.17.0.2", status: 200},
+		{name: "published port, by IPv6", host: "[::1]:8102", over: "172.17.0.2", status: 200},
+		{name: "probe by address", host: "172.17.0.2:8501", over: "172.17.0.2", status: 200},
+		{name: "address of a network", host: "192.0.2.7:8102", over: "192.0.2.7", status: 200},
+		{name: "IPv6 of a network", host: "[2001:db8::1]:8102", over: "2001:db8::1", status: 200},
+		{name: "allowed name of a network", host: "lab.test:8102", over: "192.0.2.7", status: 200},
+		{name: "any address through a published port", host: "0.0.0.0:8102", over: "172.17.0.2", status: 421},
+		{name: "any IPv6 address through a published port", host: "[::]:8102", over: "172.17.0.2", status: 421},
+		{name: "mapped any address", host: "[::ffff:0.0.0.0]:8102", over: "172.17.0.2", status: 421},
+		{name: "number that is no address", host: "2130706433", over: "172.17.0.2", status: 421},
+		{name: "no name elsewhere", host: "", over: "172.17.0.2", status: 421},
+		{name: "no address known", host: "evil.test", status: 421},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -69,12 +86,28 @@ func TestGuardRefusesForeignNamesOnLoopback(t *testing.T) {
 }
 
 func TestGuardSaysHowToAllowAName(t *testing.T) {
-	out := httptest.NewRecorder()
-	web.Guard(http.HandlerFunc(ok)).ServeHTTP(out, arrived(http.MethodGet, "/", "evil.test", "127.0.0.1"))
-	want := `{"title":"Misdirected Request","status":421,"detail":"This machine does not serve the host \"evil.test\". ` +
-		`Use http://localhost:8101, or allow the name with --allow-host.","parameter":"Host","value":"evil.test"}` + "\n"
-	if diff := cmp.Diff(want, out.Body.String()); diff != "" {
-		t.Errorf("problem (-want +got):\n%s", diff)
+	for _, tt := range []struct{ over, host, detail string }{
+		{"127.0.0.1", "lab.test", `This machine does not serve the host \"lab.test\". Use http://localhost:8101, or allow the name with --allow-host lab.test.`},
+		{"172.17.0.2", "lab.test", `This machine does not serve the host \"lab.test\". Use its IP address, or allow the name with --allow-host lab.test.`},
+		{"172.17.0.2", "$(rm)", `This machine does not serve the host \"$(rm)\". Use its IP address, or allow the name with --allow-host NAME.`},
+	} {
+		out := httptest.NewRecorder()
+		web.Guard(http.HandlerFunc(ok)).ServeHTTP(out, arrived(http.MethodGet, "/", tt.host, tt.over))
+		want := `{"title":"Misdirected Request","status":421,"detail":"` + tt.detail + `","parameter":"Host","value":"` + tt.host + `"}` + "\n"
+		if diff := cmp.Diff(want, out.Body.String()); diff != "" {
+			t.Errorf("problem (-want +got):\n%s", diff)
+		}
+	}
+}
+
+func TestCheckHost(t *testing.T) {
+	for name, good := range map[string]bool{
+		"lab.example": true, "dice-roller": true, "a_b.C9": true, "": false, "http://lab": false, "lab:8101": false, "*.example": false,
+		"lab example": false, "läb": false, strings.Repeat("a", 254): false,
+	} {
+		if err := web.CheckHost(name); (err == nil) != good {
+			t.Errorf("%q: %v", name, err)
+		}
 	}
 }
 
@@ -100,39 +133,92 @@ func TestGuardOnARealListener(t *testing.T) {
 	}
 }
 
-func TestGuardRefusesPostsOfOtherSites(t *testing.T) {
-	tests := []struct {
+// What a browser says of a request: the headers of W3C's Fetch Metadata, without
+// the prefix Sec-Fetch, and Origin.
+type fetch struct{ site, mode, dest, origin, purpose string }
+
+// The answers to requests of pages elsewhere: to a page or a query, and to what
+// NoLinks stands in front of.
+func TestGuardRefusesOtherSites(t *testing.T) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/", ok)
+	mux.Handle("/effect", web.NoLinks(http.HandlerFunc(ok)))
+	server := httptest.NewServer(web.Guard(mux))
+	defer server.Close()
+	own := server.URL
+	const evil = "https://evil.test"
+	const form, background, link = "This form was sent by a page of another site", "A page of another site requested this", "This link stands on a page of another site"
+	for _, tt := range []struct {
 		name, method string
-		headers      []string
-		status       int
+		fetch
+		page, effect string // how the refusal begins; "" for a 200
 	}{
-		{name: "own page", method: "POST", headers: []string{"Sec-Fetch-Site", "same-origin", "Origin", "http://localhost:8102"}, status: 200},
-		{name: "own page, older browser", method: "POST", headers: []string{"Origin", "http://localhost:8102"}, status: 200},
-		{name: "typed by hand", method: "POST", headers: []string{"Sec-Fetch-Site", "none"}, status: 200},
-		{name: "no browser", method: "POST", status: 200},
-		{name: "another site", method: "POST", headers: []string{"Sec-Fetch-Site", "cross-site", "Origin", "https://evil.test"}, status: 403},
-		{name: "another port", method: "POST", headers: []string{"Sec-Fetch-Site", "same-site", "Origin", "http://localhost:3000"}, status: 403},
-		{name: "another port, older browser", method: "POST", headers: []string{"Origin", "http://localhost:3000"}, status: 403},
-		{name: "no origin", method: "POST", headers: []string{"Origin", "null"}, status: 403},
-		{name: "PUT", method: "PUT", headers: []string{"Sec-Fetch-Site", "cross-site"}, status: 403},
-		{name: "DELETE", method: "DELETE", headers: []string{"Sec-Fetch-Site", "cross-site"}, status: 403},
-		{name: "link from another site", method: "GET", headers: []string{"Sec-Fetch-Site", "cross-site"}, status: 200},
-		{name: "HEAD from another site", method: "HEAD", headers: []string{"Sec-Fetch-Site", "cross-site"}, status: 200},
-	}
-	for _, tt := range tests {
+		{name: "no browser"},
+		{name: "no browser, POST", method: "POST"},
+		{name: "typed", fetch: fetch{site: "none", mode: "navigate", dest: "document"}},
+		{name: "typed, POST", method: "POST", fetch: fetch{site: "none", mode: "navigate", dest: "document"}},
+		{name: "own link", fetch: fetch{site: "same-origin", mode: "navigate", dest: "document"}},
+		{name: "own script", fetch: fetch{site: "same-origin", mode: "cors", dest: "empty"}},
+		{name: "own form", method: "POST", fetch: fetch{site: "same-origin", mode: "navigate", dest: "document", origin: own}},
+		{name: "own form, older browser", method: "POST", fetch: fetch{origin: own}},
+		{name: "own script, older browser", fetch: fetch{origin: own}},
+
+		{name: "link", fetch: fetch{site: "cross-site", mode: "navigate", dest: "document"}, effect: link},
+		{name: "link of another port", fetch: fetch{site: "same-site", mode: "navigate", dest: "document"}, effect: link},
+		{name: "img", fetch: fetch{site: "cross-site", mode: "no-cors", dest: "image"}, page: background},
+		{name: "img of another port", fetch: fetch{site: "same-site", mode: "no-cors", dest: "image"}, page: background},
+		{name: "script", fetch: fetch{site: "cross-site", mode: "no-cors", dest: "script"}, page: background},
+		{name: "style", fetch: fetch{site: "cross-site", mode: "no-cors", dest: "style"}, page: background},
+		{name: "fetch", fetch: fetch{site: "cross-site", mode: "cors", dest: "empty", origin: evil}, page: background},
+		{name: "fetch no-cors", fetch: fetch{site: "cross-site", mode: "no-cors", dest: "empty"}, page: background},
+		{name: "fetch, older browser", fetch: fetch{origin: evil}, page: background},
+		{name: "fetch of a sandbox, older browser", fetch: fetch{origin: "null"}, page: background},
+		{name: "fetch HEAD", method: "HEAD", fetch: fetch{site: "cross-site", mode: "cors", dest: "empty", origin: evil}, page: background},
+		{name: "HEAD that calls itself a link", method: "HEAD", fetch: fetch{site: "cross-site", mode: "navigate", dest: "document"}, page: background},
+		{name: "preflight", method: "OPTIONS", fetch: fetch{site: "cross-site", mode: "cors", dest: "empty", origin: evil}, page: form},
+		{name: "WebSocket", fetch: fetch{site: "cross-site", mode: "websocket", dest: "websocket", origin: evil}, page: background},
+		{name: "WebSocket, older browser", fetch: fetch{origin: evil}, page: background},
+		{name: "frame", fetch: fetch{site: "cross-site", mode: "navigate", dest: "iframe"}, page: background},
+		{name: "frame of another port", fetch: fetch{site: "same-site", mode: "navigate", dest: "iframe"}, page: background},
+		{name: "object", fetch: fetch{site: "cross-site", mode: "navigate", dest: "object"}, page: background},
+		{name: "embed", fetch: fetch{site: "cross-site", mode: "no-cors", dest: "embed"}, page: background},
+		{name: "prefetch", fetch: fetch{site: "cross-site", mode: "no-cors", dest: "empty", purpose: "prefetch"}, page: background},
+		{name: "prefetch of a page", fetch: fetch{site: "cross-site", mode: "navigate", dest: "document", purpose: "prefetch"}, page: background},
+		{name: "prerendered page", fetch: fetch{site: "cross-site", mode: "navigate", dest: "document", purpose: "prefetch;prerender"}, page: background},
+		{name: "word of a later standard", fetch: fetch{site: "near-site", mode: "no-cors", dest: "image"}, page: background},
+		{name: "form", method: "POST", fetch: fetch{site: "cross-site", mode: "navigate", dest: "document", origin: evil}, page: form},
+		{name: "form of another port", method: "POST", fetch: fetch{site: "same-site", mode: "navigate", dest: "document", origin: "http://localhost:3000"}, page: form},
+		{name: "form of another port, older browser", method: "POST", fetch: fetch{origin: "http://localhost:3000"}, page: form},
+		{name: "form of a sandbox, older browser", method: "POST", fetch: fetch{origin: "null"}, page: form},
+		{name: "PUT", method: "PUT", fetch: fetch{site: "cross-site"}, page: form},
+		{name: "DELETE", method: "DELETE", fetch: fetch{site: "cross-site"}, page: form},
+	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r := arrived(tt.method, "/roll", "localhost:8102", "127.0.0.1")
-			for i := 0; i < len(tt.headers); i += 2 {
-				r.Header.Set(tt.headers[i], tt.headers[i+1])
-			}
-			out := httptest.NewRecorder()
-			web.Guard(http.HandlerFunc(ok)).ServeHTTP(out, r)
-			if out.Code != tt.status {
-				t.Errorf("status %d, want %d", out.Code, tt.status)
-			}
-			const refusal = `{"title":"Forbidden","status":403,"detail":"This form was sent by a page of another site. Open http://localhost:8102/ and send it from there."}` + "\n"
-			if tt.status == 403 && out.Body.String() != refusal {
-				t.Errorf("problem %s, want %s", out.Body, refusal)
+			for path, want := range map[string]string{"/": tt.page, "/effect": std.Or(tt.page, tt.effect)} {
+				req, err := http.NewRequestWithContext(t.Context(), tt.method, server.URL+path, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for name, value := range map[string]string{"Sec-Fetch-Site": tt.site, "Sec-Fetch-Mode": tt.mode, "Sec-Fetch-Dest": tt.dest, "Origin": tt.origin, "Sec-Purpose": tt.purpose} {
+					if value != "" {
+						req.Header.Set(name, value)
+					}
+				}
+				resp, err := server.Client().Do(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				body, err := io.ReadAll(resp.Body)
+				if err = errors.Join(err, resp.Body.Close()); err != nil {
+					t.Fatal(err)
+				}
+				status := http.StatusOK
+				if want != "" {
+					status, want = http.StatusForbidden, `{"title":"Forbidden","status":403,"detail":"`+want
+				}
+				if resp.StatusCode != status || tt.method != "HEAD" && !strings.HasPrefix(string(body), want) {
+					t.Errorf("%s: answer %d %s, want %d %s", path, resp.StatusCode, body, status, want)
+				}
 			}
 		})
 	}
@@ -186,7 +272,7 @@ func TestGuardFormsBoundsTheBody(t *testing.T) {
 				body, err := io.ReadAll(r.Body)
 				read, readErr = len(body), err
 			}))
-			handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/roll", strings.NewReader(strings.Repeat("x", tt.size))))
+			handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "http://localhost/roll", strings.NewReader(strings.Repeat("x", tt.size))))
 			var tooLarge *http.MaxBytesError
 			if errors.As(readErr, &tooLarge) != tt.tooMuch {
 				t.Errorf("reading %d bytes: %v", tt.size, readErr)

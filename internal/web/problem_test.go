@@ -74,7 +74,7 @@ func TestBadForm(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			out := httptest.NewRecorder()
-			r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(tt.body))
+			r := httptest.NewRequest(http.MethodPost, "http://localhost/", strings.NewReader(tt.body))
 			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 			web.GuardForms(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 				p := web.BadForm(r.ParseForm())

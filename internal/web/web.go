@@ -16,11 +16,14 @@ import (
 // Limits of a server. A reader or writer that is slower than these is cut off,
 // so that idle or hostile connections cannot pile up.
 const (
-	readTimeout    = 15 * time.Second // headers and body
-	writeTimeout   = 60 * time.Second // above the slowest answer: a roll with every delay and a query at its deadline
-	idleTimeout    = 2 * time.Minute
-	maxHeaderBytes = 64 << 10
+	readTimeout  = 15 * time.Second // headers and body
+	writeTimeout = 60 * time.Second // above the slowest answer: a roll with every delay and a query at its deadline
+	idleTimeout  = 2 * time.Minute
 )
+
+// MaxHeaderBytes bounds the headers of a request to a server of the lab, and of an
+// answer that a service reads, in bytes.
+const MaxHeaderBytes = 64 << 10
 
 // Server is a listener with the handler that answers on it.
 type Server struct {
@@ -51,7 +54,7 @@ func NewServer(l net.Listener, handler http.Handler) *Server {
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
+		MaxHeaderBytes:    MaxHeaderBytes,
 	}}
 	s.http.RegisterOnShutdown(sync.OnceFunc(func() { close(draining) }))
 	return s

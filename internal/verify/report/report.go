@@ -13,6 +13,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"dicelab/internal/terminal"
 	"dicelab/internal/verify"
 )
 
@@ -25,22 +26,24 @@ type Options struct {
 
 // Report writes to one writer. It is not safe for concurrent use.
 type Report struct {
-	Options
-	out   io.Writer
-	err   error
-	width int // of the longest name
-	group string
+	*terminal.Printer
+	verbose bool
+	version string
+	width   int // of the longest name
+	group   string
 }
 
-// New makes a report.
-func New(out io.Writer, o Options) *Report { return &Report{Options: o, out: out} }
+// New returns a report to out, which is to write bytes as they come.
+func New(out io.Writer, o Options) *Report {
+	return &Report{Printer: terminal.NewPrinter(out, o.Colour), verbose: o.Verbose, version: o.Version}
+}
 
 // Begin says what is checked.
 func (r *Report) Begin(s verify.Start) {
 	for _, row := range s.Rows {
 		r.width = max(r.width, utf8.RuneCountInString(row.Name))
 	}
-	r.line("%s  %s: %s", r.paint(bold, "dicelab verify "+r.Version), s.Mode, s.ModeWhy)
+	r.Line("%s  %s: %s", r.Paint(terminal.Bold, "dicelab verify "+r.version), s.Mode, s.ModeWhy)
 }
 
 // The marks of the outcomes.
@@ -54,24 +57,24 @@ const (
 func (r *Report) Result(res verify.Result) {
 	if res.Group != r.group {
 		r.group = res.Group
-		r.line("")
-		r.line("%s", r.paint(bold, res.Group))
+		r.Line("")
+		r.Line("%s", r.Paint(terminal.Bold, res.Group))
 	}
-	mark, text := r.paint(green, markPass), res.Evidence
+	mark, text := r.Paint(terminal.Green, markPass), res.Evidence
 	switch res.Outcome {
 	case verify.Fail:
-		mark, text = r.paint(red, markFail), res.Why
+		mark, text = r.Paint(terminal.Red, markFail), res.Why
 		if res.BlockedBy != "" {
 			text += " (see " + res.BlockedBy + ")"
 		}
 	case verify.NotApplicable:
-		mark, text = r.paint(dim, markNone), res.Why
+		mark, text = r.Paint(terminal.Dim, markNone), res.Why
 	}
-	r.line("  %s %s  %s", mark, pad(res.Name, r.width), text)
+	r.Line("  %s %s  %s", mark, pad(res.Name, r.width), text)
 	if res.Outcome == verify.Fail && res.BlockedBy == "" {
 		r.failure(res)
 	}
-	if r.Verbose {
+	if r.verbose {
 		r.details(res)
 	}
 }
@@ -80,25 +83,25 @@ func (r *Report) Result(res verify.Result) {
 const indent = "      "
 
 func (r *Report) failure(res verify.Result) {
-	if res.Box != "" && !r.Verbose {
-		r.line("%sbox:      %s", indent, res.Box)
+	if res.Box != "" && !r.verbose {
+		r.Line("%sbox:      %s", indent, res.Box)
 	}
-	if !r.Verbose {
-		r.line("%sexpected: %s", indent, res.Expects)
+	if !r.verbose {
+		r.Line("%sexpected: %s", indent, res.Expects)
 	}
 	if res.Reproduce != "" {
-		r.line("%sto see it: %s", indent, res.Reproduce)
+		r.Line("%sto see it: %s", indent, res.Reproduce)
 	}
 }
 
 func (r *Report) details(res verify.Result) {
 	if res.Box != "" {
-		r.line("%sbox:      %s", indent, res.Box)
+		r.Line("%sbox:      %s", indent, res.Box)
 	}
-	r.line("%sdoes:     %s", indent, res.Does)
-	r.line("%sexpected: %s", indent, res.Expects)
+	r.Line("%sdoes:     %s", indent, res.Does)
+	r.Line("%sexpected: %s", indent, res.Expects)
 	for _, e := range res.Exchanges {
-		r.line("%s$ %s", indent, e.Command)
+		r.Line("%s$ %s", indent, e.Command)
 		status := "no answer"
 		if e.Status != 0 {
 			status = fmt.Sprint(e.Status)
@@ -107,7 +110,7 @@ func (r *Report) details(res verify.Result) {
 		if cut := cutAt(answer, mostAnswer); cut != answer || e.Cut {
 			answer = cut + " …"
 		}
-		r.line("%s%s %s", indent, status, answer)
+		r.Line("%s%s %s", indent, status, answer)
 	}
 }
 
@@ -123,7 +126,7 @@ func cutAt(s string, n int) string {
 
 // End writes the summary.
 func (r *Report) End(rep verify.Report) {
-	r.line("")
+	r.Line("")
 	if rep.Failed > 0 {
 		var causes []string
 		for _, res := range rep.Results {
@@ -131,39 +134,9 @@ func (r *Report) End(rep verify.Report) {
 				causes = append(causes, res.Name)
 			}
 		}
-		r.line("%s", r.paint(red, "Failed: "+strings.Join(causes, ", ")))
+		r.Line("%s", r.Paint(terminal.Red, "Failed: "+strings.Join(causes, ", ")))
 	}
-	r.line("%d hold, %d fail, %d not applicable; %d rolls; %.1f s", rep.Passed, rep.Failed, rep.NotApplicable, rep.Rolls, time.Duration(rep.Took).Seconds())
-}
-
-// Err is the first failure to write.
-func (r *Report) Err() error {
-	if r.err != nil {
-		return fmt.Errorf("writing the report: %w", r.err)
-	}
-	return nil
-}
-
-func (r *Report) line(format string, args ...any) {
-	if r.err == nil {
-		_, r.err = io.WriteString(r.out, strings.TrimRight(fmt.Sprintf(format, args...), " ")+"\n")
-	}
-}
-
-// ECMA-48 SGR sequences.
-const (
-	bold  = "\x1b[1m"
-	dim   = "\x1b[2m"
-	red   = "\x1b[31m"
-	green = "\x1b[32m"
-	reset = "\x1b[0m"
-)
-
-func (r *Report) paint(colour, text string) string {
-	if !r.Colour {
-		return text
-	}
-	return colour + text + reset
+	r.Line("%d hold, %d fail, %d not applicable; %d rolls; %.1f s", rep.Passed, rep.Failed, rep.NotApplicable, rep.Rolls, time.Duration(rep.Took).Seconds())
 }
 
 func pad(text string, width int) string {

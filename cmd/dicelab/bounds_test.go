@@ -1,0 +1,191 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/constant"
+	"go/parser"
+	"go/printer"
+	"go/token"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// bounds are the rows of the table of bounds in ARCHITECTURE.md, by their first
+// cell without links, and for each number in their second cell where it stands in
+// the code: a folder, and there a constant, or what a default is assigned to. A
+// number that follows from others and has no constant is derived.
+func bounds() map[string][]string {
+	const otlp, intake, loki, tempo, store, metrics = "internal/pocket/otlp ", "internal/pocket/intake ", "internal/pocket/loki ",
+		"internal/pocket/tempo ", "internal/pocket/store ", "internal/pocket/metrics "
+	return map[string][]string{
+		"one OTLP export, before and after decompression":                      {otlp + "opts.MaxBytes"},
+		"one push to Loki, the same":                                           {loki + "maxPushBody"},
+		"everything that is being taken in, as it is in memory once decoded":   {intake + "DefaultBytes"},
+		"time of the store to take an export, of an export to arrive":          {otlp + "opts.Timeout", otlp + "opts.Receive"},
+		"exports under way on one gRPC connection":                             {otlp + "maxStreams"},
+		"a log line; its structured metadata":                                  {loki + "maxLine", loki + "maxMetadataBytes", loki + "maxMetadata"},
+		"labels of a stream; streams":                                          {loki + "maxLabels", loki + "maxLabelBytes", store + "MaxStreams"},
+		"a form of a page; headers of a request, or of an answer to a service": {"internal/web maxForm", "internal/web MaxHeaderBytes"},
+		"an answer of the dice roller":                                         {"internal/roller maxAnswer"},
+		"connections of one listener, every server of the lab":                 {"internal/web MaxConnections"},
+		"queries at once, on each of the three APIs":                           {intake + "MaxQueries"},
+		"time of a query: Prometheus, Tempo, Loki":                             {metrics + "DefaultTimeout", tempo + "opts.Timeout", loki + "opts.Timeout"},
+		"a trace that is read":                                                 {store + "MaxTraceBytes", derived},
+		"a search for traces":                                                  {tempo + "maxLimit", store + "maxSearchBytes", store + "maxSearchTraces", store + "maxSearchSpans"},
+		"names, or values, of attributes":                                      {tempo + "maxTags", store + "tagBytes", store + "tagRows"},
+		"lines of an answer":                                                   {loki + "maxLimit", loki + "maxAnswer"},
+		"points of a series; samples of a PromQL query":                        {"internal/pocket/logql MaxPoints", metrics + "querySamples"},
+	}
+}
+
+const derived = "derived"
+
+// The table of bounds says what the code does. A new row needs a line above.
+func TestBounds(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(root, "ARCHITECTURE.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, found := strings.Cut(string(text), "| what | bound | beyond it |\n|---|---|---|\n")
+	if !found {
+		t.Fatal("ARCHITECTURE.md has no table | what | bound | beyond it |")
+	}
+	missing := bounds()
+	link := regexp.MustCompile(` \(\[[^\]]*\]\([^)]*\)\)`)
+	for line := range strings.Lines(table) {
+		cells := strings.Split(strings.Trim(line, "|\n "), " | ")
+		if len(cells) != 3 {
+			break // the end of the table
+		}
+		row := link.ReplaceAllString(cells[0], "")
+		constants, known := missing[row]
+		if !known {
+			t.Errorf("the row %q is new: add it to bounds in cmd/dicelab/bounds_test.go, with the constant of each number in %q", row, cells[1])
+			continue
+		}
+		delete(missing, row)
+		numbers := numbersOf(cells[1])
+		if len(numbers) != len(constants) {
+			t.Errorf("the row %q has the numbers %v, and bounds in cmd/dicelab/bounds_test.go names %d constants for it: %v", row, numbers, len(constants), constants)
+			continue
+		}
+		for i, at := range constants {
+			if at == derived {
+				continue
+			}
+			got, err := valueOf(at)
+			if err != nil {
+				t.Errorf("the row %q: %v", row, err)
+			} else if want, _ := constant.Int64Val(constant.ToInt(got)); want != numbers[i] {
+				t.Errorf("the row %q says %d in %q; %s is %d: correct the table", row, numbers[i], cells[1], at, want)
+			}
+		}
+	}
+	for _, row := range slices.Sorted(maps.Keys(missing)) {
+		t.Errorf("the row %q is gone from ARCHITECTURE.md: take it out of bounds in cmd/dicelab/bounds_test.go, or correct its first cell", row)
+	}
+}
+
+// numbersOf returns the numbers of a text: bytes, nanoseconds, or a count.
+func numbersOf(text string) (numbers []int64) {
+	units := map[string]int64{"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "million": 1e6,
+		"ms": int64(time.Millisecond), "s": int64(time.Second), "min": int64(time.Minute), "h": int64(time.Hour)}
+	for _, m := range regexp.MustCompile(`(\d+(?:,\d{3})*)(?: (KiB|MiB|GiB|million|ms|s|min|h)\b)?`).FindAllStringSubmatch(text, -1) {
+		var n int64
+		_, _ = fmt.Sscan(strings.ReplaceAll(m[1], ",", ""), &n) // digits
+		numbers = append(numbers, n*units[m[2]])
+	}
+	return numbers
+}
+
+// valueOf returns the value of a constant, "FOLDER NAME".
+func valueOf(at string) (constant.Value, error) {
+	dir, name, _ := strings.Cut(at, " ")
+	files, err := filepath.Glob(filepath.Join(root, dir, "*.go"))
+	if err != nil {
+		return nil, err
+	}
+	set := token.NewFileSet()
+	for _, path := range files {
+		if strings.HasSuffix(path, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(set, path, nil, 0)
+		if err != nil {
+			return nil, err
+		}
+		if expr := assigned(set, file, name); expr != nil {
+			return eval(dir, file, expr)
+		}
+	}
+	return nil, fmt.Errorf("no constant %s in %s: correct bounds in cmd/dicelab/bounds_test.go", name, dir)
+}
+
+// assigned returns what a file gives a constant, or assigns to a field.
+func assigned(set *token.FileSet, file *ast.File, name string) (expr ast.Expr) {
+	ast.Inspect(file, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.ValueSpec:
+			for i, id := range n.Names {
+				if id.Name == name && i < len(n.Values) {
+					expr = n.Values[i]
+				}
+			}
+		case *ast.AssignStmt:
+			var to strings.Builder
+			if len(n.Lhs) == 1 && printer.Fprint(&to, set, n.Lhs[0]) == nil && to.String() == name && expr == nil {
+				expr = n.Rhs[0]
+			}
+		}
+		return true
+	})
+	return expr
+}
+
+var errNotConstant = errors.New("not a constant that this test can evaluate")
+
+// eval evaluates an expression of a file in dir.
+func eval(dir string, file *ast.File, expr ast.Expr) (constant.Value, error) {
+	switch e := expr.(type) {
+	case *ast.BasicLit:
+		return constant.MakeFromLiteral(e.Value, e.Kind, 0), nil
+	case *ast.ParenExpr:
+		return eval(dir, file, e.X)
+	case *ast.Ident:
+		return valueOf(dir + " " + e.Name)
+	case *ast.BinaryExpr:
+		x, err1 := eval(dir, file, e.X)
+		y, err2 := eval(dir, file, e.Y)
+		if err := errors.Join(err1, err2); err != nil {
+			return nil, err
+		}
+		if e.Op == token.SHL || e.Op == token.SHR {
+			n, _ := constant.Uint64Val(y)
+			return constant.Shift(x, e.Op, uint(n)), nil
+		}
+		return constant.BinaryOp(x, e.Op, y), nil
+	case *ast.SelectorExpr:
+		pkg, ok := e.X.(*ast.Ident)
+		if !ok {
+			break
+		}
+		units := map[string]time.Duration{"Millisecond": time.Millisecond, "Second": time.Second, "Minute": time.Minute, "Hour": time.Hour}
+		if unit, ok := units[e.Sel.Name]; ok && pkg.Name == "time" {
+			return constant.MakeInt64(int64(unit)), nil
+		}
+		for _, i := range file.Imports {
+			if path, ok := strings.CutPrefix(strings.Trim(i.Path.Value, `"`), "dicelab/"); ok && filepath.Base(path) == pkg.Name {
+				return valueOf(path + " " + e.Sel.Name)
+			}
+		}
+	}
+	return nil, fmt.Errorf("%T in %s: %w", expr, dir, errNotConstant)
+}
