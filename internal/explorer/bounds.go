@@ -21,25 +21,30 @@ import (
 // The memory of the pages, files and downloads under way together is bounded, so
 // that the explorer lives in the smallest container that the lab ships, of 192 MiB.
 // A page holds a place while it is made. What it reads is counted as it arrives:
-// beyond the size of usual answers the page waits until it is the only large one.
-// A finished page is kept compressed and has given its place back, so that a reader
-// who is slow, or does not read, costs its bytes alone.
+// beyond the size of usual answers it is a large page, gives its place back to small
+// ones, and waits until it is the only large one that is made. A finished page is
+// kept compressed and has given its place back, so that a reader who is slow, or
+// does not read, costs its bytes alone.
 const (
-	maxPages    = 8        // that are made at once
-	largeAnswer = 1 << 20  // bytes of answers or files from which on a page is a large one
-	maxAnswers  = 64 << 20 // bytes of answers or files of one page
-	maxUnsent   = 32 << 20 // bytes, compressed, of finished pages
+	maxPages    = 8         // that are made at once
+	maxLarge    = 16        // large pages, of which one is made and the others wait
+	largeAnswer = 256 << 10 // bytes of answers or files beyond which a page is large
+	maxAnswers  = 64 << 20  // bytes of answers or files of one page
+	maxUnsent   = 32 << 20  // bytes, compressed, of finished pages
 	maxReply    = maxUnsent / 2
-	patience    = 10 * time.Second // of a page for its turn
+	patience    = 8 * time.Second // is how long a page waits for its turn
 )
 
 // bounds are the semaphores that pages share.
 type bounds struct {
-	pages, large, unsent *semaphore.Weighted
+	pages  *semaphore.Weighted // places of pages that are not large
+	larges *semaphore.Weighted // places of large pages
+	large  *semaphore.Weighted // the turn of the large page that is made
+	unsent *semaphore.Weighted // bytes of finished pages
 }
 
 func newBounds() bounds {
-	return bounds{semaphore.NewWeighted(maxPages), semaphore.NewWeighted(1), semaphore.NewWeighted(maxUnsent)}
+	return bounds{semaphore.NewWeighted(maxPages), semaphore.NewWeighted(maxLarge), semaphore.NewWeighted(1), semaphore.NewWeighted(maxUnsent)}
 }
 
 // errBusy reports that a page has waited for others in vain.
@@ -78,10 +83,7 @@ func (e *explorer) bounded(next http.HandlerFunc) http.HandlerFunc {
 // back when the answer's size has been acquired.
 func (e *explorer) make(answer *reply, r *http.Request, next http.HandlerFunc) (size int64, err error) {
 	p := &underWay{ctx: r.Context(), bounds: e.bounds}
-	defer func() {
-		p.release()
-		e.bounds.pages.Release(1)
-	}()
+	defer p.release()
 	r = r.WithContext(query.WithMeter(r.Context(), p.read))
 	if r.Body != nil && r.Body != http.NoBody {
 		r.Body = &meteredBody{r.Body, p.read}
@@ -99,14 +101,15 @@ func (e *explorer) busy(w http.ResponseWriter, err error) {
 	e.message(w, http.StatusServiceUnavailable, "The explorer is busy", err.Error()+".")
 }
 
-// underWay is a page that is being made.
+// underWay is a page that is being made. It holds a place from the start.
 type underWay struct {
 	ctx    context.Context
 	bounds bounds
 
 	mu    sync.Mutex
 	bytes int64
-	large bool
+	large bool // has the place of a large page, no longer that of another
+	turn  bool // is the large page that is made
 }
 
 // read counts n bytes that the page has read. It may wait. It implements
@@ -121,10 +124,16 @@ func (p *underWay) read(n int) error {
 	if p.large || p.bytes <= largeAnswer {
 		return nil
 	}
-	if err := acquire(p.ctx, p.bounds.large, 1); err != nil {
-		return &query.MeterError{Reason: err.Error(), Busy: true}
+	busy := &query.MeterError{Reason: errBusy.Error(), Busy: true}
+	if !p.bounds.larges.TryAcquire(1) {
+		return busy
 	}
 	p.large = true
+	p.bounds.pages.Release(1)
+	if acquire(p.ctx, p.bounds.large, 1) != nil {
+		return busy
+	}
+	p.turn = true
 	return nil
 }
 
@@ -132,9 +141,13 @@ func (p *underWay) read(n int) error {
 func (p *underWay) release() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.large {
+	if p.turn {
 		p.bounds.large.Release(1)
-		p.large = false
+	}
+	if p.large {
+		p.bounds.larges.Release(1)
+	} else {
+		p.bounds.pages.Release(1)
 	}
 }
 
