@@ -82,6 +82,8 @@ func (r *reader) span(raw json.RawMessage, where string) (*tracepb.Span, error) 
 		if i < len(given.Links) {
 			name := fmt.Sprintf("links[%d].", i)
 			ids = append(ids, ids[0], ids[1])
+			// A link may lead nowhere: SDKs record one for its attributes alone.
+			ids[len(ids)-2].needed, ids[len(ids)-1].needed = false, false
 			ids[len(ids)-2].name, ids[len(ids)-2].text, ids[len(ids)-2].at = name+"traceId", given.Links[i].TraceID, &link.TraceId
 			ids[len(ids)-1].name, ids[len(ids)-1].text, ids[len(ids)-1].at = name+"spanId", given.Links[i].SpanID, &link.SpanId
 		}

@@ -19,7 +19,6 @@ import (
 	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"google.golang.org/grpc"
 
 	"dicelab/internal/pocket/collect"
 	"dicelab/internal/pocket/generate"
@@ -141,11 +140,7 @@ func (s *Stack) ReadLog(service string, r io.Reader) error { return s.collector.
 func (s *Stack) Receiver() http.Handler { return s.receiver.Handler() }
 
 // GRPC serves OTLP over gRPC.
-func (s *Stack) GRPC() *grpc.Server {
-	server := grpc.NewServer(s.receiver.ServerOptions()...)
-	s.receiver.Register(server)
-	return server
-}
+func (s *Stack) GRPC() http.Handler { return s.receiver.GRPC() }
 
 // Tempo serves Tempo's API.
 func (s *Stack) Tempo() http.Handler { return s.tempo }

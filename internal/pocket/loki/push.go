@@ -35,7 +35,7 @@ const maxLabelBytes = 8 << 10
 // push answers /loki/api/v1/push. Other than Loki, which stores the lines that
 // are right and complains about the others, it stores all or none.
 func (h *handler) push(w http.ResponseWriter, r *http.Request) error {
-	share := h.opts.Budget.Share()
+	share := h.opts.Budget.Share(false)
 	defer share.Release()
 	body, err := readBody(r, share)
 	if err != nil {
@@ -108,7 +108,7 @@ const (
 // bytes of a body, and sixty times as much in memory.
 func (h *handler) admit(share *intake.Share, bytes, lines, maps int) error {
 	weight := perByte*int64(bytes) + lineBytes*int64(lines) + mapBytes*int64(maps)
-	if most := h.opts.Budget.Bytes() / 2; weight > most {
+	if most := h.opts.Budget.MaxRequest(); weight > most {
 		return failure(http.StatusRequestEntityTooLarge, "decoding the push would take %d bytes of memory, and one may take %d; send fewer lines at a time", weight, most)
 	}
 	return share.Hold(weight)

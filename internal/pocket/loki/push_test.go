@@ -208,7 +208,7 @@ func TestPushesShareABudget(t *testing.T) {
 			t.Errorf("%s, 2000 lines without text: status %d, %s", name, w.Code, w.Body)
 		}
 	}
-	others := budget.Share()
+	others := budget.Share(true)
 	if err := others.Hold(1<<20 - 3000); err != nil {
 		t.Fatal(err)
 	}
@@ -228,7 +228,7 @@ func TestPushesShareABudget(t *testing.T) {
 	if w := send(jsonType, "gzip", zip(t, onePush)); w.Code != http.StatusNoContent {
 		t.Errorf("with room again: status %d, %s", w.Code, w.Body)
 	}
-	if err := budget.Share().Hold(1 << 20); err != nil {
+	if err := budget.Share(true).Hold(1 << 20); err != nil {
 		t.Errorf("something is still held: %v", err)
 	}
 }
