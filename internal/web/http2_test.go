@@ -137,7 +137,8 @@ func TestBusyClientIsNoFlood(t *testing.T) {
 	go func() {
 		for n := range uint32(calls) {
 			free <- struct{}{}
-			err := errors.Join(c.open(4*n+1), c.WriteData(4*n+1, true, []byte("x")), c.WritePing(false, [8]byte{}))
+			err := errors.Join(c.open(4*n+1), c.WriteData(4*n+1, true, []byte("x")),
+				c.WritePing(false, [8]byte{}), c.WritePing(true, [8]byte{}), c.WriteWindowUpdate(0, 1))
 			if n < 500 {
 				err = errors.Join(err, c.open(4*n+3), c.WriteRSTStream(4*n+3, http2.ErrCodeCancel))
 			}

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -30,7 +29,6 @@ import (
 	"google.golang.org/protobuf/testing/protocmp"
 
 	"dicelab/internal/pocket/otlp"
-	"dicelab/internal/web"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -278,22 +276,12 @@ func dial(t *testing.T, s otlp.Appender, o otlp.Options) coltracepb.TraceService
 
 func connect(t *testing.T, s otlp.Appender, opts otlp.Options) *grpc.ClientConn {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := web.NewHTTP2Server(ln, otlp.New(s, opts).GRPC())
-	served := make(chan error, 1)
-	go func() { served <- server.Serve() }()
-	conn, err := grpc.NewClient(ln.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient(serve(t, s, opts), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		if err := conn.Close(); err != nil {
-			t.Error(err)
-		}
-		if err := errors.Join(server.Close(), <-served); err != nil {
 			t.Error(err)
 		}
 	})

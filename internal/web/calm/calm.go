@@ -22,6 +22,7 @@ import (
 const (
 	burst     = 1000 // frames at once
 	perSecond = 100  // frames in the long run
+	perData   = 4    // further frames for one with content: grpc-go adds a ping and a window update to a call
 )
 
 // Bounds of hearing a client out that is hung up on: it reads why only if nothing
@@ -140,7 +141,7 @@ func (c *conn) hangUp() {
 	c.mu.Lock()
 	c.ended = true
 	c.mu.Unlock()
-	defer c.Conn.Close() // the client gets no more than it got
+	defer c.Conn.Close()                                              // the client gets no more than it got
 	if err := c.SetDeadline(time.Now().Add(lingerTime)); err != nil { // ends a write, too
 		return
 	}
@@ -177,4 +178,4 @@ func (b *bucket) take(now time.Time) {
 	b.at = now
 }
 
-func (b *bucket) give() { b.left = min(burst, b.left+1) }
+func (b *bucket) give() { b.left = min(burst, b.left+perData) }
