@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"io"
 	"io/fs"
@@ -38,7 +39,9 @@ func (j joiner) telemetry() (telemetryStack, error) {
 	if err != nil {
 		return telemetryStack{}, err
 	}
+	otlp.OwnKey = rand.Text()
 	s := pocket.New(pocket.Options{
+		OwnKey: otlp.OwnKey, Print: j.report.Note,
 		Dir: j.dir.Path(), Store: j.keep.options(), Rules: rules, Explorer: j.at.url(explorerAt), Version: version(),
 		Logger: slog.New(slog.NewTextHandler(j.env.stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		Targets: []metrics.Target{

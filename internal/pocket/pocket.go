@@ -21,12 +21,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"dicelab/internal/pocket/collect"
+	"dicelab/internal/pocket/disk"
 	"dicelab/internal/pocket/generate"
 	"dicelab/internal/pocket/intake"
 	"dicelab/internal/pocket/loki"
 	"dicelab/internal/pocket/metrics"
 	"dicelab/internal/pocket/otlp"
 	"dicelab/internal/pocket/store"
+	"dicelab/internal/pocket/streams"
 	"dicelab/internal/pocket/tempo"
 )
 
@@ -39,6 +41,8 @@ type Options struct {
 	Explorer string           // base URL to which Prometheus's own pages lead
 	Version  string           // what the APIs say of themselves
 	Logger   *slog.Logger     // warnings of the parts
+	Print    func(string)     // prints a line for people: that nothing can be stored, and that it can again
+	OwnKey   string           // with which the lab's own services send their spans; see otlp.Options
 }
 
 // Stack is an embedded stack. Open a half before its handlers are asked for.
@@ -47,7 +51,12 @@ type Stack struct {
 	registry *prometheus.Registry
 	budget   *intake.Budget // for exports and pushes together
 
+	watch    *disk.Watch   // of the data directory
+	watched  chan struct{} // closed when its Run has returned
+	endWatch context.CancelFunc
+
 	store     *store.Store
+	streams   *streams.Table
 	collector *collect.Collector
 	receiver  *otlp.Receiver
 	collected chan error // what the collector's Run returned
@@ -64,6 +73,9 @@ type Stack struct {
 
 // New makes a stack; nothing is opened yet.
 func New(o Options) *Stack {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
 	registry := prometheus.NewRegistry()
 	return &Stack{o: o, registry: registry, budget: intake.NewBudget(0), generator: generate.New(generate.Options{Registry: registry, Logger: o.Logger})}
 }
@@ -73,13 +85,32 @@ func (s *Stack) OpenStore(ctx context.Context) (err error) {
 	if s.store, err = store.Open(ctx, s.o.Dir, s.o.Store); err != nil {
 		return err
 	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.store.Close())
+		}
+	}()
+	if s.watch, err = disk.New(disk.Options{Dir: s.o.Dir, Print: s.o.Print}); err != nil {
+		return err
+	}
+	if err := s.watch.Keep(store.FileName); err != nil {
+		return err
+	}
+	s.o.Logger = slog.New(s.watch.Handler(s.o.Logger.Handler()))
+	s.streams = streams.New(linesGate{s.store, s.watch}, 0, nil)
 	dropped := collect.NewDropped()
 	s.registry.MustRegister(dropped)
-	s.collector = collect.New(s.store, collect.Options{Dropped: dropped, Logger: s.o.Logger})
-	s.receiver = otlp.New(s.generator.Wrap(s.store), otlp.Options{Budget: s.budget})
-	if s.tempo, err = tempo.NewHandler(s.store, tempo.Options{Version: s.o.Version}); err != nil {
-		return errors.Join(err, s.store.Close())
+	s.collector = collect.New(s.streams.Own(), collect.Options{Dropped: dropped, Logger: s.o.Logger})
+	s.receiver = otlp.New(s.generator.Wrap(spansGate{s.store, s.watch}), otlp.Options{Budget: s.budget, OwnKey: s.o.OwnKey})
+	if s.tempo, err = tempo.NewHandler(healthGate{s.store, s.watch}, tempo.Options{Version: s.o.Version}); err != nil {
+		return err
 	}
+	watching, endWatch := context.WithCancel(context.WithoutCancel(ctx)) // CloseStore ends it
+	s.endWatch, s.watched = endWatch, make(chan struct{})
+	go func() {
+		defer close(s.watched)
+		s.watch.Run(watching)
+	}()
 	s.collected = make(chan error, 1)
 	go func() { s.collected <- s.collector.Run(context.WithoutCancel(ctx)) }() // CloseStore ends it
 	return nil
@@ -92,6 +123,8 @@ func (s *Stack) CloseStore(ctx context.Context) error {
 	if err == nil {
 		err = <-s.collected
 	}
+	s.endWatch()
+	<-s.watched
 	return errors.Join(err, s.store.Close())
 }
 
@@ -99,9 +132,13 @@ func (s *Stack) CloseStore(ctx context.Context) error {
 func (s *Stack) OpenMetrics(context.Context) (err error) {
 	s.metrics, err = metrics.New(metrics.Options{
 		Dir: s.o.Dir, Targets: s.o.Targets, Source: s.generator, Rules: s.o.Rules, Explorer: s.o.Explorer, Registry: s.registry, Logger: s.o.Logger,
+		Guard: s.watch,
 	})
 	if err != nil {
 		return err
+	}
+	if err := s.watch.Keep(metrics.DirName); err != nil {
+		return errors.Join(err, s.metrics.Close())
 	}
 	// CloseMetrics ends both.
 	counting, endGenerator := context.WithCancel(context.Background())
@@ -147,7 +184,7 @@ func (s *Stack) Tempo() http.Handler { return s.tempo }
 
 // Loki serves Loki's API.
 func (s *Stack) Loki() http.Handler {
-	return loki.NewHandler(s.store, loki.Options{Version: s.o.Version, Budget: s.budget})
+	return loki.NewHandler(pushStore{s.store, s.streams.Others()}, loki.Options{Version: s.o.Version, Budget: s.budget, Ready: healthGate{s.store, s.watch}.Health})
 }
 
 // Prometheus serves Prometheus's API.
