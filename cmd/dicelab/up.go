@@ -15,6 +15,7 @@ import (
 // comes first since a second lab, which finds both taken, is best told of the
 // first.
 func up(ctx context.Context, env environment, f *flags) (err error) {
+	lab.Umask()
 	u := defineUp(f)
 	if err := f.parse(); err != nil {
 		return err

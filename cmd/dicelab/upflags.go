@@ -25,7 +25,10 @@ const (
 
 func stacks() []string { return []string{stackEmbedded, stackNative, stackNone} }
 
-const configsFlag = "stack-config"
+const (
+	configsFlag = "stack-config"
+	recoverFlag = "recover"
+)
 
 // What up listens for. The flag that moves an address is --NAME-addr.
 const (
@@ -51,6 +54,7 @@ type upFlags struct {
 	rollTimeout *time.Duration
 	faults      *[]string
 	switches    *bool
+	recover     *bool
 	traffic     *bool
 	backends    *backends
 }
@@ -87,6 +91,7 @@ func defineUp(f *flags) *upFlags {
 		define(p.Name, p.Port, p.Owner, with...)
 	}
 	u.keep = defineKeep(f)
+	u.recover = f.flip(recoverFlag, "if what the embedded stack has recorded is damaged, move it aside within the data directory and start anew")
 	u.dice = defineDice(f)
 	u.rollTimeout = rollTimeout(f, "roll-timeout")
 	u.faults = f.list("fault", "`SERVICE:FAULT` to switch on, such as dice-roller:slow=2s; see docs/faults.md (repeatable)", checkServiceFault)
@@ -115,7 +120,7 @@ func (u *upFlags) settle(f *flags) (err error) {
 		idle = append(idle, configsFlag, serversFlag)
 	}
 	if *u.stack != stackEmbedded {
-		idle = append(idle, u.keep.names()...)
+		idle = append(idle, append(u.keep.names(), recoverFlag)...)
 	}
 	unused := func(a address) bool { return !slices.Contains(a.stacks, *u.stack) }
 	for _, a := range u.addresses {

@@ -42,6 +42,7 @@ type Options struct {
 	Version  string           // what the APIs say of themselves
 	Logger   *slog.Logger     // warnings of the parts
 	Print    func(string)     // prints a line for people: that nothing can be stored, and that it can again
+	Recover  bool             // move aside what cannot be opened because it is damaged, and start anew
 	OwnKey   string           // with which the lab's own services send their spans; see otlp.Options
 }
 
@@ -80,9 +81,16 @@ func New(o Options) *Stack {
 	return &Stack{o: o, registry: registry, budget: intake.NewBudget(0), generator: generate.New(generate.Options{Registry: registry, Logger: o.Logger})}
 }
 
-// OpenStore opens the file of traces and logs and starts to take both.
+func (s *Stack) print(line string) {
+	if s.o.Print != nil {
+		s.o.Print(line)
+	}
+}
+
+// OpenStore opens the file of traces and logs and starts to take both. It fails
+// with [*DamagedError] if the file cannot be read.
 func (s *Stack) OpenStore(ctx context.Context) (err error) {
-	if s.store, err = store.Open(ctx, s.o.Dir, s.o.Store); err != nil {
+	if s.store, err = s.openStore(ctx); err != nil {
 		return err
 	}
 	defer func() {
@@ -128,12 +136,21 @@ func (s *Stack) CloseStore(ctx context.Context) error {
 	return errors.Join(err, s.store.Close())
 }
 
-// OpenMetrics opens the TSDB and starts to scrape and to count spans.
+// OpenMetrics opens the TSDB and starts to scrape and to count spans. It fails
+// with [*DamagedError] if the TSDB cannot be read.
 func (s *Stack) OpenMetrics(context.Context) (err error) {
+	if s.o.Recover {
+		if err := s.checkMetrics(); err != nil {
+			return err
+		}
+	}
 	s.metrics, err = metrics.New(metrics.Options{
 		Dir: s.o.Dir, Targets: s.o.Targets, Source: s.generator, Rules: s.o.Rules, Explorer: s.o.Explorer, Registry: s.registry, Logger: s.o.Logger,
 		Guard: s.watch,
 	})
+	if damaged, ok := errors.AsType[*metrics.DamagedError](err); ok {
+		return s.damagedMetrics(damaged)
+	}
 	if err != nil {
 		return err
 	}
