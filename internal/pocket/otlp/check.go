@@ -3,10 +3,12 @@ package otlp
 import (
 	"errors"
 	"fmt"
+	"math"
 
 	coltracepb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/proto"
 )
 
 // maxDepth is the deepest nesting of lists and maps in an attribute. Every level
@@ -14,18 +16,31 @@ import (
 // far fewer; nothing that measures nests deeper than a few.
 const maxDepth = 64
 
+// maxSpanBytes is the largest span with its resource and scope, in bytes of
+// protobuf. As JSON it has up to eight times as much, which is what is read of a
+// trace (store.MaxTraceBytes).
+const maxSpanBytes = 2 << 20
+
 // prune removes the spans that are not valid from the request, and returns their
-// number and the reason for the first.
-func prune(req *coltracepb.ExportTraceServiceRequest) (rejected int, reason error) {
+// number and the reason for the first. large is whether the request may hold spans
+// of more than maxSpanBytes: weighing each takes time.
+func prune(req *coltracepb.ExportTraceServiceRequest, large bool) (rejected int, reason error) {
 	for _, resource := range req.GetResourceSpans() {
 		inResource := checkAttributes("its resource", resource.GetResource().GetAttributes())
 		for _, scope := range resource.GetScopeSpans() {
 			inScope := checkAttributes("its scope", scope.GetScope().GetAttributes())
+			room := math.MaxInt
+			if large {
+				room = maxSpanBytes - proto.Size(resource.GetResource()) - proto.Size(scope.GetScope())
+			}
 			valid := scope.Spans[:0]
 			for _, span := range scope.Spans {
 				err := errors.Join(inResource, inScope)
 				if err == nil {
 					err = check(span)
+				}
+				if err == nil && large && proto.Size(span) > room {
+					err = fmt.Errorf("has more than %d bytes with its resource and scope, which is the limit", maxSpanBytes)
 				}
 				if err == nil {
 					valid = append(valid, span)

@@ -115,6 +115,37 @@ func TestNesting(t *testing.T) {
 	}
 }
 
+// A span that is too large to be read again is rejected; the resource and scope
+// that it is read with count.
+func TestLargeSpans(t *testing.T) {
+	const most = 2 << 20
+	for name, tt := range map[string]struct {
+		resource, span int
+		want           string
+	}{
+		"as large as may be":          {0, most - 200, "200 0 [large good]"},
+		"too large":                   {0, most, "200 1 [good]"},
+		"too large with its resource": {most / 2, most / 2, "200 1 [good]"},
+	} {
+		spans := []*tracepb.ResourceSpans{
+			{Resource: &resourcepb.Resource{Attributes: []*commonpb.KeyValue{str("r", strings.Repeat("x", tt.resource))}},
+				ScopeSpans: []*tracepb.ScopeSpans{{Spans: []*tracepb.Span{{TraceId: trace, SpanId: span, Name: "large", TraceState: strings.Repeat("x", tt.span)}}}}},
+			{ScopeSpans: []*tracepb.ScopeSpans{{Spans: []*tracepb.Span{{TraceId: trace, SpanId: span, Name: "good"}}}}},
+		}
+		s := &fakeStore{}
+		status, rejected, reason := sendHTTP(t, s, protobufType, marshal(t, spans))
+		var names []string
+		for _, batch := range s.got {
+			for _, sp := range batch.ScopeSpans[0].Spans {
+				names = append(names, sp.Name)
+			}
+		}
+		if got := fmt.Sprint(status, rejected, names); got != tt.want {
+			t.Errorf("%s: got %s, want %s: %s", name, got, tt.want, reason)
+		}
+	}
+}
+
 // base64ID is the bytes whose base64 is the hex digits of an ID.
 func base64ID(id []byte) []byte {
 	b, err := base64.RawStdEncoding.DecodeString(hex.EncodeToString(id))

@@ -354,7 +354,11 @@ func TestDefaultBound(t *testing.T) {
 		grpc codes.Code
 	}{15 << 20: {http.StatusOK, codes.OK}, 17 << 20: {http.StatusRequestEntityTooLarge, codes.ResourceExhausted}} {
 		large := exampleSpans()
-		large[0].ScopeSpans[0].Spans[0].Name = strings.Repeat("x", size)
+		for n := 0; n < size; n += 1 << 20 {
+			sp := proto.CloneOf(large[0].ScopeSpans[0].Spans[0])
+			sp.Name = strings.Repeat("x", 1<<20)
+			large[0].ScopeSpans[0].Spans = append(large[0].ScopeSpans[0].Spans, sp)
+		}
 		req := httptest.NewRequest(http.MethodPost, "/v1/traces", bytes.NewReader(marshal(t, large)))
 		req.Header.Set("Content-Type", protobufType)
 		rec := httptest.NewRecorder()

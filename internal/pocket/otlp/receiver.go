@@ -92,13 +92,14 @@ func (r *Receiver) take(ctx context.Context, share *intake.Share, body []byte, f
 	if err := f.decode(body, &export); err != nil {
 		return nil, malformed(fmt.Errorf("decoding the export as %s: %w", f.name, err))
 	}
-	return r.export(ctx, &export)
+	return r.export(ctx, &export, len(body) > maxSpanBytes)
 }
 
 // export stores what is valid of the request and answers with what is not. Its
-// error means that nothing of the request is known to be stored.
-func (r *Receiver) export(ctx context.Context, req *coltracepb.ExportTraceServiceRequest) (*coltracepb.ExportTraceServiceResponse, error) {
-	rejected, reason := prune(req)
+// error means that nothing of the request is known to be stored. For large, see
+// prune.
+func (r *Receiver) export(ctx context.Context, req *coltracepb.ExportTraceServiceRequest, large bool) (*coltracepb.ExportTraceServiceResponse, error) {
+	rejected, reason := prune(req, large)
 	ctx, cancel := context.WithTimeoutCause(ctx, r.opts.Timeout, errors.New("the store took too long"))
 	defer cancel()
 	if err := r.store.AppendSpans(ctx, req.GetResourceSpans()); err != nil {
