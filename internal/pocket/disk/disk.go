@@ -225,7 +225,7 @@ func (w *Watch) Silence() bool {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.current() == nil {
+	if w.told == nil { // also what is logged late, of a time that is just over
 		return false
 	}
 	w.silenced++
