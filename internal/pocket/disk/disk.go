@@ -10,7 +10,8 @@
 // Rules:
 //
 //   - What is wrong is noticed within [Every], and [Watch.Err] returns it until it
-//     is over. Whoever takes something in asks first.
+//     is over. Whoever takes something in asks before ([Watch.Admit]) and reports
+//     after ([Watch.Wrote]), when a directory that is gone is noticed at once.
 //   - The terminal gets a line when it begins, one a minute while it lasts, and one
 //     when it is over. What the stack logs meanwhile is counted, not printed.
 //   - Where the disk is writable again, storing goes on by itself. A directory or
@@ -22,6 +23,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -187,6 +189,11 @@ func (w *Watch) Admit() error {
 // for writers whose errors do not wrap the system's.
 func (w *Watch) Wrote(err error, full bool) error {
 	if err == nil {
+		if w.moved() != nil { // since the last look: what was written is in no directory
+			if found := w.Look(); found != nil {
+				return found
+			}
+		}
 		w.mu.Lock()
 		w.failed = nil
 		line := w.report()
@@ -205,7 +212,7 @@ func (w *Watch) Wrote(err error, full bool) error {
 		reason = Full
 	}
 	w.mu.Lock()
-	w.failed = &Error{Reason: reason, Path: "data directory " + w.o.Dir, Err: err}
+	w.failed = &Error{Reason: reason, Path: w.name(), Err: err}
 	w.failedAt = w.o.Now()
 	failed, line := w.failed, w.report()
 	w.refused++
@@ -250,23 +257,29 @@ func (w *Watch) Look() error {
 }
 
 func (w *Watch) look() *Error {
-	name := "data directory " + w.o.Dir
-	if err := same(w.self, name, func() (os.FileInfo, error) { return os.Stat(w.o.Dir) }); err != nil {
+	if err := w.moved(); err != nil {
+		return err
+	}
+	if err := probe(filepath.Join(w.o.Dir, probeName)); err != nil {
+		return &Error{Reason: reasonOf(err), Path: w.name(), Err: err}
+	}
+	return nil
+}
+
+func (w *Watch) name() string { return "data directory " + w.o.Dir }
+
+// moved returns which of the directory and its files is not the one that it was.
+func (w *Watch) moved() *Error {
+	if err := same(w.self, w.name(), func() (os.FileInfo, error) { return os.Stat(w.o.Dir) }); err != nil {
 		return err
 	}
 	w.mu.Lock()
-	files := make(map[string]os.FileInfo, len(w.files))
-	for name, info := range w.files {
-		files[name] = info
-	}
+	files := maps.Clone(w.files)
 	w.mu.Unlock()
 	for file, info := range files {
-		if err := same(info, file+" in "+name, func() (os.FileInfo, error) { return os.Lstat(filepath.Join(w.o.Dir, file)) }); err != nil {
+		if err := same(info, file+" in "+w.name(), func() (os.FileInfo, error) { return os.Lstat(filepath.Join(w.o.Dir, file)) }); err != nil {
 			return err
 		}
-	}
-	if err := probe(filepath.Join(w.o.Dir, probeName)); err != nil {
-		return &Error{Reason: reasonOf(err), Path: name, Err: err}
 	}
 	return nil
 }

@@ -104,6 +104,16 @@ func TestDirectory(t *testing.T) {
 	)
 }
 
+// What was written into a directory that is gone does not count as written, also
+// where nobody has looked since.
+func TestWroteIntoNothing(t *testing.T) {
+	w := watch(t)
+	must(t, w.Admit(), os.RemoveAll(w.dir))
+	if err := w.Wrote(nil, false); w.reason(err) != disk.Gone {
+		t.Error(err)
+	}
+}
+
 // The same holds for the files in it.
 func TestFile(t *testing.T) {
 	w := watch(t)

@@ -34,9 +34,9 @@ const maxStatusText = 2 << 10
 // GRPC serves OTLP/gRPC (OTLP 1.x, section "OTLP/gRPC"), on a server of HTTP/2.
 //
 // An export is one message that is answered by one, of which gRPC over HTTP/2 is
-// a page. It is served here (docs/adr/0003), and not by grpc-go, because that server reads and
+// a page. It is served here, and not by grpc-go, because that server reads and
 // decompresses a whole message before its caller sees a byte: it would have to
-// be charged before it has arrived.
+// be charged before it has arrived (docs/adr/0003-grpc-over-net-http.md).
 func (r *Receiver) GRPC() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if req.ProtoMajor != 2 || req.Method != http.MethodPost || !isGRPC(req.Header.Get("Content-Type")) {
