@@ -27,9 +27,9 @@ import (
 // or a hundred thousand usual ones.
 const DefaultBytes = 256 << 20
 
-// reservedPart is the part of a budget that only the lab's own services may use:
+// ReservedPart is the part of a budget that only the lab's own services may use:
 // one 16th, which is 16 MiB of [DefaultBytes].
-const reservedPart = 16
+const ReservedPart = 16
 
 // firstBytes is what a body takes before its size is known.
 const firstBytes = 4 << 10
@@ -63,7 +63,7 @@ func NewBudget(n int64) *Budget {
 	if n <= 0 {
 		n = DefaultBytes
 	}
-	return &Budget{bytes: n, reserved: n / reservedPart}
+	return &Budget{bytes: n, reserved: n / ReservedPart}
 }
 
 // MaxRequest is the largest share that one request may hold, in bytes: half of

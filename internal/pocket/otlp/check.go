@@ -11,19 +11,19 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// maxDepth is the deepest nesting of lists and maps in an attribute. Every level
+// MaxDepth is the deepest nesting of lists and maps in an attribute. Every level
 // is four levels of JSON, of which readers bear 10,000 (package encoding/json) or
 // far fewer; nothing that measures nests deeper than a few.
-const maxDepth = 64
+const MaxDepth = 64
 
-// maxSpanBytes is the largest span with its resource and scope, in bytes of
+// MaxSpanBytes is the largest span with its resource and scope, in bytes of
 // protobuf. As JSON it has up to eight times as much, which is what is read of a
 // trace (store.MaxTraceBytes).
-const maxSpanBytes = 2 << 20
+const MaxSpanBytes = 2 << 20
 
 // prune removes the spans that are not valid from the request, and returns their
 // number and the reason for the first. large is whether the request may hold spans
-// of more than maxSpanBytes: weighing each takes time.
+// of more than MaxSpanBytes: weighing each takes time.
 func prune(req *coltracepb.ExportTraceServiceRequest, large bool) (rejected int, reason error) {
 	for _, resource := range req.GetResourceSpans() {
 		inResource := checkAttributes("its resource", resource.GetResource().GetAttributes())
@@ -31,7 +31,7 @@ func prune(req *coltracepb.ExportTraceServiceRequest, large bool) (rejected int,
 			inScope := checkAttributes("its scope", scope.GetScope().GetAttributes())
 			room := math.MaxInt
 			if large {
-				room = maxSpanBytes - proto.Size(resource.GetResource()) - proto.Size(scope.GetScope())
+				room = MaxSpanBytes - proto.Size(resource.GetResource()) - proto.Size(scope.GetScope())
 			}
 			valid := scope.Spans[:0]
 			for _, span := range scope.Spans {
@@ -40,7 +40,7 @@ func prune(req *coltracepb.ExportTraceServiceRequest, large bool) (rejected int,
 					err = check(span)
 				}
 				if err == nil && large && proto.Size(span) > room {
-					err = fmt.Errorf("has more than %d bytes with its resource and scope, which is the limit", maxSpanBytes)
+					err = fmt.Errorf("has more than %d bytes with its resource and scope, which is the limit", MaxSpanBytes)
 				}
 				if err == nil {
 					valid = append(valid, span)
@@ -105,8 +105,8 @@ func zero(id []byte) bool {
 // checkAttributes refuses attributes that are nested too deep to be read again.
 func checkAttributes(of string, kvs []*commonpb.KeyValue) error {
 	for _, kv := range kvs {
-		if deeper(kv.GetValue(), maxDepth) {
-			return fmt.Errorf("has the attribute %.100q (of %s) with lists or maps nested deeper than %d levels, which is the limit", kv.GetKey(), of, maxDepth)
+		if deeper(kv.GetValue(), MaxDepth) {
+			return fmt.Errorf("has the attribute %.100q (of %s) with lists or maps nested deeper than %d levels, which is the limit", kv.GetKey(), of, MaxDepth)
 		}
 	}
 	return nil

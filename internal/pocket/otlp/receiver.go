@@ -92,7 +92,7 @@ func (r *Receiver) take(ctx context.Context, share *intake.Share, body []byte, f
 	if err := f.decode(body, &export); err != nil {
 		return nil, malformed(fmt.Errorf("decoding the export as %s: %w", f.name, err))
 	}
-	return r.export(ctx, &export, len(body) > maxSpanBytes)
+	return r.export(ctx, &export, len(body) > MaxSpanBytes)
 }
 
 // export stores what is valid of the request and answers with what is not. Its
