@@ -15,7 +15,6 @@ import (
 // comes first since a second lab, which finds both taken, is best told of the
 // first.
 func up(ctx context.Context, env environment, f *flags) (err error) {
-	lab.Umask()
 	u := defineUp(f)
 	if err := f.parse(); err != nil {
 		return err
@@ -32,6 +31,7 @@ func up(ctx context.Context, env environment, f *flags) (err error) {
 			return err
 		}
 	}
+	lab.Umask()
 	dir, err := lab.OpenDir(*u.data, "--data")
 	if err != nil {
 		return err
