@@ -52,9 +52,10 @@ func exportCommand(ctx context.Context, env environment, f *flags) error {
 	return saveTrace(env, *output, trace)
 }
 
-// saveTrace writes a new file, whole or not at all.
+// saveTrace writes a new file, whole or not at all, that its owner alone can read:
+// telemetry may be private.
 func saveTrace(env environment, path string, trace otlpjson.Trace) error {
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		return hint(usagef("export: %s is there already", path), "nothing is overwritten: give another name with --output, or remove the file first")
 	}

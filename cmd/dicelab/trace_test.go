@@ -131,6 +131,11 @@ func TestTraceRoundTrip(t *testing.T) {
 	if got := command(t, nil, "export", "--tempo-url", here.url(t, "tempo"), "--output", exported, strings.TrimLeft(rareTraceID, "0")); got != want {
 		t.Fatalf("export: %+v, want %+v", got, want)
 	}
+	if info, err := os.Stat(exported); err != nil {
+		t.Error(err)
+	} else if got := info.Mode().Perm(); got != 0o600 {
+		t.Errorf("the exported file has mode %o, want 600", got)
+	}
 	if diff := cmp.Diff(decoded(t, original), decoded(t, exported)); diff != "" {
 		t.Errorf("exported (-want +got):\n%s", diff)
 	}

@@ -31,6 +31,7 @@ func up(ctx context.Context, env environment, f *flags) (err error) {
 			return err
 		}
 	}
+	lab.Umask()
 	dir, err := lab.OpenDir(*u.data, "--data")
 	if err != nil {
 		return err

@@ -26,7 +26,10 @@ const (
 
 func stacks() []string { return []string{stackEmbedded, stackNative, stackNone} }
 
-const configsFlag = "stack-config"
+const (
+	configsFlag = "stack-config"
+	recoverFlag = "recover"
+)
 
 // What up listens for. The flag that moves an address is --NAME-addr.
 const (
@@ -52,6 +55,7 @@ type upFlags struct {
 	rollTimeout *time.Duration
 	faults      *[]string
 	switches    *bool
+	recover     *bool
 	traffic     *bool
 	backends    *backends
 	hosts       *[]string
@@ -90,6 +94,7 @@ func defineUp(f *flags) *upFlags {
 	}
 	u.hosts = hostsFlag(f)
 	u.keep = defineKeep(f)
+	u.recover = f.flip(recoverFlag, "if what the embedded stack has recorded is damaged, move it aside within the data directory and start anew")
 	u.dice = defineDice(f)
 	u.rollTimeout = rollTimeout(f, "roll-timeout")
 	u.faults = f.list("fault", "`SERVICE:FAULT` to switch on, such as dice-roller:slow=2s; see docs/faults.md (repeatable)", checkServiceFault)
@@ -118,7 +123,7 @@ func (u *upFlags) settle(f *flags) (err error) {
 		idle = append(idle, configsFlag, serversFlag)
 	}
 	if *u.stack != stackEmbedded {
-		idle = append(idle, u.keep.names()...)
+		idle = append(idle, append(u.keep.names(), recoverFlag)...)
 	}
 	unused := func(a address) bool { return !slices.Contains(a.stacks, *u.stack) }
 	for _, a := range u.addresses {

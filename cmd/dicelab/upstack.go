@@ -2,11 +2,15 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"dicelab/internal/contract"
 	"dicelab/internal/lab"
@@ -38,7 +42,9 @@ func (j joiner) telemetry() (telemetryStack, error) {
 	if err != nil {
 		return telemetryStack{}, err
 	}
+	otlp.OwnKey = rand.Text()
 	s := pocket.New(pocket.Options{
+		OwnKey: otlp.OwnKey, Print: j.report.Note, Recover: *j.recover,
 		Dir: j.dir.Path(), Store: j.keep.options(), Rules: rules, Explorer: j.at.url(explorerAt), Version: version(),
 		Logger: slog.New(slog.NewTextHandler(j.env.stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		Targets: []metrics.Target{
@@ -102,12 +108,38 @@ func (j joiner) embedded(stack *pocket.Stack) []lab.Part {
 }
 
 // opening makes a failure to open what the data directory holds one that the
-// person who typed the command can mend: data of a newer version, say.
+// person who typed the command can mend: data that is damaged, say.
 func opening(open func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
-		if err := open(ctx); err != nil {
-			return hint(&lab.UsageError{Err: err}, "another data directory can be given with --data")
+		err := open(ctx)
+		if err == nil {
+			return nil
 		}
-		return nil
+		next := "another data directory can be given with --data"
+		if damaged, ok := errors.AsType[*pocket.DamagedError](err); ok {
+			next = damagedHint(damaged)
+		}
+		return hint(&lab.UsageError{Err: err}, next)
 	}
+}
+
+// damagedHint says what to type where something is damaged.
+func damagedHint(e *pocket.DamagedError) string {
+	aside := filepath.Join(e.Dir, "damaged-by-hand")
+	var files []string
+	for _, name := range e.Files {
+		files = append(files, quoted(filepath.Join(e.Dir, name)))
+	}
+	return fmt.Sprintf("start without the old %s, and keep them in a folder of the data directory, with: dicelab up --recover --data %s; by hand: mkdir %s && mv %s %s",
+		e.Lost, quoted(e.Dir), quoted(aside), strings.Join(files, " "), quoted(aside))
+}
+
+// quoted is a path as a shell reads it.
+func quoted(path string) string {
+	if strings.ContainsFunc(path, func(r rune) bool {
+		return !strings.ContainsRune("/._-", r) && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+	}) {
+		return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
+	}
+	return path
 }

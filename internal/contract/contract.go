@@ -198,6 +198,11 @@ const (
 	StreamLevel     = "level"
 )
 
+// HeaderOwnKey carries, on OTLP exports of the services that "dicelab up" runs, a
+// key that is made anew for each run. The embedded stack keeps some memory free
+// for who has it.
+const HeaderOwnKey = "dicelab-own-key"
+
 // Headers of trace context.
 const (
 	HeaderTraceparent   = "traceparent"   // W3C Trace Context

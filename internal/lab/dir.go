@@ -20,9 +20,10 @@ type Dir struct {
 	lock *os.File
 }
 
-// OpenDir creates the directory if need be (mode 0700: telemetry may be
-// private), sees that it can be written, and locks it. The lock is the kernel's
-// (flock), so it ends with this process, however that ends. flag is what
+// OpenDir creates the directory if need be, sees that it can be written, makes
+// what the lab has in it readable by its owner alone (telemetry may be private;
+// see tighten), and locks it. Symbolic links in it are refused. The lock is the
+// kernel's (flock), so it ends with this process, however that ends. flag is what
 // chooses another directory. All errors are *UsageError.
 func OpenDir(path, flag string) (_ *Dir, err error) {
 	defer func() {
@@ -39,7 +40,10 @@ func OpenDir(path, flag string) (_ *Dir, err error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, fmt.Errorf("data directory %s cannot be created: %w", path, err)
 	}
-	lock, err := os.OpenFile(filepath.Join(path, lockName), os.O_RDWR|os.O_CREATE, 0o600)
+	if err := tighten(path); err != nil {
+		return nil, err
+	}
+	lock, err := os.OpenFile(filepath.Join(path, lockName), os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("data directory %s cannot be written: %w", path, err)
 	}

@@ -3,6 +3,8 @@ package lab
 import (
 	"slices"
 	"strings"
+
+	"dicelab/internal/contract"
 )
 
 // Environment variables of OpenTelemetry that the lab itself cares about
@@ -13,13 +15,19 @@ const (
 	envTracesEndpoint = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 	envProtocol       = "OTEL_EXPORTER_OTLP_PROTOCOL"
 	envTracesProtocol = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"
+	envHeaders        = "OTEL_EXPORTER_OTLP_HEADERS"
+	envTracesHeaders  = "OTEL_EXPORTER_OTLP_TRACES_HEADERS"
 
 	protocolGRPC = "grpc"
 )
 
 // OTLP is where the lab takes OTLP, as URLs. The zero value means that it takes
 // none (--stack=none).
-type OTLP struct{ HTTP, GRPC string }
+type OTLP struct {
+	HTTP, GRPC string
+	// OwnKey is what services send as [contract.HeaderOwnKey]; "" for nothing.
+	OwnKey string
+}
 
 // Environ is the environment of a service, made from that of the lab:
 //   - OTEL_SERVICE_NAME is the service's. The user's would give both services
@@ -27,6 +35,8 @@ type OTLP struct{ HTTP, GRPC string }
 //   - OTEL_EXPORTER_OTLP_ENDPOINT is the lab's, at the port that speaks the
 //     protocol the user asked for, unless the user set it or
 //     OTEL_EXPORTER_OTLP_TRACES_ENDPOINT.
+//   - OTEL_EXPORTER_OTLP_HEADERS, or OTEL_EXPORTER_OTLP_TRACES_HEADERS where the
+//     user set it, has the lab's key besides, if the endpoint is the lab's.
 //   - Everything else is passed on.
 //
 // A variable that is empty counts as unset, as the specification says. Of a
@@ -53,7 +63,19 @@ func Environ(base []string, service string, lab OTLP) []string {
 	if protocol == protocolGRPC {
 		endpoint = lab.GRPC
 	}
-	return append(drop(env, envEndpoint), envEndpoint+"="+endpoint)
+	env = append(drop(env, envEndpoint), envEndpoint+"="+endpoint)
+	if lab.OwnKey == "" {
+		return env
+	}
+	headers := envHeaders
+	if value(envTracesHeaders) != "" {
+		headers = envTracesHeaders
+	}
+	pairs := contract.HeaderOwnKey + "=" + lab.OwnKey
+	if others := value(headers); others != "" {
+		pairs = others + "," + pairs
+	}
+	return append(drop(env, headers), headers+"="+pairs)
 }
 
 // drop returns a copy of env without the variable.

@@ -13,6 +13,12 @@ import (
 
 func otlp() lab.OTLP { return lab.OTLP{HTTP: "http://localhost:4318", GRPC: "http://localhost:4317"} }
 
+func keyed() lab.OTLP {
+	o := otlp()
+	o.OwnKey = "k"
+	return o
+}
+
 func TestEnviron(t *testing.T) {
 	const name = "OTEL_SERVICE_NAME=" + contract.ServiceRoller
 	const http, grpc = "OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318", "OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4317"
@@ -39,6 +45,13 @@ func TestEnviron(t *testing.T) {
 			want: []string{"OTEL_EXPORTER_OTLP_PROTOCOL=grpc", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL=http/protobuf", name, http}},
 		{name: "of two values the last counts", base: []string{"OTEL_EXPORTER_OTLP_ENDPOINT=http://a", "OTEL_EXPORTER_OTLP_ENDPOINT="}, otlp: otlp(), want: []string{name, http}},
 		{name: "a lab that takes no OTLP", want: []string{name}},
+		{name: "the lab's key", otlp: keyed(), want: []string{name, http, "OTEL_EXPORTER_OTLP_HEADERS=dicelab-own-key=k"}},
+		{name: "the lab's key besides the user's headers", base: []string{"OTEL_EXPORTER_OTLP_HEADERS=a=b"}, otlp: keyed(),
+			want: []string{name, http, "OTEL_EXPORTER_OTLP_HEADERS=a=b,dicelab-own-key=k"}},
+		{name: "the lab's key besides the user's headers for traces", base: []string{"OTEL_EXPORTER_OTLP_HEADERS=a=b", "OTEL_EXPORTER_OTLP_TRACES_HEADERS=c=d"}, otlp: keyed(),
+			want: []string{"OTEL_EXPORTER_OTLP_HEADERS=a=b", name, http, "OTEL_EXPORTER_OTLP_TRACES_HEADERS=c=d,dicelab-own-key=k"}},
+		{name: "the lab's key is for the lab alone", base: []string{"OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318"}, otlp: keyed(),
+			want: []string{"OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318", name}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			base := slices.Clone(tt.base)

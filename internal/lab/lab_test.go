@@ -406,7 +406,7 @@ func TestGRPCPart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := lab.GRPCPart("otlp grpc", listeners[0], func() *grpc.Server {
+	p := lab.GRPCPart("otlp grpc", listeners[0], func() http.Handler {
 		s := grpc.NewServer()
 		healthpb.RegisterHealthServer(s, health.NewServer())
 		return s

@@ -5,8 +5,6 @@ import (
 	"net"
 	"net/http"
 
-	"google.golang.org/grpc"
-
 	"dicelab/internal/lab/child"
 	"dicelab/internal/web"
 )
@@ -23,37 +21,25 @@ func ServicePart(name, url string, c *child.Child) Part {
 // Its handler is asked for when the part starts: what it reads from may be
 // opened by a part before it.
 func ServerPart(name string, l net.Listener, handler func() http.Handler) Part {
+	return serverPart(name, l, web.NewServer, handler)
+}
+
+// GRPCPart is a server of HTTP/2, for gRPC, inside this process; see ServerPart.
+func GRPCPart(name string, l net.Listener, handler func() http.Handler) Part {
+	return serverPart(name, l, web.NewHTTP2Server, handler)
+}
+
+func serverPart(name string, l net.Listener, newServer func(net.Listener, http.Handler) *web.Server, handler func() http.Handler) Part {
 	var server *web.Server
 	ended := make(chan error, 1)
 	return Part{
 		Name: name, URL: web.URL(l.Addr()),
 		Start: func(context.Context) error {
-			server = web.NewServer(l, handler())
+			server = newServer(l, handler())
 			go func() { ended <- server.Serve() }()
 			return nil
 		},
 		Run:  func() error { return <-ended },
 		Stop: func(ctx context.Context) error { return server.Shutdown(ctx) },
-	}
-}
-
-// GRPCPart is a gRPC server inside this process; see ServerPart.
-func GRPCPart(name string, l net.Listener, newServer func() *grpc.Server) Part {
-	var server *grpc.Server
-	ended := make(chan error, 1)
-	return Part{
-		Name: name, URL: web.URL(l.Addr()),
-		Start: func(context.Context) error {
-			server = newServer()
-			go func() { ended <- server.Serve(web.Limit(l, web.MaxConnections)) }()
-			return nil
-		},
-		Run: func() error { return <-ended },
-		Stop: func(ctx context.Context) error {
-			cut := context.AfterFunc(ctx, server.Stop) // what is still open when ctx ends is cut off
-			defer cut()
-			server.GracefulStop()
-			return nil
-		},
 	}
 }

@@ -127,10 +127,10 @@ func (s *scanner) decodeIDs(span *tracepb.Span, input func() given) error {
 		{"parentSpanId", &span.ParentSpanId, spanIDBytes, false, func(g given) string { return g.ParentSpanID }},
 	}
 	for i, link := range span.GetLinks() {
-		name, needed := fmt.Sprintf("links[%d].", i), !s.options.Answer // a store may have taken links without IDs
-		ids = append(ids,
-			id{name + "traceId", &link.TraceId, traceIDBytes, needed, func(g given) string { return g.Links[i].TraceID }},
-			id{name + "spanId", &link.SpanId, spanIDBytes, needed, func(g given) string { return g.Links[i].SpanID }})
+		name := fmt.Sprintf("links[%d].", i)
+		ids = append(ids, // a link may lead nowhere: SDKs record one for its attributes alone
+			id{name + "traceId", &link.TraceId, traceIDBytes, false, func(g given) string { return g.Links[i].TraceID }},
+			id{name + "spanId", &link.SpanId, spanIDBytes, false, func(g given) string { return g.Links[i].SpanID }})
 	}
 	for _, id := range ids {
 		decoded, err := decodeID(*id.at, id.bytes)

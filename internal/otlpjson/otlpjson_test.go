@@ -172,7 +172,7 @@ func TestRefused(t *testing.T) {
 		{"not hex", spans(`{"traceId":"zz` + traceA[2:] + `","spanId":"00000000000000ff"}`), `span ""` + place + `traceId is "zz` + traceA[2:] + `": want 32 hex digits`},
 		{"parent", spans(`{"traceId":"` + traceA + `","spanId":"00000000000000ff","parentSpanId":"ff"}`), `span ""` + place + `parentSpanId is "ff": want 16 hex digits`},
 		{"link", spans(`{"traceId":"` + traceA + `","spanId":"00000000000000ff","links":[{"traceId":"` + traceB + `","spanId":"f"}]}`), `span ""` + place},
-		{"link's trace", spans(`{"traceId":"` + traceA + `","spanId":"00000000000000ff","links":[{"spanId":"00000000000000ff"}]}`), `span ""` + place + `links[0].traceId is "": want 32 hex digits`},
+		{"link's trace", spans(`{"traceId":"` + traceA + `","spanId":"00000000000000ff","links":[{"traceId":"ff","spanId":"00000000000000ff"}]}`), `span ""` + place + `links[0].traceId is "ff": want 32 hex digits`},
 		{"attribute", spans(`{"attributes":[{"key":"a","value":{"intValue":"many"}}]}`), `span ""` + place + `invalid value for int64 field intValue: "many"`},
 		{"not UTF-8", spans(`{"name":"` + "\xff" + `"}`), "invalid UTF-8"},
 	} {

@@ -42,8 +42,8 @@ type Span struct {
 
 // Options are what Scan does beyond reading. The zero value means nothing.
 type Options struct {
-	// Answer reports that a trace store is the source: it may answer without a span,
-	// and links without IDs, which a store has taken, are read.
+	// Answer reports that a trace store is the source, which may answer without a
+	// span.
 	Answer bool
 	// MaxElements limits the elements of lists (attributes, events, links, values)
 	// that are read of one span, so that a span of any size takes bounded memory.

@@ -102,28 +102,24 @@ func listen(ctx context.Context, stack *pocket.Stack) (at addresses, stop func()
 		return errors.Join(errs...)
 	}
 	for _, s := range []struct {
-		url     *string
-		handler http.Handler
-	}{{&at.OTLP, stack.Receiver()}, {&at.Tempo, stack.Tempo()}, {&at.Loki, stack.Loki()}} {
+		url       *string
+		prefix    string
+		newServer func(net.Listener, http.Handler) *web.Server
+		handler   http.Handler
+	}{
+		{&at.OTLP, "http://", web.NewServer, stack.Receiver()}, {&at.GRPC, "", web.NewHTTP2Server, stack.GRPC()},
+		{&at.Tempo, "http://", web.NewServer, stack.Tempo()}, {&at.Loki, "http://", web.NewServer, stack.Loki()},
+	} {
 		l, err := web.Listen(ctx, "127.0.0.1:0")
 		if err != nil {
 			return at, stop, err
 		}
-		server := web.NewServer(l, s.handler)
-		*s.url = "http://" + l.Addr().String()
+		server := s.newServer(l, s.handler)
+		*s.url = s.prefix + l.Addr().String()
 		served := make(chan error, 1)
 		go func() { served <- server.Serve() }()
 		stops = append(stops, func() error { return errors.Join(server.Shutdown(ctx), <-served) })
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return at, stop, err
-	}
-	at.GRPC = l.Addr().String()
-	server := stack.GRPC()
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(web.Limit(l, web.MaxConnections)) }()
-	stops = append(stops, func() error { server.GracefulStop(); return <-served })
 	return at, stop, nil
 }
 

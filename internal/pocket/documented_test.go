@@ -9,7 +9,9 @@ import (
 
 	"dicelab/internal/pocket/intake"
 	"dicelab/internal/pocket/metrics"
+	"dicelab/internal/pocket/otlp"
 	"dicelab/internal/pocket/store"
+	"dicelab/internal/pocket/streams"
 	"dicelab/internal/web"
 )
 
@@ -21,9 +23,10 @@ func TestDocumentedBounds(t *testing.T) {
 	}
 	thousands := func(n int) string { return fmt.Sprintf("%d,%03d", n/1000, n%1000) }
 	for _, row := range []string{
-		fmt.Sprintf("| %d MiB, of which one request may have half |", intake.DefaultBytes>>20),
+		fmt.Sprintf("| %d MiB, of which one request may have half, and the lab's own services alone the last %d MiB |", intake.DefaultBytes>>20, intake.DefaultBytes/intake.ReservedPart>>20),
 		fmt.Sprintf("| %d MiB as JSON,", store.MaxTraceBytes>>20),
-		fmt.Sprintf("of 8 KiB together; %s |", thousands(store.MaxStreams)),
+		fmt.Sprintf("of 8 KiB together; %s, the last %d for the lab's own lines |", thousands(store.MaxStreams), streams.Reserve),
+		fmt.Sprintf("| %d MiB; nested %d deep |", otlp.MaxSpanBytes>>20, otlp.MaxDepth),
 		fmt.Sprintf("every server of the lab | %s |", thousands(web.MaxConnections)),
 		fmt.Sprintf("| %d s, 30 s, 1 min |", metrics.DefaultTimeout/time.Second),
 		fmt.Sprintf("| %d days; %d MiB |", metrics.DefaultRetention/(24*time.Hour), metrics.DefaultRetentionBytes>>20),

@@ -19,15 +19,16 @@ import (
 	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"google.golang.org/grpc"
 
 	"dicelab/internal/pocket/collect"
+	"dicelab/internal/pocket/disk"
 	"dicelab/internal/pocket/generate"
 	"dicelab/internal/pocket/intake"
 	"dicelab/internal/pocket/loki"
 	"dicelab/internal/pocket/metrics"
 	"dicelab/internal/pocket/otlp"
 	"dicelab/internal/pocket/store"
+	"dicelab/internal/pocket/streams"
 	"dicelab/internal/pocket/tempo"
 )
 
@@ -40,6 +41,9 @@ type Options struct {
 	Explorer string           // base URL to which Prometheus's own pages lead
 	Version  string           // what the APIs say of themselves
 	Logger   *slog.Logger     // warnings of the parts
+	Print    func(string)     // prints a line for people: that nothing can be stored, and that it can again
+	Recover  bool             // move aside what cannot be opened because it is damaged, and start anew
+	OwnKey   string           // with which the lab's own services send their spans; see otlp.Options
 }
 
 // Stack is an embedded stack. Open a half before its handlers are asked for.
@@ -48,7 +52,12 @@ type Stack struct {
 	registry *prometheus.Registry
 	budget   *intake.Budget // for exports and pushes together
 
+	watch    *disk.Watch   // of the data directory
+	watched  chan struct{} // closed when its Run has returned
+	endWatch context.CancelFunc
+
 	store     *store.Store
+	streams   *streams.Table
 	collector *collect.Collector
 	receiver  *otlp.Receiver
 	collected chan error // what the collector's Run returned
@@ -65,22 +74,51 @@ type Stack struct {
 
 // New makes a stack; nothing is opened yet.
 func New(o Options) *Stack {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
 	registry := prometheus.NewRegistry()
 	return &Stack{o: o, registry: registry, budget: intake.NewBudget(0), generator: generate.New(generate.Options{Registry: registry, Logger: o.Logger})}
 }
 
-// OpenStore opens the file of traces and logs and starts to take both.
+func (s *Stack) print(line string) {
+	if s.o.Print != nil {
+		s.o.Print(line)
+	}
+}
+
+// OpenStore opens the file of traces and logs and starts to take both. It fails
+// with [*DamagedError] if the file cannot be read.
 func (s *Stack) OpenStore(ctx context.Context) (err error) {
-	if s.store, err = store.Open(ctx, s.o.Dir, s.o.Store); err != nil {
+	if s.store, err = s.openStore(ctx); err != nil {
 		return err
 	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.store.Close())
+		}
+	}()
+	if s.watch, err = disk.New(disk.Options{Dir: s.o.Dir, Print: s.o.Print}); err != nil {
+		return err
+	}
+	if err := s.watch.Keep(store.FileName); err != nil {
+		return err
+	}
+	s.o.Logger = slog.New(s.watch.Handler(s.o.Logger.Handler()))
+	s.streams = streams.New(linesGate{s.store, s.watch}, 0, nil)
 	dropped := collect.NewDropped()
 	s.registry.MustRegister(dropped)
-	s.collector = collect.New(s.store, collect.Options{Dropped: dropped, Logger: s.o.Logger})
-	s.receiver = otlp.New(s.generator.Wrap(s.store), otlp.Options{Budget: s.budget})
-	if s.tempo, err = tempo.NewHandler(s.store, tempo.Options{Version: s.o.Version}); err != nil {
-		return errors.Join(err, s.store.Close())
+	s.collector = collect.New(s.streams.Own(), collect.Options{Dropped: dropped, Logger: s.o.Logger})
+	s.receiver = otlp.New(s.generator.Wrap(spansGate{s.store, s.watch}), otlp.Options{Budget: s.budget, OwnKey: s.o.OwnKey})
+	if s.tempo, err = tempo.NewHandler(healthGate{s.store, s.watch}, tempo.Options{Version: s.o.Version}); err != nil {
+		return err
 	}
+	watching, endWatch := context.WithCancel(context.WithoutCancel(ctx)) // CloseStore ends it
+	s.endWatch, s.watched = endWatch, make(chan struct{})
+	go func() {
+		defer close(s.watched)
+		s.watch.Run(watching)
+	}()
 	s.collected = make(chan error, 1)
 	go func() { s.collected <- s.collector.Run(context.WithoutCancel(ctx)) }() // CloseStore ends it
 	return nil
@@ -93,16 +131,31 @@ func (s *Stack) CloseStore(ctx context.Context) error {
 	if err == nil {
 		err = <-s.collected
 	}
+	s.endWatch()
+	<-s.watched
 	return errors.Join(err, s.store.Close())
 }
 
-// OpenMetrics opens the TSDB and starts to scrape and to count spans.
+// OpenMetrics opens the TSDB and starts to scrape and to count spans. It fails
+// with [*DamagedError] if the TSDB cannot be read.
 func (s *Stack) OpenMetrics(context.Context) (err error) {
+	if s.o.Recover {
+		if err := s.checkMetrics(); err != nil {
+			return err
+		}
+	}
 	s.metrics, err = metrics.New(metrics.Options{
 		Dir: s.o.Dir, Targets: s.o.Targets, Source: s.generator, Rules: s.o.Rules, Explorer: s.o.Explorer, Registry: s.registry, Logger: s.o.Logger,
+		Guard: s.watch,
 	})
+	if damaged, ok := errors.AsType[*metrics.DamagedError](err); ok {
+		return s.damagedMetrics(damaged)
+	}
 	if err != nil {
 		return err
+	}
+	if err := s.watch.Keep(metrics.DirName); err != nil {
+		return errors.Join(err, s.metrics.Close())
 	}
 	// CloseMetrics ends both.
 	counting, endGenerator := context.WithCancel(context.Background())
@@ -141,18 +194,14 @@ func (s *Stack) ReadLog(service string, r io.Reader) error { return s.collector.
 func (s *Stack) Receiver() http.Handler { return s.receiver.Handler() }
 
 // GRPC serves OTLP over gRPC.
-func (s *Stack) GRPC() *grpc.Server {
-	server := grpc.NewServer(s.receiver.ServerOptions()...)
-	s.receiver.Register(server)
-	return server
-}
+func (s *Stack) GRPC() http.Handler { return s.receiver.GRPC() }
 
 // Tempo serves Tempo's API.
 func (s *Stack) Tempo() http.Handler { return s.tempo }
 
 // Loki serves Loki's API.
 func (s *Stack) Loki() http.Handler {
-	return loki.NewHandler(s.store, loki.Options{Version: s.o.Version, Budget: s.budget})
+	return loki.NewHandler(pushStore{s.store, s.streams.Others()}, loki.Options{Version: s.o.Version, Budget: s.budget, Ready: healthGate{s.store, s.watch}.Health})
 }
 
 // Prometheus serves Prometheus's API.

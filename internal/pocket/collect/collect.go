@@ -54,7 +54,8 @@ const (
 // ErrClosed is the error of Read after Close.
 var ErrClosed = errors.New("the log collector is closed")
 
-// Appender stores lines. It returns when they are stored.
+// Appender stores lines. It returns when they are stored. With
+// [*streams.RefusedError] those are that were not refused, with another error none.
 type Appender interface {
 	AppendLines(ctx context.Context, lines []store.Line) error
 }

@@ -21,6 +21,7 @@ import (
 	"dicelab/internal/contract"
 	"dicelab/internal/pocket/collect"
 	"dicelab/internal/pocket/store"
+	"dicelab/internal/pocket/streams"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -312,6 +313,34 @@ func TestStoreThatRefuses(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Of a batch of which the store refuses some lines for good, these are counted and
+// nothing is tried again.
+func TestStoreThatRefusesSome(t *testing.T) {
+	m := memory{}
+	var tries int
+	m.append = func(_ context.Context, lines []store.Line) error {
+		tries++
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.lines = append(m.lines, lines[1:]...)
+		return &streams.RefusedError{Refused: []int{0}, Lines: len(lines)}
+	}
+	dropped := collect.NewDropped()
+	c := collect.New(&m, collect.Options{Dropped: dropped})
+	if err := c.Read(contract.ServiceRoller, strings.NewReader("first\nsecond\nthird\n")); err != nil {
+		t.Fatal(err)
+	}
+	ran := make(chan error, 1)
+	go func() { ran <- c.Run(t.Context()) }()
+	if err := errors.Join(c.Close(t.Context()), <-ran); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"second", "third"}, m.texts()); diff != "" || tries != 1 {
+		t.Errorf("stored in %d tries (-want +got)\n%s", tries, diff)
+	}
+	wantCounter(t, dropped, map[string]int{`{reason="store_failed",service="dice-roller"}`: 1})
 }
 
 func TestCloseWaitsForTheEndOfTheOutput(t *testing.T) {

@@ -12,20 +12,20 @@ import (
 	"dicelab/internal/pocket/store"
 )
 
-// streams are the labels of a service's streams. Lines share them: they must not
+// labelSets are the labels of a service's streams. Lines share them: they must not
 // be changed.
-type streams struct {
+type labelSets struct {
 	byLevel map[string]map[string]string
 	none    map[string]string // of a line without a level
 }
 
-func newStreams(service string) streams {
+func newLabelSets(service string) labelSets {
 	none := map[string]string{
 		contract.StreamContainer: contract.ContainerName(service),
 		contract.StreamService:   service,
 		contract.StreamJob:       service,
 	}
-	s := streams{byLevel: make(map[string]map[string]string), none: none}
+	s := labelSets{byLevel: make(map[string]map[string]string), none: none}
 	for _, level := range []string{contract.LevelInfo, contract.LevelWarning, contract.LevelError} {
 		s.byLevel[level] = maps.Clone(none)
 		s.byLevel[level][contract.StreamLevel] = level
@@ -35,7 +35,7 @@ func newStreams(service string) streams {
 
 // of is the stream of a level. A level that the lab does not know gets no label:
 // labels are bounded, and the text still has it.
-func (s streams) of(level string) map[string]string {
+func (s labelSets) of(level string) map[string]string {
 	if stream, ok := s.byLevel[level]; ok {
 		return stream
 	}
@@ -44,7 +44,7 @@ func (s streams) of(level string) map[string]string {
 
 // parse turns text into a line to store. A line that was cut is read as far as it
 // goes: time, level and IDs stand at its start.
-func parse(text []byte, cut int, s streams, now time.Time) store.Line {
+func parse(text []byte, cut int, s labelSets, now time.Time) store.Line {
 	found := readFields(text, cut > 0)
 	line := store.Line{
 		Time: now, Stream: s.of(found[contract.FieldLevel]),

@@ -17,7 +17,7 @@ func (c *Collector) Read(service string, r io.Reader) error {
 	}
 	defer c.leave()
 	lines := lineReader{r: bufio.NewReaderSize(r, 32<<10)}
-	streams := newStreams(service)
+	streams := newLabelSets(service)
 	for {
 		text, cut, err := lines.next()
 		if err == nil || len(text) > 0 {

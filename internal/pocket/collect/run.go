@@ -2,12 +2,14 @@ package collect
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
 
 	"dicelab/internal/contract"
 	"dicelab/internal/pocket/store"
+	"dicelab/internal/pocket/streams"
 )
 
 // Run stores what is read until Close has been called, every Read has returned
@@ -137,11 +139,15 @@ func (w *writer) write(ctx context.Context, batch []queued) {
 		lines[i] = q.line
 	}
 	err := w.appender.AppendLines(ctx, lines)
+	var some *streams.RefusedError // of some lines, and for good
 	for _, pause := range w.opts.Retries {
-		if err == nil || !sleep(ctx, pause) {
+		if err == nil || errors.As(err, &some) || !sleep(ctx, pause) {
 			break
 		}
 		err = w.appender.AppendLines(ctx, lines)
+	}
+	if errors.As(err, &some) {
+		batch = at(batch, some.Refused)
 	}
 	switch {
 	case err == nil:
@@ -156,6 +162,15 @@ func (w *writer) write(ctx context.Context, batch []queued) {
 		}
 		w.refused += len(batch)
 	}
+}
+
+// at returns the elements at some indexes.
+func at(batch []queued, indexes []int) []queued {
+	chosen := make([]queued, len(indexes))
+	for i, index := range indexes {
+		chosen[i] = batch[index]
+	}
+	return chosen
 }
 
 // recovered notes that the store takes lines.

@@ -1,35 +1,40 @@
-// Package intake bounds the memory that requests under way may have together
-// with what they send. Each request is bounded by whoever serves it; a thousand
-// of them at once are bounded here.
+// Package intake bounds the memory that requests under way take together with
+// what they send. The bound of one request is its server's; this package bounds
+// a thousand of them at once.
 //
 // Rules:
 //
-//   - A request takes its share of a [Budget] before it allocates, and gives it
-//     back when it is answered.
-//   - A body takes as much as has arrived of it, not what its header announces:
-//     announcing costs a client nothing.
-//   - Nobody waits for a share with memory in hand: requests that wait for each
-//     other would all wait in vain. Who finds none is refused with [ErrBusy], and
-//     its client is told to send again.
+//   - A request reserves memory in a [Budget] before it allocates, and releases
+//     it when it is answered.
+//   - A body is charged as it arrives, not by the length that its header
+//     announces: an announcement costs the client nothing, and takes nothing from
+//     others.
+//   - A request never waits for memory, because it holds some: requests that wait
+//     for each other would all wait in vain. A request that finds too little is
+//     refused with [ErrBusy], and its client sends it again.
+//   - A part of the budget is kept for the lab's own services, so that no other
+//     client can keep them from being heard.
 package intake
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
-
-	"golang.org/x/sync/semaphore"
+	"sync"
 )
 
-// DefaultBytes is the size of a budget unless somebody says otherwise: sixteen
-// of the largest exports, or some hundred thousand usual ones.
+// DefaultBytes is the default size of a budget: sixteen of the largest exports,
+// or a hundred thousand usual ones.
 const DefaultBytes = 256 << 20
+
+// ReservedPart is the part of a budget that only the lab's own services may use:
+// one 16th, which is 16 MiB of [DefaultBytes].
+const ReservedPart = 16
 
 // firstBytes is what a body takes before its size is known.
 const firstBytes = 4 << 10
 
-// ErrBusy means that other requests hold what may be held together.
+// ErrBusy means that other requests hold too much of the budget.
 var ErrBusy = errors.New("too much is being taken in at once: send it again later")
 
 // TooLargeError means that a body is larger than one may be.
@@ -37,73 +42,77 @@ type TooLargeError struct {
 	Limit int // bytes
 }
 
-// Error says how large it may be.
+// Error returns the limit in words.
 func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("the body has more than %d bytes", e.Limit)
 }
 
-// Budget is what requests share. Its methods may be called from any goroutine.
+// Budget is the memory that requests share. Its methods may be called from any
+// goroutine.
 type Budget struct {
-	bytes int64
-	free  *semaphore.Weighted
+	bytes    int64
+	reserved int64 // of bytes, for the lab's own services
+
+	mu     sync.Mutex
+	held   int64 // by all requests
+	others int64 // of held, by requests that are not the lab's own
 }
 
-// NewBudget makes a budget of so many bytes, of [DefaultBytes] if that is not
-// above 0.
-func NewBudget(bytes int64) *Budget {
-	if bytes <= 0 {
-		bytes = DefaultBytes
+// NewBudget returns a budget of n bytes, or of [DefaultBytes] if n is not above 0.
+func NewBudget(n int64) *Budget {
+	if n <= 0 {
+		n = DefaultBytes
 	}
-	return &Budget{bytes: bytes, free: semaphore.NewWeighted(bytes)}
+	return &Budget{bytes: n, reserved: n / ReservedPart}
 }
 
-// Bytes is the size of the budget.
-func (b *Budget) Bytes() int64 { return b.bytes }
+// MaxRequest is the largest share that one request may hold, in bytes: half of
+// the budget.
+func (b *Budget) MaxRequest() int64 { return b.bytes / 2 }
 
-// Share begins a request's share, of nothing.
-func (b *Budget) Share() *Share { return &Share{budget: b} }
+// Share returns an empty share for a request. The share of one of the lab's own
+// services may use the reserve too.
+func (b *Budget) Share(own bool) *Share { return &Share{budget: b, own: own} }
 
-// Share is what one request holds of a budget. It belongs to one goroutine at a
-// time.
+// add changes what is held by n bytes, or returns [ErrBusy].
+func (b *Budget) add(n int64, own bool) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if n > 0 && (b.held+n > b.bytes || !own && b.others+n > b.bytes-b.reserved) {
+		return ErrBusy
+	}
+	b.held += n
+	if !own {
+		b.others += n
+	}
+	return nil
+}
+
+// Share is the part of a budget that one request holds. It belongs to one
+// goroutine at a time.
 type Share struct {
 	budget *Budget
+	own    bool
 	held   int64
 }
 
-// Hold makes the share so many bytes, or leaves it as it is and returns
-// [ErrBusy].
-func (s *Share) Hold(bytes int64) error {
-	if more := bytes - s.held; more > 0 {
-		if !s.budget.free.TryAcquire(more) {
-			return ErrBusy
-		}
-	} else {
-		s.budget.free.Release(-more)
+// Hold sets the size of the share to n bytes, or returns [ErrBusy] and leaves it
+// as it is.
+func (s *Share) Hold(n int64) error {
+	if err := s.budget.add(n-s.held, s.own); err != nil {
+		return err
 	}
-	s.held = bytes
+	s.held = n
 	return nil
 }
 
-// Wait is Hold for a share that is empty: it waits for others until ctx ends.
-func (s *Share) Wait(ctx context.Context, bytes int64) error {
-	if s.held > 0 {
-		return s.Hold(bytes)
-	}
-	if err := s.budget.free.Acquire(ctx, bytes); err != nil {
-		return ErrBusy
-	}
-	s.held = bytes
-	return nil
-}
-
-// Release gives everything back.
+// Release empties the share.
 func (s *Share) Release() {
-	s.budget.free.Release(s.held)
-	s.held = 0
+	_ = s.Hold(0) // only a larger share can be refused
 }
 
-// ReadAll reads a body of at most so many bytes, and takes for it what the
-// buffer has. It fails with [ErrBusy], with [*TooLargeError], or as r does.
+// ReadAll reads a body of at most most bytes, and holds as much as its buffer
+// takes. It fails with [ErrBusy], with [*TooLargeError], or as r does.
 func (s *Share) ReadAll(r io.Reader, most int) ([]byte, error) {
 	base := s.held
 	if err := s.Hold(base + firstBytes); err != nil {

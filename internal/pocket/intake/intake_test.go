@@ -2,7 +2,6 @@ package intake_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"io"
 	"testing"
@@ -34,7 +33,7 @@ func TestReadAll(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			budget := intake.NewBudget(1 << 20)
-			others := budget.Share()
+			others := budget.Share(true)
 			if err := others.Hold(tt.others); err != nil {
 				t.Fatal(err)
 			}
@@ -43,7 +42,7 @@ func TestReadAll(t *testing.T) {
 			if tt.tail != nil {
 				r = io.MultiReader(r, iotest.ErrReader(tt.tail))
 			}
-			share := budget.Share()
+			share := budget.Share(true)
 			got, err := share.ReadAll(r, tt.most)
 			var large, wantLarge *intake.TooLargeError
 			if errors.As(tt.want, &wantLarge) {
@@ -58,33 +57,38 @@ func TestReadAll(t *testing.T) {
 			}
 			share.Release()
 			others.Release()
-			if err := budget.Share().Hold(1 << 20); err != nil {
+			if err := budget.Share(true).Hold(1 << 20); err != nil {
 				t.Errorf("something is still held: %v", err)
 			}
 		})
 	}
 }
 
-func TestWait(t *testing.T) {
-	budget := intake.NewBudget(100)
-	first, second := budget.Share(), budget.Share()
-	if err := first.Wait(t.Context(), 60); err != nil {
+// Only the lab's own services may use the last 16th of a budget.
+func TestReserve(t *testing.T) {
+	budget := intake.NewBudget(1600)
+	others, own := budget.Share(false), budget.Share(true)
+	if err := others.Hold(1501); !errors.Is(err, intake.ErrBusy) {
+		t.Errorf("others may hold the reserve: %v", err)
+	}
+	if err := others.Hold(1500); err != nil {
 		t.Fatal(err)
 	}
-	ended, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := second.Wait(ended, 41); !errors.Is(err, intake.ErrBusy) {
-		t.Errorf("waiting in vain: %v", err)
+	if err := own.Hold(100); err != nil {
+		t.Errorf("the lab's own services may not hold the reserve: %v", err)
 	}
-	got := make(chan error)
-	go func() { got <- second.Wait(t.Context(), 41) }()
-	if err := first.Hold(59); err != nil { // one byte less
-		t.Fatal(err)
+	if err := own.Hold(101); !errors.Is(err, intake.ErrBusy) {
+		t.Errorf("more than there is: %v", err)
 	}
-	if err := <-got; err != nil {
-		t.Errorf("waiting for a byte: %v", err)
+	others.Release()
+	if err := own.Hold(1600); err != nil {
+		t.Errorf("the lab's own services may not hold what is free: %v", err)
 	}
-	if err := first.Hold(60); !errors.Is(err, intake.ErrBusy) {
-		t.Errorf("taking more than there is: %v", err)
+	if err := others.Hold(1); !errors.Is(err, intake.ErrBusy) {
+		t.Errorf("more than there is: %v", err)
+	}
+	own.Release()
+	if err := others.Hold(1500); err != nil {
+		t.Errorf("something is still held: %v", err)
 	}
 }

@@ -31,7 +31,7 @@ import (
 // Store keeps the log lines.
 type Store interface {
 	// AppendLines stores lines and returns when they are stored: all, or on error
-	// none.
+	// none, but with [*streams.RefusedError] those that were not refused.
 	AppendLines(ctx context.Context, lines []store.Line) error
 	// Lines calls yield for each line that q selects, in order of time, until it
 	// returns false.
@@ -45,6 +45,9 @@ type Options struct {
 	Version string           // of the program, for buildinfo
 	Timeout time.Duration    // of a request; default 1 minute, as in Loki (limits_config, query_timeout)
 	Now     func() time.Time // default time.Now
+	// Ready returns nil, or why lines cannot be stored or read, which /ready
+	// answers; default nil: they always can.
+	Ready func(context.Context) error
 	// Budget is for what all pushes under way take in memory, of which one may
 	// take half; default one of its own, of [intake.DefaultBytes].
 	Budget *intake.Budget
@@ -84,7 +87,7 @@ type handler struct {
 
 // routes lists every route.
 func (h *handler) routes(mux *http.ServeMux) {
-	mux.HandleFunc("GET /ready", ready)
+	mux.HandleFunc("GET /ready", h.ready)
 	mux.Handle("/loki/api/v1/status/buildinfo", h.query(h.buildinfo))
 	mux.Handle("/loki/api/v1/query", h.query(h.instant))
 	mux.Handle("/loki/api/v1/query_range", h.query(h.queryRange))
@@ -98,8 +101,14 @@ func (h *handler) routes(mux *http.ServeMux) {
 	mux.HandleFunc("/", unknown)
 }
 
-// ready answers like Loki's /ready. The store is open before anybody listens.
-func ready(w http.ResponseWriter, _ *http.Request) {
+// ready answers like Loki's /ready.
+func (h *handler) ready(w http.ResponseWriter, r *http.Request) {
+	if h.opts.Ready != nil {
+		if err := h.opts.Ready(r.Context()); err != nil {
+			fail(w, failure(http.StatusServiceUnavailable, "not ready: %w", err))
+			return
+		}
+	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	fmt.Fprintln(w, "ready")
 }

@@ -18,6 +18,7 @@ import (
 	"dicelab/internal/pocket/intake"
 	"dicelab/internal/pocket/logql"
 	"dicelab/internal/pocket/store"
+	"dicelab/internal/pocket/streams"
 )
 
 // Bounds of what is pushed: Loki's defaults (limits_config).
@@ -32,10 +33,11 @@ const (
 // memory together. Loki has bounds of each, of 1,024 and 2,048.
 const maxLabelBytes = 8 << 10
 
-// push answers /loki/api/v1/push. Other than Loki, which stores the lines that
-// are right and complains about the others, it stores all or none.
+// push answers /loki/api/v1/push. As in Loki, lines that are refused do not keep
+// the others of the request from being stored: the answer is an error with the
+// reason, and with their number if others are stored.
 func (h *handler) push(w http.ResponseWriter, r *http.Request) error {
-	share := h.opts.Budget.Share()
+	share := h.opts.Budget.Share(false)
 	defer share.Release()
 	body, err := readBody(r, share)
 	if err != nil {
@@ -48,20 +50,47 @@ func (h *handler) push(w http.ResponseWriter, r *http.Request) error {
 	if len(lines) == 0 {
 		return failure(http.StatusUnprocessableEntity, "error at least one valid stream is required for ingestion")
 	}
-	for _, l := range lines {
-		if err := check(l); err != nil {
-			return badRequest(err)
-		}
+	valid, invalid := sift(lines)
+	if len(valid) == 0 {
+		return badRequest(invalid)
 	}
-	if err := h.store.AppendLines(r.Context(), lines); err != nil {
-		var streams *store.TooManyStreamsError
-		if errors.As(err, &streams) {
-			return failure(http.StatusTooManyRequests, "%w", streams)
-		}
+	err = h.store.AppendLines(r.Context(), valid)
+	var refused *streams.RefusedError
+	switch {
+	case errors.As(err, &refused):
+		return failure(http.StatusTooManyRequests, "%w", joined(refused, invalid))
+	case err != nil:
 		return failure(http.StatusServiceUnavailable, "storing the lines, send them again later: %w", err)
+	case invalid != nil:
+		return badRequest(fmt.Errorf("%d of %d lines were refused and the others are stored: %w", len(lines)-len(valid), len(lines), invalid))
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
+}
+
+// sift returns the lines that are right, and what is wrong with the first other.
+func sift(lines []store.Line) (valid []store.Line, invalid error) {
+	for i, l := range lines {
+		err := check(l)
+		if err == nil && invalid != nil {
+			valid = append(valid, l)
+		}
+		if err != nil && invalid == nil {
+			valid, invalid = lines[:i:i], err
+		}
+	}
+	if invalid == nil {
+		return lines, nil
+	}
+	return valid, invalid
+}
+
+// joined is two reasons in a line; the second may be nil.
+func joined(err, other error) error {
+	if other == nil {
+		return err
+	}
+	return fmt.Errorf("%w; besides, %w", err, other)
 }
 
 // readBody reads the body and takes gzip off. Snappy is not an encoding of the
@@ -108,7 +137,7 @@ const (
 // bytes of a body, and sixty times as much in memory.
 func (h *handler) admit(share *intake.Share, bytes, lines, maps int) error {
 	weight := perByte*int64(bytes) + lineBytes*int64(lines) + mapBytes*int64(maps)
-	if most := h.opts.Budget.Bytes() / 2; weight > most {
+	if most := h.opts.Budget.MaxRequest(); weight > most {
 		return failure(http.StatusRequestEntityTooLarge, "decoding the push would take %d bytes of memory, and one may take %d; send fewer lines at a time", weight, most)
 	}
 	return share.Hold(weight)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -18,6 +19,7 @@ import (
 	"dicelab/internal/pocket/intake"
 	"dicelab/internal/pocket/loki"
 	"dicelab/internal/pocket/store"
+	"dicelab/internal/pocket/streams"
 )
 
 // sink is a store that keeps what is pushed.
@@ -208,7 +210,7 @@ func TestPushesShareABudget(t *testing.T) {
 			t.Errorf("%s, 2000 lines without text: status %d, %s", name, w.Code, w.Body)
 		}
 	}
-	others := budget.Share()
+	others := budget.Share(true)
 	if err := others.Hold(1<<20 - 3000); err != nil {
 		t.Fatal(err)
 	}
@@ -228,24 +230,68 @@ func TestPushesShareABudget(t *testing.T) {
 	if w := send(jsonType, "gzip", zip(t, onePush)); w.Code != http.StatusNoContent {
 		t.Errorf("with room again: status %d, %s", w.Code, w.Body)
 	}
-	if err := budget.Share().Hold(1 << 20); err != nil {
+	if err := budget.Share(true).Hold(1 << 20); err != nil {
 		t.Errorf("something is still held: %v", err)
 	}
 }
 
-// crowded is a store with as many streams as it may have.
-type crowded struct{ loki.Store }
+// crowded is a store that refuses the first line of a push.
+type crowded struct{ sink }
 
-func (crowded) AppendLines(context.Context, []store.Line) error {
-	return fmt.Errorf("writing: %w", &store.TooManyStreamsError{Streams: store.MaxStreams, New: 1})
+func (c *crowded) AppendLines(_ context.Context, lines []store.Line) error {
+	c.lines = append(c.lines, lines[1:]...)
+	return fmt.Errorf("writing: %w", &streams.RefusedError{Refused: []int{0}, Lines: len(lines), Streams: 10, Max: 10})
 }
 
-func TestPushOfTooManyStreams(t *testing.T) {
-	server := httptest.NewServer(loki.NewHandler(crowded{}, loki.Options{}))
+// Lines that are refused do not keep the others of their push from being stored.
+func TestPushIsStoredInPart(t *testing.T) {
+	const json = `{"streams":[{"stream":{"a":"b"},"values":[["1","one"],["-1","old"],["2","two"],["-2","older"],["3","three"]]},
+		{"stream":{"service.name":"x"},"values":[["1","dotted"]]},{"stream":{"c":"d"},"values":[["4","four"]]}]}`
+	const invalid = `entry for stream '{a="b"}' has the timestamp 1969-12-31 23:59:59.999999999 +0000 UTC, which is not of the years 1970 to 2261`
+	const many = "1 of 4 lines were refused and the others are stored: there are 10 streams of log lines, and at most 10 are kept; " +
+		"send what differs from line to line as structured metadata, not as labels"
+	var plain sink
+	full := &crowded{}
+	for _, tt := range []struct {
+		name   string
+		store  loki.Store
+		stored *[]store.Line
+		status int
+		text   string
+		want   string
+	}{
+		{"lines that are wrong", &plain, &plain.lines, http.StatusBadRequest, "3 of 7 lines were refused and the others are stored: " + invalid, "one two three four"},
+		{"a stream too many, too", full, &full.lines, http.StatusTooManyRequests, many + "; besides, " + invalid, "two three four"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			server := httptest.NewServer(loki.NewHandler(tt.store, loki.Options{}))
+			defer server.Close()
+			status, _, text := do(t, http.MethodPost, server.URL+"/loki/api/v1/push", json, "Content-Type", "application/json")
+			if status != tt.status || text != tt.text {
+				t.Errorf("got  %d %s\nwant %d %s", status, text, tt.status, tt.text)
+			}
+			var got []string
+			for _, l := range *tt.stored {
+				got = append(got, l.Text)
+			}
+			if strings.Join(got, " ") != tt.want {
+				t.Errorf("stored %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// /ready says why lines cannot be stored.
+func TestReadySaysWhyNot(t *testing.T) {
+	var why error
+	server := httptest.NewServer(loki.NewHandler(&sink{}, loki.Options{Ready: func(context.Context) error { return why }}))
 	defer server.Close()
-	status, _, text := do(t, http.MethodPost, server.URL+"/loki/api/v1/push", onePush, "Content-Type", "application/json")
-	if want := "there are 5000 streams of log lines, and these lines would make 1 more: at most 5000 are kept; send what differs from line to line as structured metadata, not as labels"; status != http.StatusTooManyRequests || text != want {
-		t.Errorf("status %d, %s", status, text)
+	if status, _, text := do(t, http.MethodGet, server.URL+"/ready", ""); status != http.StatusOK || text != "ready\n" {
+		t.Errorf("status %d, %q", status, text)
+	}
+	why = errors.New("the disk is gone")
+	if status, _, text := do(t, http.MethodGet, server.URL+"/ready", ""); status != http.StatusServiceUnavailable || text != "not ready: the disk is gone" {
+		t.Errorf("status %d, %q", status, text)
 	}
 }
 
@@ -265,7 +311,7 @@ func FuzzPush(f *testing.F) {
 		}
 		w := httptest.NewRecorder()
 		loki.NewHandler(&s, loki.Options{}).ServeHTTP(w, r)
-		if (w.Code == http.StatusNoContent) != (len(s.lines) > 0) {
+		if w.Code == http.StatusNoContent && len(s.lines) == 0 || w.Code >= http.StatusInternalServerError {
 			t.Fatalf("status %d, %d lines", w.Code, len(s.lines))
 		}
 		for _, l := range s.lines {

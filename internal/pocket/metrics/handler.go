@@ -123,12 +123,19 @@ func (s *Server) whileOpen(next http.Handler) http.Handler {
 	})
 }
 
-// whileScraping answers 503 before the first and after the last scrape.
+// whileScraping answers 503 before the first and after the last scrape, and while
+// samples cannot be stored.
 func (s *Server) whileScraping(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !s.scraper.running.Load() {
 			fail(w, r, http.StatusServiceUnavailable, "unavailable", "Service Unavailable")
 			return
+		}
+		if s.guard != nil {
+			if err := s.guard.Err(); err != nil {
+				fail(w, r, http.StatusServiceUnavailable, "unavailable", "Service Unavailable: "+err.Error())
+				return
+			}
 		}
 		next.ServeHTTP(w, r)
 	})

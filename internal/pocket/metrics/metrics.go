@@ -46,6 +46,9 @@ const (
 	DefaultTimeout        = 30 * time.Second
 )
 
+// DirName is the name of the TSDB's directory in the data directory.
+const DirName = "prometheus"
+
 // maxForm bounds a request that comes as a form, in bytes.
 const maxForm = 1 << 20
 
@@ -80,6 +83,9 @@ type Options struct {
 	// Registry takes the server's own metrics and is what /metrics shows. It
 	// must not hold another Server's. Nil means a new one.
 	Registry *prometheus.Registry
+	// Guard is asked before samples are committed; nil means that they always may
+	// be.
+	Guard Guard
 	// Logger takes what the library logs. The library calls its routine work
 	// INFO, so a console wants WARN. Nil discards.
 	Logger *slog.Logger
@@ -97,6 +103,7 @@ type Server struct {
 	handler http.Handler
 	timeout time.Duration // of a request to the API
 	turns   intake.Turns
+	guard   Guard // may be nil
 
 	gate   sync.RWMutex // held for reading while a request reads the TSDB
 	closed bool         // guarded by gate
@@ -138,7 +145,7 @@ func New(o Options) (s *Server, err error) {
 		return nil, err
 	}
 
-	db, err := openTSDB(filepath.Join(o.Dir, "prometheus"), o)
+	db, err := openTSDB(filepath.Join(o.Dir, DirName), o)
 	if err != nil {
 		return nil, err
 	}
@@ -147,13 +154,14 @@ func New(o Options) (s *Server, err error) {
 			err = errors.Join(err, db.Close())
 		}
 	}()
-	scraper, err := newScraper(cfg, o.Targets, db, o)
+	guarded := guarded{db, o.Guard}
+	scraper, err := newScraper(cfg, o.Targets, guarded, o)
 	if err != nil {
 		return nil, err
 	}
 	engine := promql.NewEngine(engineOptions(promQL, o))
-	manager := newRules(loader, engine, db, explorer, o)
-	s = &Server{log: o.Logger, db: db, scraper: scraper, source: newCollector(o, db), timeout: o.Timeout, turns: intake.NewTurns(), rules: manager, files: loader.files()}
+	manager := newRules(loader, engine, guarded, explorer, o)
+	s = &Server{log: o.Logger, db: db, scraper: scraper, source: newCollector(o, guarded), timeout: o.Timeout, turns: intake.NewTurns(), guard: o.Guard, rules: manager, files: loader.files()}
 	s.handler = s.newHandler(newAPI(apiParts{
 		engine: engine, db: db, scrapes: scraper.manager, rules: manager, config: cfg,
 		registry: o.Registry, parser: promQL, timeout: o.Timeout, log: o.Logger,

@@ -14,7 +14,6 @@ import (
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/rules"
-	"github.com/prometheus/prometheus/tsdb"
 
 	"dicelab/internal/pocket/intake"
 )
@@ -110,18 +109,18 @@ func (l ruleLoader) Parse(query string) (parser.Expr, error) { return l.parser.P
 
 // newRules makes the manager of recording and alerting rules. Alerts are shown
 // by the API and sent to nobody: the lab has no Alertmanager.
-func newRules(l ruleLoader, engine *promql.Engine, db *tsdb.DB, external *url.URL, o Options) *rules.Manager {
+func newRules(l ruleLoader, engine *promql.Engine, db guarded, external *url.URL, o Options) *rules.Manager {
 	if external == nil {
 		external = &url.URL{} // templates of alerts print it
 	}
 	return rules.NewManager(&rules.ManagerOptions{
 		ExternalURL: external,
-		QueryFunc:   rules.EngineQueryFunc(engine, db),
+		QueryFunc:   rules.EngineQueryFunc(engine, db.DB),
 		NotifyFunc:  func(context.Context, string, ...*rules.Alert) {},
 		// Evaluations end in rules.Manager.Stop.
 		Context:      context.Background(),
 		AppendableV2: db,
-		Queryable:    db,
+		Queryable:    db.DB,
 		Logger:       o.Logger,
 		Registerer:   o.Registry,
 		// How Prometheus restores the state of alerts after a restart (its

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/prometheus/prometheus/storage"
-	"github.com/prometheus/prometheus/tsdb"
 )
 
 // A Source gives series that nothing scrapes: those that the stack computes.
@@ -22,12 +21,12 @@ type Source interface {
 type collector struct {
 	source   Source // nil: there is none
 	interval time.Duration
-	db       *tsdb.DB
+	db       storage.AppendableV2
 	log      *slog.Logger
 	last     time.Time // of the newest samples
 }
 
-func newCollector(o Options, db *tsdb.DB) *collector {
+func newCollector(o Options, db storage.AppendableV2) *collector {
 	return &collector{source: o.Source, interval: o.Interval, db: db, log: o.Logger}
 }
 

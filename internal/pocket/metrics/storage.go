@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"syscall"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/prometheus/tsdb"
 	"github.com/prometheus/prometheus/tsdb/chunks"
 	"github.com/prometheus/prometheus/util/compression"
@@ -105,10 +107,25 @@ func checkBlocks(dir string) error {
 	return nil
 }
 
+// DamagedError says that what is in the TSDB's directory cannot be read by this
+// version.
+type DamagedError struct {
+	Dir string // the directory
+	Err error
+}
+
+// Error says what to do.
+func (e *DamagedError) Error() string {
+	return fmt.Sprintf("opening metrics in %s: %v: it is damaged or was written by a newer version: move it away to start without old metrics, or run the version that wrote it", e.Dir, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *DamagedError) Unwrap() error { return e.Err }
+
 // explainOpen says what to do about an error of opening the TSDB in dir.
 func explainOpen(dir string, err error) error {
 	var path *fs.PathError
-	hint := "it is damaged or was written by a newer version: move it away to start without old metrics, or run the version that wrote it"
+	var hint string
 	switch {
 	case errors.Is(err, syscall.EWOULDBLOCK): // flock(2): somebody else holds it
 		hint = "another process uses it: stop that one, or choose another data directory"
@@ -116,6 +133,22 @@ func explainOpen(dir string, err error) error {
 		hint = "the disk is full: make room, or choose another data directory"
 	case errors.As(err, &path) && !errors.Is(err, fs.ErrNotExist): // a missing file is damage
 		hint = "choose a data directory that this user can read and write"
+	default:
+		return &DamagedError{Dir: dir, Err: err}
 	}
 	return fmt.Errorf("opening metrics in %s: %w: %s", dir, err, hint)
+}
+
+// Check opens the TSDB of a data directory and closes it again. It fails as [New]
+// does, with [*DamagedError] if it cannot be read.
+func Check(o Options) error {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	o.Registry = prometheus.NewRegistry() // New's takes everything once
+	db, err := openTSDB(filepath.Join(o.Dir, DirName), o)
+	if err != nil {
+		return err
+	}
+	return db.Close()
 }

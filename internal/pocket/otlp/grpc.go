@@ -2,19 +2,20 @@ package otlp
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
+	collogspb "go.opentelemetry.io/proto/otlp/collector/logs/v1"
+	colmetricspb "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	coltracepb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/encoding"
-	_ "google.golang.org/grpc/encoding/gzip" // the compression that OTLP asks for
-	encodingproto "google.golang.org/grpc/encoding/proto"
-	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -22,139 +23,170 @@ import (
 	"dicelab/internal/pocket/intake"
 )
 
-const (
-	// admitWithin is how long an export waits for others to be answered before its
-	// client is told to try again.
-	admitWithin = time.Second
-	// maxStreams bounds the exports under way on one connection.
-	maxStreams = 100
-	// windowBytes is how much of an export is in memory before it is admitted, and
-	// of those of a connection together. The window does not grow, as gRPC's would.
-	windowBytes = 1 << 20
-	// readBytes is the buffer that a connection has to read from.
-	readBytes = 8 << 10
-)
+// prefixBytes is what gRPC writes before a message: whether it is compressed,
+// and its length (gRPC, "gRPC over HTTP2", Length-Prefixed-Message).
+const prefixBytes = 5
 
-// ServerOptions are what a gRPC server needs to have the receiver's bounds.
-func (r *Receiver) ServerOptions() []grpc.ServerOption {
-	return []grpc.ServerOption{
-		grpc.MaxRecvMsgSize(r.opts.MaxBytes),
-		grpc.MaxConcurrentStreams(maxStreams),
-		grpc.StaticStreamWindowSize(windowBytes),
-		grpc.StaticConnWindowSize(windowBytes),
-		grpc.ReadBufferSize(readBytes),
-		grpc.ForceServerCodecV2(codec{encoding.GetCodecV2(encodingproto.Name)}),
-	}
-}
+// maxStatusText bounds the text of a status, in bytes: clients bound the headers
+// that they accept, some to 8 KiB.
+const maxStatusText = 2 << 10
 
-// Register adds OTLP's TraceService to a gRPC server made with
-// [Receiver.ServerOptions].
+// GRPC serves OTLP/gRPC (OTLP 1.x, section "OTLP/gRPC"), on a server of HTTP/2.
 //
-// The generated service decodes an export before it calls anybody. This one asks
-// for room before the export is read, and again before it is decoded.
-func (r *Receiver) Register(s grpc.ServiceRegistrar) {
-	desc := coltracepb.TraceService_ServiceDesc
-	s.RegisterService(&grpc.ServiceDesc{
-		ServiceName: desc.ServiceName,
-		HandlerType: (*any)(nil),
-		Metadata:    desc.Metadata,
-		Streams: []grpc.StreamDesc{{StreamName: "Export", Handler: func(_ any, stream grpc.ServerStream) error {
-			return r.serve(stream)
-		}}},
-	}, r)
-}
-
-// serve answers one export as OTLP 1.x, section "OTLP/gRPC Response", says.
-func (r *Receiver) serve(stream grpc.ServerStream) error {
-	in := &incoming{receiver: r, share: r.opts.Budget.Share()}
-	ctx, cancel := context.WithTimeout(stream.Context(), admitWithin)
-	defer cancel()
-	if err := in.share.Wait(ctx, int64(r.opts.MaxBytes)); err != nil {
-		return unavailable(err)
-	}
-	if err := in.receive(stream); err != nil {
-		return err
-	}
-	defer in.share.Release()
-	var heavy *tooHeavyError
-	switch {
-	case errors.Is(in.err, intake.ErrBusy):
-		return unavailable(in.err)
-	case errors.As(in.err, &heavy):
-		return status.Error(codes.ResourceExhausted, in.err.Error()) // without RetryInfo: it would be so again
-	case in.err != nil:
-		return status.Error(codes.InvalidArgument, strings.ToValidUTF8(fmt.Sprintf("decoding the export: %v", in.err), "?"))
-	}
-	resp, err := r.export(stream.Context(), &in.export)
-	if err != nil {
-		return unavailable(err)
-	}
-	return stream.SendMsg(resp)
-}
-
-// incoming is an export that is being received.
-type incoming struct {
-	receiver *Receiver
-	share    *intake.Share
-	export   coltracepb.ExportTraceServiceRequest
-	err      error // of decoding it; what a codec returns, gRPC answers in its own words
-}
-
-// receive reads the export. On error the share is given back, as soon as nothing
-// more arrives: that may be later than receive returns, which ends the stream.
-func (in *incoming) receive(stream grpc.ServerStream) error {
-	received := make(chan error, 1)
-	go func() {
-		err := stream.RecvMsg(in)
-		if err != nil {
-			in.share.Release()
+// An export is one message that is answered by one, of which gRPC over HTTP/2 is
+// a page. It is served here, and not by grpc-go, because that server reads and
+// decompresses a whole message before its caller sees a byte: it would have to
+// be charged before it has arrived (docs/adr/0003-grpc-over-net-http.md).
+func (r *Receiver) GRPC() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.ProtoMajor != 2 || req.Method != http.MethodPost || !isGRPC(req.Header.Get("Content-Type")) {
+			http.Error(w, "this port takes OTLP over gRPC; OTLP over HTTP has a port of its own, 4318 unless it was moved", http.StatusUnsupportedMediaType)
+			return
 		}
-		received <- err
-	}()
-	late := time.NewTimer(in.receiver.opts.Receive)
-	defer late.Stop()
-	select {
-	case err := <-received:
-		return err
-	case <-late.C:
-		go func() { // it may just have arrived
-			if <-received == nil {
-				in.share.Release()
-			}
-		}()
-		return status.Errorf(codes.DeadlineExceeded, "the export was not received within %v", in.receiver.opts.Receive)
-	}
+		header := w.Header()
+		header.Set("Content-Type", "application/grpc")
+		header.Set("Grpc-Accept-Encoding", "identity,gzip")
+		resp, err := r.call(w, req)
+		if err == nil {
+			err = send(w, resp)
+		}
+		setStatus(header, err)
+	})
 }
 
-// decode reads the export from its bytes, which are the caller's.
-func (in *incoming) decode(body []byte) error {
-	if err := in.receiver.admit(in.share, in.receiver.scale.protobuf(body)); err != nil {
-		return err
-	}
-	return proto.Unmarshal(body, &in.export)
+func isGRPC(kind string) bool {
+	rest, ok := strings.CutPrefix(kind, "application/grpc")
+	return ok && (rest == "" || rest[0] == ';' || rest[0] == '+' && strings.HasPrefix(rest, "+proto"))
 }
 
-// codec is gRPC's own for protobuf, but for exports that are received.
-type codec struct{ encoding.CodecV2 }
-
-// Unmarshal implements encoding.CodecV2.
-func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
-	in, ok := v.(*incoming)
-	if !ok {
-		return c.CodecV2.Unmarshal(data, v)
+// call answers one call.
+func (r *Receiver) call(w http.ResponseWriter, req *http.Request) (*coltracepb.ExportTraceServiceResponse, error) {
+	switch req.URL.Path {
+	case coltracepb.TraceService_Export_FullMethodName:
+	case colmetricspb.MetricsService_Export_FullMethodName:
+		return nil, unsupported(errors.New(noMetrics))
+	case collogspb.LogsService_Export_FullMethodName:
+		return nil, unsupported(errors.New(noLogs))
+	default:
+		return nil, unsupported(fmt.Errorf("there is no method %.100q: traces are sent to %s", req.URL.Path, coltracepb.TraceService_Export_FullMethodName))
 	}
-	buffer := data.MaterializeToBuffer(mem.DefaultBufferPool())
-	defer buffer.Free()
-	in.err = in.decode(buffer.ReadOnlyData())
+	ctx, cancel, err := callContext(req)
+	if err != nil {
+		return nil, err
+	}
+	defer cancel()
+	if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(r.opts.Receive)); err != nil {
+		return nil, fmt.Errorf("setting a deadline for the export: %w", err)
+	}
+	share := r.share(req.Header)
+	defer share.Release()
+	body, err := r.message(req, share)
+	if err != nil {
+		return nil, err
+	}
+	return r.take(ctx, share, body, r.protobuf())
+}
+
+// message reads the one message of a call, and sees that no other follows.
+func (r *Receiver) message(req *http.Request, share *intake.Share) ([]byte, error) {
+	var prefix [prefixBytes]byte
+	if _, err := io.ReadFull(req.Body, prefix[:]); err != nil {
+		return nil, r.readError("reading the message's length from", err)
+	}
+	length, encoding := int64(binary.BigEndian.Uint32(prefix[1:])), "identity"
+	switch prefix[0] {
+	case 0:
+	case 1:
+		encoding = req.Header.Get("Grpc-Encoding")
+	default:
+		return nil, malformed(fmt.Errorf("the message begins with %d: want 0, or 1 if it is compressed", prefix[0]))
+	}
+	if length > int64(r.opts.MaxBytes) {
+		return nil, r.tooLong()
+	}
+	in := &io.LimitedReader{R: req.Body, N: length}
+	body, err := r.read(in, encoding, share)
+	if err == nil {
+		_, err = io.Copy(io.Discard, in) // what a decompressor leaves
+	}
+	if err == nil && in.N > 0 {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return nil, r.readError("reading", err)
+	}
+	switch _, err := io.ReadFull(req.Body, prefix[:1]); {
+	case errors.Is(err, io.EOF):
+		return body, nil
+	case err != nil:
+		return nil, r.readError("reading", err)
+	}
+	return nil, malformed(errors.New("more than one message was sent: an export is one"))
+}
+
+// callContext ends when the client's own deadline does (gRPC, "gRPC over HTTP2",
+// Timeout).
+func callContext(req *http.Request) (context.Context, context.CancelFunc, error) {
+	text := req.Header.Get("Grpc-Timeout")
+	if text == "" {
+		return req.Context(), func() {}, nil
+	}
+	units := map[byte]time.Duration{'H': time.Hour, 'M': time.Minute, 'S': time.Second, 'm': time.Millisecond, 'u': time.Microsecond, 'n': time.Nanosecond}
+	unit, known := units[text[len(text)-1]]
+	n, err := strconv.ParseUint(text[:len(text)-1], 10, 32)
+	if err != nil || !known || len(text) > 9 {
+		return nil, nil, malformed(fmt.Errorf("the header grpc-timeout is %.20q: want up to 8 digits and a unit, such as 5S", text))
+	}
+	ctx, cancel := context.WithTimeout(req.Context(), min(time.Duration(n), 1<<62/unit)*unit)
+	return ctx, cancel, nil
+}
+
+// send writes the message that answers a call.
+func send(w http.ResponseWriter, m proto.Message) error {
+	body, err := proto.MarshalOptions{}.MarshalAppend(make([]byte, prefixBytes), m)
+	if err != nil {
+		return fmt.Errorf("encoding the answer: %w", err)
+	}
+	binary.BigEndian.PutUint32(body[1:], uint32(len(body)-prefixBytes))
+	_, _ = w.Write(body) // a client that has gone cannot be told anything
 	return nil
 }
 
-// unavailable tells the client to send the export again.
-func unavailable(err error) error {
-	st, detailErr := status.New(codes.Unavailable, err.Error()).
-		WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(retryAfter)})
-	if detailErr != nil {
-		return status.Error(codes.Unavailable, err.Error())
+// setStatus writes the trailers that end a call (OTLP 1.x, section "OTLP/gRPC
+// Response"): an export that may be sent again has UNAVAILABLE with RetryInfo.
+func setStatus(header http.Header, err error) {
+	set := func(name, value string) { header.Set(http.TrailerPrefix+name, value) }
+	if err == nil {
+		set("Grpc-Status", "0")
+		return
 	}
-	return st.Err()
+	_, code, again := statusOf(err)
+	text := err.Error()
+	text = strings.ToValidUTF8(text[:min(len(text), maxStatusText)], "?")
+	set("Grpc-Status", strconv.Itoa(int(code)))
+	set("Grpc-Message", percentEncode(text))
+	if !again {
+		return
+	}
+	st, err := status.New(code, text).WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(retryAfter)})
+	if err != nil {
+		return // not possible; without details the client tries again too
+	}
+	if details, err := proto.Marshal(st.Proto()); err == nil {
+		set("Grpc-Status-Details-Bin", base64.RawStdEncoding.EncodeToString(details))
+	}
+}
+
+// percentEncode writes text as gRPC has it in a header: printable ASCII as it
+// is, other bytes as % and two digits.
+func percentEncode(text string) string {
+	var b strings.Builder
+	for i := range len(text) {
+		if c := text[i]; c >= ' ' && c <= '~' && c != '%' {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String()
 }

@@ -33,8 +33,7 @@ func decodeJSON(body []byte, req *coltracepb.ExportTraceServiceRequest) error {
 }
 
 // fromHex gives the ID whose hex digits were taken for base64. What was not hex
-// becomes an ID of one byte: no check of a span's own IDs lets that pass, and a
-// link that has it leads nowhere.
+// becomes an ID of one byte, which no check of IDs lets pass.
 func fromHex(decoded []byte) []byte {
 	if len(decoded) == 0 {
 		return nil

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -135,15 +134,15 @@ func TestHTTP(t *testing.T) {
 		{name: "JSON, gzip", contentType: jsonType, encoding: "gzip", body: zip(t, []byte(jsonExample)), status: 200, stored: exampleSpans()},
 		{name: "JSON, enums by name", contentType: jsonType, body: []byte(strings.NewReplacer(`"kind":2`, `"kind":"SPAN_KIND_SERVER"`, `"code":2`, `"code":"STATUS_CODE_ERROR"`).Replace(jsonExample)), status: 200, stored: exampleSpans()},
 		{name: "empty protobuf is a valid export", contentType: protobufType, status: 200},
-		{name: "no content type", body: []byte("x"), status: 415, code: codes.InvalidArgument, message: "send application/x-protobuf or application/json"},
-		{name: "wrong content type", contentType: "text/plain", status: 415, code: codes.InvalidArgument, message: `content type "text/plain" is not understood`},
-		{name: "wrong encoding", contentType: protobufType, encoding: "br", status: 415, code: codes.InvalidArgument, message: `content encoding "br"`},
-		{name: "broken protobuf", contentType: protobufType, body: []byte("nonsense"), status: 400, code: codes.InvalidArgument, message: "decoding the body as application/x-protobuf"},
-		{name: "broken JSON", contentType: jsonType, body: []byte(`{"resourceSpans":`), status: 400, code: codes.InvalidArgument, message: "decoding the body as application/json"},
+		{name: "no content type", body: []byte("x"), status: 415, code: codes.Unimplemented, message: "send application/x-protobuf or application/json"},
+		{name: "wrong content type", contentType: "text/plain", status: 415, code: codes.Unimplemented, message: `content type "text/plain" is not understood`},
+		{name: "wrong encoding", contentType: protobufType, encoding: "br", status: 415, code: codes.Unimplemented, message: `content encoding "br"`},
+		{name: "broken protobuf", contentType: protobufType, body: []byte("nonsense"), status: 400, code: codes.InvalidArgument, message: "decoding the export as application/x-protobuf"},
+		{name: "broken JSON", contentType: jsonType, body: []byte(`{"resourceSpans":`), status: 400, code: codes.InvalidArgument, message: "decoding the export as application/json"},
 		{name: "broken gzip", contentType: protobufType, encoding: "gzip", body: []byte("nonsense"), status: 400, code: codes.InvalidArgument, message: "decompressing the body"},
 		{name: "truncated gzip", contentType: protobufType, encoding: "gzip", body: zip(t, marshal(t, exampleSpans()))[:50], status: 400, code: codes.InvalidArgument, message: "reading the body"},
-		{name: "too large", contentType: protobufType, body: make([]byte, 100_001), status: 413, code: codes.InvalidArgument, message: "more than 100000 bytes"},
-		{name: "too large when unpacked", contentType: protobufType, encoding: "gzip", body: zip(t, make([]byte, 100_001)), status: 413, code: codes.InvalidArgument, message: "more than 100000 bytes"},
+		{name: "too large", contentType: protobufType, body: make([]byte, 100_001), status: 413, code: codes.ResourceExhausted, message: "more than 100000 bytes"},
+		{name: "too large when unpacked", contentType: protobufType, encoding: "gzip", body: zip(t, make([]byte, 100_001)), status: 413, code: codes.ResourceExhausted, message: "more than 100000 bytes"},
 		{name: "GET", method: http.MethodGet, status: 405, code: codes.Unimplemented, message: "POST", header: map[string]string{"Allow": "POST"}},
 		{name: "store fails, protobuf", contentType: protobufType, body: marshal(t, exampleSpans()), storeErr: errors.New("disk full"), status: 503, code: codes.Unavailable, message: "disk full", header: map[string]string{"Retry-After": "1", "Content-Type": protobufType}},
 		{name: "store fails, JSON", contentType: jsonType, body: []byte(example), storeErr: errors.New("disk full"), status: 503, code: codes.Unavailable, message: "disk full", header: map[string]string{"Retry-After": "1", "Content-Type": jsonType}},
@@ -277,25 +276,12 @@ func dial(t *testing.T, s otlp.Appender, o otlp.Options) coltracepb.TraceService
 
 func connect(t *testing.T, s otlp.Appender, opts otlp.Options) *grpc.ClientConn {
 	t.Helper()
-	r := otlp.New(s, opts)
-	server := grpc.NewServer(r.ServerOptions()...)
-	r.Register(server)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(ln) }()
-	conn, err := grpc.NewClient(ln.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient(serve(t, s, opts), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		if err := conn.Close(); err != nil {
-			t.Error(err)
-		}
-		server.Stop()
-		if err := <-served; err != nil {
 			t.Error(err)
 		}
 	})
@@ -368,7 +354,11 @@ func TestDefaultBound(t *testing.T) {
 		grpc codes.Code
 	}{15 << 20: {http.StatusOK, codes.OK}, 17 << 20: {http.StatusRequestEntityTooLarge, codes.ResourceExhausted}} {
 		large := exampleSpans()
-		large[0].ScopeSpans[0].Spans[0].Name = strings.Repeat("x", size)
+		for n := 0; n < size; n += 1 << 20 {
+			sp := proto.CloneOf(large[0].ScopeSpans[0].Spans[0])
+			sp.Name = strings.Repeat("x", 1<<20)
+			large[0].ScopeSpans[0].Spans = append(large[0].ScopeSpans[0].Spans, sp)
+		}
 		req := httptest.NewRequest(http.MethodPost, "/v1/traces", bytes.NewReader(marshal(t, large)))
 		req.Header.Set("Content-Type", protobufType)
 		rec := httptest.NewRecorder()

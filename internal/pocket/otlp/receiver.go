@@ -2,13 +2,16 @@ package otlp
 
 import (
 	"context"
+	"crypto/subtle"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	coltracepb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 
+	"dicelab/internal/contract"
 	"dicelab/internal/pocket/intake"
 )
 
@@ -26,6 +29,10 @@ type Options struct {
 	// Budget is for what all exports under way take in memory, of which one may
 	// take half; default one of its own, of [intake.DefaultBytes].
 	Budget *intake.Budget
+	// OwnKey is the value of [contract.HeaderOwnKey] with which the lab's own
+	// services send. They may use the reserve of the budget. Empty means that
+	// nobody may.
+	OwnKey string
 }
 
 // Receiver takes exports.
@@ -35,7 +42,7 @@ type Receiver struct {
 	scale *scale
 }
 
-// New makes a receiver that appends to store.
+// New returns a receiver that appends to store.
 func New(store Appender, opts Options) *Receiver {
 	if opts.MaxBytes <= 0 {
 		opts.MaxBytes = 16 << 20
@@ -52,29 +59,47 @@ func New(store Appender, opts Options) *Receiver {
 	return &Receiver{store: store, opts: opts, scale: newScale()}
 }
 
-// retryAfter is what clients are told to wait when the store cannot take spans.
+// retryAfter is the time after which clients may send a refused export again.
 const retryAfter = time.Second
 
-// admit takes what an export takes in memory once it is decoded.
-func (r *Receiver) admit(share *intake.Share, weight int64) error {
-	if most := r.opts.Budget.Bytes() / 2; weight > most {
-		return &tooHeavyError{weight: weight, most: most}
-	}
-	return share.Hold(weight)
+// share begins the share of a request. A key that is made anew for each run and
+// that only the lab's services are given tells them from everybody else: all
+// come over loopback, and what telemetry says of its sender proves nothing.
+func (r *Receiver) share(header http.Header) *intake.Share {
+	key := header.Get(contract.HeaderOwnKey)
+	own := r.opts.OwnKey != "" && subtle.ConstantTimeCompare([]byte(key), []byte(r.opts.OwnKey)) == 1
+	return r.opts.Budget.Share(own)
 }
 
-// tooHeavyError is an export that would take too much memory, however often it is
-// sent.
-type tooHeavyError struct{ weight, most int64 }
+// format is an encoding of exports.
+type format struct {
+	name   string
+	weigh  func(body []byte) int64 // bytes in memory that decoding takes
+	decode func(body []byte, export *coltracepb.ExportTraceServiceRequest) error
+}
 
-func (e *tooHeavyError) Error() string {
-	return fmt.Sprintf("decoding the export would take %d bytes of memory, and one may take %d: send smaller batches (OTEL_BSP_MAX_EXPORT_BATCH_SIZE)", e.weight, e.most)
+// take decodes an export from its bytes and stores it. Its error is a *refusal,
+// or means that nothing of the export is known to be stored.
+func (r *Receiver) take(ctx context.Context, share *intake.Share, body []byte, f format) (*coltracepb.ExportTraceServiceResponse, error) {
+	weight := f.weigh(body)
+	if most := r.opts.Budget.MaxRequest(); weight > most {
+		return nil, tooLarge(fmt.Errorf("decoding the export would take %d bytes of memory, and one may take %d: send smaller batches (OTEL_BSP_MAX_EXPORT_BATCH_SIZE)", weight, most))
+	}
+	if err := share.Hold(weight); err != nil {
+		return nil, err
+	}
+	var export coltracepb.ExportTraceServiceRequest
+	if err := f.decode(body, &export); err != nil {
+		return nil, malformed(fmt.Errorf("decoding the export as %s: %w", f.name, err))
+	}
+	return r.export(ctx, &export, len(body) > MaxSpanBytes)
 }
 
 // export stores what is valid of the request and answers with what is not. Its
-// error means that nothing of the request is known to be stored.
-func (r *Receiver) export(ctx context.Context, req *coltracepb.ExportTraceServiceRequest) (*coltracepb.ExportTraceServiceResponse, error) {
-	rejected, reason := prune(req)
+// error means that nothing of the request is known to be stored. For large, see
+// prune.
+func (r *Receiver) export(ctx context.Context, req *coltracepb.ExportTraceServiceRequest, large bool) (*coltracepb.ExportTraceServiceResponse, error) {
+	rejected, reason := prune(req, large)
 	ctx, cancel := context.WithTimeoutCause(ctx, r.opts.Timeout, errors.New("the store took too long"))
 	defer cancel()
 	if err := r.store.AppendSpans(ctx, req.GetResourceSpans()); err != nil {
@@ -91,58 +116,4 @@ func (r *Receiver) export(ctx context.Context, req *coltracepb.ExportTraceServic
 		}
 	}
 	return resp, nil
-}
-
-// prune takes out of the request the spans that are not valid, and gives their
-// number and the reason for the first.
-func prune(req *coltracepb.ExportTraceServiceRequest) (rejected int, reason error) {
-	for _, resource := range req.GetResourceSpans() {
-		for _, scope := range resource.GetScopeSpans() {
-			valid := scope.Spans[:0]
-			for _, span := range scope.Spans {
-				err := check(span)
-				if err == nil {
-					valid = append(valid, span)
-					continue
-				}
-				if reason == nil {
-					reason = fmt.Errorf("span %.100q %w", span.GetName(), err)
-				}
-				rejected++
-			}
-			clear(scope.Spans[len(valid):])
-			scope.Spans = valid
-		}
-	}
-	return rejected, reason
-}
-
-// check holds the IDs against OTLP (trace.proto, message Span): 16 and 8 bytes,
-// not all zero; a root span has no parent ID, which some SDKs write as zeros.
-func check(span *tracepb.Span) error {
-	switch {
-	case len(span.GetTraceId()) != 16:
-		return fmt.Errorf("has a trace ID of %d bytes: it must have 16 (32 hex digits in JSON)", len(span.GetTraceId()))
-	case zero(span.GetTraceId()):
-		return errors.New("has a trace ID that is all zeros, which means none")
-	case len(span.GetSpanId()) != 8:
-		return fmt.Errorf("has a span ID of %d bytes: it must have 8 (16 hex digits in JSON)", len(span.GetSpanId()))
-	case zero(span.GetSpanId()):
-		return errors.New("has a span ID that is all zeros, which means none")
-	case len(span.GetParentSpanId()) != 0 && len(span.GetParentSpanId()) != 8:
-		return fmt.Errorf("has a parent span ID of %d bytes: it must have 8 (16 hex digits in JSON), or none", len(span.GetParentSpanId()))
-	}
-	if zero(span.GetParentSpanId()) {
-		span.ParentSpanId = nil
-	}
-	return nil
-}
-
-func zero(id []byte) bool {
-	for _, b := range id {
-		if b != 0 {
-			return false
-		}
-	}
-	return true
 }

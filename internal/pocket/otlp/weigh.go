@@ -31,6 +31,9 @@ const (
 	// perByte is how often a byte of the body is there at a time: in the body, in
 	// the decoded strings, and as the text that the store writes.
 	perByte = 3
+	// maxMessages is how deep messages are followed. Of deeper ones the decoder
+	// makes nothing: it gives up at the same depth (protobuf's default).
+	maxMessages = protowire.DefaultRecursionLimit
 )
 
 func newScale() *scale {
@@ -73,16 +76,22 @@ func (s *scale) shape(message protoreflect.Message, known map[protoreflect.FullN
 // protobuf is what an export in protobuf takes. Of one that is broken it is what
 // decoding takes until that is seen.
 func (s *scale) protobuf(body []byte) int64 {
-	return perByte*int64(len(body)) + s.root.weigh(body)
+	return perByte*int64(len(body)) + s.root.weigh(body, maxMessages)
 }
 
-// json is what an export in JSON takes at most: each object is one message.
+// json is what an export in JSON takes at most: each object is one message, and
+// each element of a list but the first follows a comma.
 func (s *scale) json(body []byte) int64 {
-	return perByte*int64(len(body)) + s.most*int64(bytes.Count(body, []byte("{")))
+	return perByte*int64(len(body)) + s.most*int64(bytes.Count(body, []byte("{"))) + perMessage*int64(bytes.Count(body, []byte(",")))
 }
 
-func (sh *shape) weigh(body []byte) (bytes int64) {
+// weigh returns the bytes that a message takes, with those that it holds down to
+// depth levels.
+func (sh *shape) weigh(body []byte, depth int) (bytes int64) {
 	bytes = sh.bytes
+	if depth == 0 {
+		return bytes
+	}
 	for len(body) > 0 {
 		number, kind, n := protowire.ConsumeTag(body)
 		if n < 0 {
@@ -94,7 +103,7 @@ func (sh *shape) weigh(body []byte) (bytes int64) {
 			if n < 0 {
 				return bytes
 			}
-			bytes += sh.fields[number].weigh(inner)
+			bytes += sh.fields[number].weigh(inner, depth-1)
 			body = body[n:]
 			continue
 		}

@@ -1,8 +1,10 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"syscall"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -49,4 +51,32 @@ func (e *TooManyStreamsError) Error() string {
 func refused(err error) bool {
 	var streams *TooManyStreamsError
 	return errors.As(err, &streams)
+}
+
+// Damaged reports whether an error of [Open] comes from what the files hold, so
+// that a store can be opened when they are moved away: they are damaged, or of
+// another version. It is false where the system, another process or ctx is the
+// reason.
+func Damaged(err error) bool {
+	var inUse *InUseError
+	var system syscall.Errno
+	if err == nil || errors.As(err, &inUse) || errors.As(err, &system) || errors.Is(err, ErrFull) ||
+		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return false
+	}
+	var e *sqlite.Error
+	if !errors.As(err, &e) {
+		return true
+	}
+	switch e.Code() & 0xff { // without what SQLite adds to a code
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_MISMATCH:
+		return true
+	}
+	return false
+}
+
+// Files are the names of the files that a store may have in its directory, beside
+// its lock.
+func Files() []string {
+	return []string{FileName, FileName + "-wal", FileName + "-shm", FileName + "-journal"}
 }

@@ -32,6 +32,7 @@ type Options struct {
 	MaxBytes   int64            // bytes of the file that are in use; default DefaultMaxBytes
 	SweepEvery time.Duration    // how often the bounds are enforced; default 30 s
 	Now        func() time.Time // default time.Now
+	Check      bool             // read all of the file when it is opened, and fail if it is damaged
 }
 
 func (o Options) withDefaults() (Options, error) {
@@ -142,6 +143,11 @@ func Open(ctx context.Context, dir string, opts Options) (_ *Store, err error) {
 	if err := migrate(ctx, conn, path); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
+	if opts.Check {
+		if err := check(ctx, conn, path); err != nil {
+			return nil, errors.Join(err, conn.Close())
+		}
+	}
 	if s.read, err = openDB(path, 3, "query_only(1)", "busy_timeout(5000)", "cache_size(-2048)"); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
@@ -157,6 +163,18 @@ func Open(ctx context.Context, dir string, opts Options) (_ *Store, err error) {
 	go s.runWriter(s.writer)
 	go s.runSweeper(life)
 	return s, nil
+}
+
+// check reads the whole file, which takes a second for a gigabyte or two.
+func check(ctx context.Context, conn *sql.Conn, path string) error {
+	var found string
+	if err := conn.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&found); err != nil {
+		return fmt.Errorf("checking %s: %w", path, err)
+	}
+	if found != "ok" {
+		return fmt.Errorf("checking %s: it is damaged: %s", path, found)
+	}
+	return nil
 }
 
 func openDB(path string, conns int, pragmas ...string) (*sql.DB, error) {

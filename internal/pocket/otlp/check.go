@@ -1,0 +1,135 @@
+package otlp
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	coltracepb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/proto"
+)
+
+// MaxDepth is the deepest nesting of lists and maps in an attribute. Every level
+// is four levels of JSON, of which readers bear 10,000 (package encoding/json) or
+// far fewer; nothing that measures nests deeper than a few.
+const MaxDepth = 64
+
+// MaxSpanBytes is the largest span with its resource and scope, in bytes of
+// protobuf. As JSON it has up to eight times as much, which is what is read of a
+// trace (store.MaxTraceBytes).
+const MaxSpanBytes = 2 << 20
+
+// prune removes the spans that are not valid from the request, and returns their
+// number and the reason for the first. large is whether the request may hold spans
+// of more than MaxSpanBytes: weighing each takes time.
+func prune(req *coltracepb.ExportTraceServiceRequest, large bool) (rejected int, reason error) {
+	for _, resource := range req.GetResourceSpans() {
+		inResource := checkAttributes("its resource", resource.GetResource().GetAttributes())
+		for _, scope := range resource.GetScopeSpans() {
+			inScope := checkAttributes("its scope", scope.GetScope().GetAttributes())
+			room := math.MaxInt
+			if large {
+				room = MaxSpanBytes - proto.Size(resource.GetResource()) - proto.Size(scope.GetScope())
+			}
+			valid := scope.Spans[:0]
+			for _, span := range scope.Spans {
+				err := errors.Join(inResource, inScope)
+				if err == nil {
+					err = check(span)
+				}
+				if err == nil && large && proto.Size(span) > room {
+					err = fmt.Errorf("has more than %d bytes with its resource and scope, which is the limit", MaxSpanBytes)
+				}
+				if err == nil {
+					valid = append(valid, span)
+					continue
+				}
+				if reason == nil {
+					reason = fmt.Errorf("span %.100q %w", span.GetName(), err)
+				}
+				rejected++
+			}
+			clear(scope.Spans[len(valid):])
+			scope.Spans = valid
+		}
+	}
+	return rejected, reason
+}
+
+// check compares a span with what OTLP demands of IDs (trace.proto, message
+// Span): 16 and 8 bytes, not all zero; a root span has no parent ID, which some
+// SDKs write as zeros. What it accepts can be read again and exported.
+func check(span *tracepb.Span) error {
+	switch {
+	case len(span.GetTraceId()) != 16:
+		return fmt.Errorf("has a trace ID of %d bytes: it must have 16 (32 hex digits in JSON)", len(span.GetTraceId()))
+	case zero(span.GetTraceId()):
+		return errors.New("has a trace ID that is all zeros, which means none")
+	case len(span.GetSpanId()) != 8:
+		return fmt.Errorf("has a span ID of %d bytes: it must have 8 (16 hex digits in JSON)", len(span.GetSpanId()))
+	case zero(span.GetSpanId()):
+		return errors.New("has a span ID that is all zeros, which means none")
+	case len(span.GetParentSpanId()) != 0 && len(span.GetParentSpanId()) != 8:
+		return fmt.Errorf("has a parent span ID of %d bytes: it must have 8 (16 hex digits in JSON), or none", len(span.GetParentSpanId()))
+	}
+	if zero(span.GetParentSpanId()) {
+		span.ParentSpanId = nil
+	}
+	for i, link := range span.GetLinks() {
+		if n, m := len(link.GetTraceId()), len(link.GetSpanId()); n != 0 && n != 16 || m != 0 && m != 8 {
+			return fmt.Errorf("has a link %d whose IDs have %d and %d bytes: they must have 16 and 8 (32 and 16 hex digits in JSON), or none", i+1, n, m)
+		}
+		if err := checkAttributes(fmt.Sprintf("link %d", i+1), link.GetAttributes()); err != nil {
+			return err
+		}
+	}
+	for i, event := range span.GetEvents() {
+		if err := checkAttributes(fmt.Sprintf("event %d", i+1), event.GetAttributes()); err != nil {
+			return err
+		}
+	}
+	return checkAttributes("it", span.GetAttributes())
+}
+
+func zero(id []byte) bool {
+	for _, b := range id {
+		if b != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// checkAttributes refuses attributes that are nested too deep to be read again.
+func checkAttributes(of string, kvs []*commonpb.KeyValue) error {
+	for _, kv := range kvs {
+		if deeper(kv.GetValue(), MaxDepth) {
+			return fmt.Errorf("has the attribute %.100q (of %s) with lists or maps nested deeper than %d levels, which is the limit", kv.GetKey(), of, MaxDepth)
+		}
+	}
+	return nil
+}
+
+// deeper reports whether a value is nested deeper than n levels of lists and maps.
+func deeper(v *commonpb.AnyValue, n int) bool {
+	array, kvs := v.GetArrayValue(), v.GetKvlistValue()
+	if array == nil && kvs == nil {
+		return false
+	}
+	if n == 0 {
+		return true
+	}
+	for _, e := range array.GetValues() {
+		if deeper(e, n-1) {
+			return true
+		}
+	}
+	for _, kv := range kvs.GetValues() {
+		if deeper(kv.GetValue(), n-1) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,128 @@
+package pocket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"dicelab/internal/pocket/metrics"
+	"dicelab/internal/pocket/store"
+)
+
+// DamagedError says that a part of the data directory cannot be opened because of
+// what is in it. With [Options.Recover] it is moved aside.
+type DamagedError struct {
+	Dir   string   // the data directory
+	Files []string // the names in it that are to be moved away
+	Lost  string   // what the lab then starts without: "traces and log lines"
+	Err   error
+}
+
+// Error says what is wrong.
+func (e *DamagedError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *DamagedError) Unwrap() error { return e.Err }
+
+// openStore opens the file of traces and logs.
+func (s *Stack) openStore(ctx context.Context) (*store.Store, error) {
+	o := s.o.Store
+	o.Check = s.o.Recover
+	opened, err := (*store.Store)(nil), orphaned(s.o.Dir)
+	damaged := err != nil
+	if err == nil {
+		opened, err = store.Open(ctx, s.o.Dir, o)
+		damaged = store.Damaged(err)
+	}
+	switch {
+	case err == nil:
+		if s.o.Recover {
+			s.print("Traces and log lines: nothing to recover.")
+		}
+		return opened, nil
+	case !damaged:
+		return nil, err
+	}
+	if err := s.recover(&DamagedError{Dir: s.o.Dir, Files: present(s.o.Dir, store.Files()), Lost: "traces and log lines", Err: err}); err != nil {
+		return nil, err
+	}
+	return store.Open(ctx, s.o.Dir, o)
+}
+
+// orphaned reports a log of the store without its file: SQLite would delete it as
+// a leftover. It happens where somebody moves the one file away of which they know.
+func orphaned(dir string) error {
+	if there := present(dir, store.Files()[:2]); len(there) == 1 && there[0] != store.FileName {
+		return fmt.Errorf("%s is there without %s, to which it belongs and without which it cannot be read: put that back, or move this away too", filepath.Join(dir, there[0]), store.FileName)
+	}
+	return nil
+}
+
+// checkMetrics moves the TSDB aside if it is damaged.
+func (s *Stack) checkMetrics() error {
+	err := metrics.Check(metrics.Options{Dir: s.o.Dir, Logger: s.o.Logger})
+	var damaged *metrics.DamagedError
+	switch {
+	case err == nil:
+		s.print("Metrics: nothing to recover.")
+		return nil
+	case !errors.As(err, &damaged):
+		return err
+	}
+	return s.recover(s.damagedMetrics(err))
+}
+
+func (s *Stack) damagedMetrics(err error) error {
+	return &DamagedError{Dir: s.o.Dir, Files: []string{metrics.DirName}, Lost: "metrics", Err: err}
+}
+
+// recover moves what is damaged aside, or returns it as the error that it is.
+func (s *Stack) recover(damaged error) error {
+	var e *DamagedError
+	if !s.o.Recover || !errors.As(damaged, &e) {
+		return damaged
+	}
+	aside, err := moveAside(e.Dir, e.Files, time.Now())
+	if err != nil {
+		return errors.Join(damaged, err)
+	}
+	s.print(fmt.Sprintf("Moved %s to %s and starting without the %s in it, because of: %v.", strings.Join(e.Files, ", "), aside, e.Lost, e.Err))
+	return nil
+}
+
+// AsideDir is the name, in the data directory, of where damaged files of that time
+// are moved to.
+func AsideDir(at time.Time) string { return "damaged-" + at.UTC().Format("20060102-150405") }
+
+// moveAside moves files of dir into a directory in it that is named by the time.
+func moveAside(dir string, files []string, at time.Time) (aside string, err error) {
+	aside = filepath.Join(dir, AsideDir(at))
+	if err := os.MkdirAll(aside, 0o700); err != nil {
+		return "", fmt.Errorf("moving damaged files aside: %w", err)
+	}
+	for _, name := range files {
+		to := filepath.Join(aside, name)
+		if _, err := os.Lstat(to); !errors.Is(err, fs.ErrNotExist) {
+			return "", fmt.Errorf("moving damaged files aside: %s is there already: try again", to)
+		}
+		if err := os.Rename(filepath.Join(dir, name), to); err != nil {
+			return "", fmt.Errorf("moving damaged files aside: %w", err)
+		}
+	}
+	return aside, nil
+}
+
+// present returns those of some files of dir that are there.
+func present(dir string, files []string) (there []string) {
+	for _, name := range files {
+		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
+			there = append(there, name)
+		}
+	}
+	return there
+}

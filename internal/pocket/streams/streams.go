@@ -1,0 +1,233 @@
+// Package streams bounds the streams of log lines, in front of a store.
+//
+// A stream is a set of labels, and a store has all of them in memory. A client
+// that makes a label of what differs from line to line, such as an ID, uses all
+// of them up within seconds, and they last until their lines are deleted.
+//
+// Rules:
+//
+//   - Lines of streams that exist are always taken.
+//   - Of other lines those are refused that would make too many streams, and no
+//     others: [*RefusedError] says which.
+//   - The last [Reserve] streams are for the lab's own lines. What others send
+//     cannot keep them from being stored.
+package streams
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"sync"
+	"time"
+
+	"dicelab/internal/pocket/store"
+)
+
+// Reserve is the number of streams that only the lab's own lines may make: each
+// of its three services has one for a level, and one for none.
+const Reserve = 100
+
+// reloadEvery is how often a full table asks the store which streams are left,
+// which costs it some milliseconds. The store deletes old ones as often.
+const reloadEvery = 30 * time.Second
+
+// Store keeps the lines.
+type Store interface {
+	// AppendLines stores all lines, or on error none. It fails with
+	// [*store.TooManyStreamsError] if they would make too many streams.
+	AppendLines(ctx context.Context, lines []store.Line) error
+	// Streams lists the labels of the streams that have lines in [from, to); a zero
+	// time is no bound.
+	Streams(ctx context.Context, from, to time.Time) ([]map[string]string, error)
+}
+
+// RefusedError means that some lines are not stored because they would make too
+// many streams. The other lines are stored.
+type RefusedError struct {
+	Refused []int // indexes of the lines, ascending
+	Lines   int   // how many were sent
+	Streams int   // how many there are
+	Max     int   // how many there may be, for this sender
+}
+
+// Error returns the reason, and what to do.
+func (e *RefusedError) Error() string {
+	return fmt.Sprintf("%d of %d lines were refused and the others are stored: there are %d streams of log lines, and at most %d are kept; "+
+		"send what differs from line to line as structured metadata, not as labels", len(e.Refused), e.Lines, e.Streams, e.Max)
+}
+
+// Table knows the streams of a store. Its methods may be called from any
+// goroutine.
+type Table struct {
+	store Store
+	max   int
+	now   func() time.Time
+
+	mu     sync.Mutex
+	known  map[id]bool // nil: to be loaded
+	loaded time.Time
+}
+
+// id is a stream: the hash of its labels. Labels may have kilobytes.
+type id [sha256.Size]byte
+
+// New returns a table for s, which may have up to max streams; 0 means
+// [store.MaxStreams]. now is the clock; nil means [time.Now].
+func New(s Store, max int, now func() time.Time) *Table {
+	if max <= 0 {
+		max = store.MaxStreams
+	}
+	if now == nil {
+		now = time.Now
+	}
+	return &Table{store: s, max: max, now: now}
+}
+
+// Appender stores lines for one kind of sender.
+type Appender struct {
+	table *Table
+	max   int
+}
+
+// Own returns the appender of the lab's own lines.
+func (t *Table) Own() Appender { return Appender{t, t.max} }
+
+// Others returns the appender of everybody else's lines.
+func (t *Table) Others() Appender { return Appender{t, max(t.max-Reserve, 0)} }
+
+// AppendLines stores lines and returns when they are stored. It fails with
+// [*RefusedError] if some of them, and only those, are refused; any other error
+// means that none is stored.
+func (a Appender) AppendLines(ctx context.Context, lines []store.Line) error {
+	err := a.append(ctx, lines, a.max)
+	var full *store.TooManyStreamsError
+	if errors.As(err, &full) { // the store counts what it has not deleted yet
+		a.table.forget()
+		err = a.append(ctx, lines, 0)
+	}
+	return err
+}
+
+func (a Appender) append(ctx context.Context, lines []store.Line, most int) error {
+	refused, err := a.table.choose(ctx, lines, most)
+	if err != nil {
+		return err
+	}
+	taken := lines
+	if refused != nil {
+		refused.Max = a.max
+		taken = without(lines, refused.Refused)
+	}
+	if len(taken) > 0 {
+		if err := a.table.store.AppendLines(ctx, taken); err != nil {
+			a.table.forget() // what was new may not be there
+			return err
+		}
+	}
+	if refused != nil {
+		return refused
+	}
+	return nil
+}
+
+// choose counts the streams that the lines would make, up to most streams in all,
+// and returns which lines are beyond; nil if none is.
+func (t *Table) choose(ctx context.Context, lines []store.Line, most int) (*RefusedError, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var refused []int
+	var last uintptr // of a map: lines of a stream come together and share theirs
+	var ok bool
+	for i, l := range lines {
+		if at := reflect.ValueOf(l.Stream).Pointer(); i == 0 || at != last {
+			var err error
+			if ok, err = t.take(ctx, l.Stream, most); err != nil {
+				return nil, err
+			}
+			last = at
+		}
+		if !ok {
+			refused = append(refused, i)
+		}
+	}
+	if refused == nil {
+		return nil, nil
+	}
+	return &RefusedError{Refused: refused, Lines: len(lines), Streams: len(t.known)}, nil
+}
+
+// take reports whether a stream exists, or else may be made, and is then known.
+func (t *Table) take(ctx context.Context, labels map[string]string, most int) (bool, error) {
+	key, err := idOf(labels)
+	if err != nil {
+		return false, err
+	}
+	if t.known == nil {
+		if err := t.load(ctx); err != nil {
+			return false, err
+		}
+	}
+	if !t.known[key] && len(t.known) >= most && t.now().Sub(t.loaded) >= reloadEvery {
+		if err := t.load(ctx); err != nil {
+			return false, err
+		}
+	}
+	if !t.known[key] && len(t.known) >= most {
+		return false, nil
+	}
+	t.known[key] = true
+	return true, nil
+}
+
+// load asks the store for its streams.
+func (t *Table) load(ctx context.Context) error {
+	list, err := t.store.Streams(ctx, time.Time{}, time.Time{})
+	if err != nil {
+		return fmt.Errorf("listing the streams of log lines: %w", err)
+	}
+	known := make(map[id]bool, len(list))
+	for _, labels := range list {
+		key, err := idOf(labels)
+		if err != nil {
+			return err
+		}
+		known[key] = true
+	}
+	t.known, t.loaded = known, t.now()
+	return nil
+}
+
+func (t *Table) forget() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.known = nil
+}
+
+// idOf returns the ID of a stream, by the JSON of its labels: so a store writes
+// them, and replaces what is not UTF-8.
+func idOf(labels map[string]string) (id, error) {
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	text, err := json.Marshal(labels)
+	if err != nil {
+		return id{}, fmt.Errorf("encoding the labels of a stream: %w", err)
+	}
+	return sha256.Sum256(text), nil
+}
+
+// without returns lines without those at some indexes, which ascend.
+func without(lines []store.Line, indexes []int) []store.Line {
+	rest := make([]store.Line, 0, len(lines)-len(indexes))
+	for i, l := range lines {
+		if len(indexes) > 0 && indexes[0] == i {
+			indexes = indexes[1:]
+			continue
+		}
+		rest = append(rest, l)
+	}
+	return rest
+}
