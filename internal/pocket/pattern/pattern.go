@@ -6,11 +6,11 @@
 // Rules:
 //
 //   - The size of an expression is computed from its syntax tree before it is
-//     compiled, since compiling is what takes the memory.
+//     compiled, since compiling is what takes the memory. What makes parsing slow is
+//     bounded before that.
 //   - The expressions of one query share a bound: they are compiled by one [Set].
 //   - A match that may take long looks at its context as it goes on, and stops
 //     when that ends.
-//   - Groups do not capture: each thread of a match would hold every group.
 package pattern
 
 import (
@@ -24,7 +24,7 @@ import (
 )
 
 // Bounds of the regular expressions of a query. An expression of MaxSize
-// instructions takes about 3 ms and 5 MB to compile.
+// instructions takes about 4 ms and 5 MB to compile.
 const (
 	// MaxText is the length of one, in bytes.
 	MaxText = 16 << 10
@@ -33,8 +33,13 @@ const (
 	MaxSize = 10_000
 	// MaxTotal is the size of all expressions of one query together.
 	MaxTotal = 20_000
-	// MaxClasses is the number of Unicode classes, such as \pL, in one. The parser
-	// makes a table of up to 13 kB of each.
+	// MaxWithGroups is the size of one times one more than the number of its
+	// groups: a match may have as many threads as there are instructions, and each
+	// holds 16 bytes for each group.
+	MaxWithGroups = 200_000
+	// MaxClasses is the number of Unicode classes, such as \pL, in one, and of all
+	// classes where letters match in both cases. Parsing one of these takes up to 13
+	// kB or a millisecond.
 	MaxClasses = 100
 )
 
@@ -73,72 +78,69 @@ type Pattern struct {
 // Compile compiles an expression in RE2's syntax. It fails if the expression is
 // wrong, or exceeds one of the bounds of this package; the error states the bound.
 func (s *Set) Compile(expr string, mode Mode) (*Pattern, error) {
-	flags := syntax.Perl
-	if mode == Whole {
-		flags |= syntax.DotNL
-	}
-	tree, err := parse(expr, flags)
+	size, err := s.check(expr, MaxWithGroups)
 	if err != nil {
 		return nil, err
 	}
-	tree = withoutGroups(tree)
-	size, err := s.add(expr, tree)
-	if err != nil {
-		return nil, err
-	}
-	text := tree.String()
+	text := expr
 	if mode == Whole {
-		text = `\A(?:` + text + `)\z`
+		text = "^(?s:" + expr + ")$"
 	}
 	re, err := regexp.Compile(text)
 	if err != nil {
-		return nil, fmt.Errorf("compiling the regular expression %.100q: %w", expr, err)
+		return nil, err
 	}
 	return &Pattern{re: re, size: size}, nil
 }
 
 // Check adds an expression to the set without compiling it, for a library that
-// compiles it later, with its groups. It fails as Compile does; in place of the
-// size it bounds the size times one more than the number of groups by
-// maxWithGroups, above 0.
+// compiles it later. It fails as Compile does, with maxWithGroups in place of
+// MaxWithGroups.
 func (s *Set) Check(expr string, maxWithGroups int) error {
-	tree, err := parse(expr, syntax.Perl|syntax.DotNL)
-	if err != nil {
-		return err
-	}
-	size, err := s.add(expr, tree)
-	if err != nil {
-		return err
-	}
-	if size*(1+tree.MaxCap()) > maxWithGroups {
-		return fmt.Errorf("the regular expression %.100q has %d instructions and %d groups: their product may be at most %d here; use non-capturing groups (?:...) and smaller repetitions",
-			expr, size, tree.MaxCap(), maxWithGroups)
-	}
-	return nil
+	_, err := s.check(expr, maxWithGroups)
+	return err
 }
 
-// parse parses an expression that is short enough for that.
-func parse(expr string, flags syntax.Flags) (*syntax.Regexp, error) {
+// check adds an expression to the set and returns its size.
+func (s *Set) check(expr string, maxWithGroups int) (size int, err error) {
 	if len(expr) > MaxText {
-		return nil, fmt.Errorf("a regular expression has %d bytes: at most %d are allowed", len(expr), MaxText)
+		return 0, fmt.Errorf("a regular expression has %d bytes: at most %d are allowed", len(expr), MaxText)
 	}
-	if n := strings.Count(expr, `\p`) + strings.Count(expr, `\P`); n > MaxClasses {
-		return nil, fmt.Errorf(`the regular expression %.100q has %d classes such as \pL: at most %d are allowed`, expr, n, MaxClasses)
+	if n := slowClasses(expr); n > MaxClasses {
+		return 0, fmt.Errorf(`the regular expression %.100q has %d classes, such as \pL or, with (?i), [a-z]: at most %d are allowed`, expr, n, MaxClasses)
 	}
-	return syntax.Parse(expr, flags)
-}
-
-// add adds the size of an expression to the set, and returns it.
-func (s *Set) add(expr string, tree *syntax.Regexp) (int, error) {
-	size := sizeOf(tree) + 4 // the anchors, the end, and a jump
-	if size > MaxSize {
+	tree, err := syntax.Parse(expr, syntax.Perl)
+	if err != nil {
+		return 0, err
+	}
+	size = sizeOf(tree) + 4 // the anchors, the end, and a jump
+	switch groups := tree.MaxCap(); {
+	case size > MaxSize:
 		return 0, fmt.Errorf("the regular expression %.100q has more than %d instructions: use smaller repetitions", expr, MaxSize)
-	}
-	if s.size+size > MaxTotal {
+	case size*(1+groups) > maxWithGroups:
+		return 0, fmt.Errorf("the regular expression %.100q has %d instructions and %d groups: instructions times groups may be at most %d; use smaller repetitions, and groups that do not capture, (?:...)",
+			expr, size, groups, maxWithGroups)
+	case s.size+size > MaxTotal:
 		return 0, fmt.Errorf("the regular expressions of the query have more than %d instructions together: use fewer or smaller ones", MaxTotal)
 	}
 	s.size += size
 	return size, nil
+}
+
+// slowClasses returns how many classes of characters an expression may have that
+// are slow to parse.
+func slowClasses(expr string) int {
+	n := strings.Count(expr, `\p`) + strings.Count(expr, `\P`)
+	for rest := expr; ; {
+		_, after, found := strings.Cut(rest, "(?")
+		if !found {
+			return n
+		}
+		if flags := strings.TrimLeft(after, "msU-"); strings.HasPrefix(flags, "i") {
+			return n + strings.Count(expr, "[")
+		}
+		rest = after
+	}
 }
 
 // sizeOf returns the number of instructions that an expression compiles to, or a
@@ -168,17 +170,6 @@ func sizeOf(re *syntax.Regexp) int {
 	default:
 		return 1
 	}
-}
-
-// withoutGroups returns the expression without its groups, in place.
-func withoutGroups(re *syntax.Regexp) *syntax.Regexp {
-	for re.Op == syntax.OpCapture {
-		re = re.Sub[0]
-	}
-	for i, sub := range re.Sub {
-		re.Sub[i] = withoutGroups(sub)
-	}
-	return re
 }
 
 // Match reports whether the pattern matches text. If ctx ends first, it returns
