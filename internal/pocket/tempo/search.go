@@ -1,6 +1,7 @@
 package tempo
 
 import (
+	"context"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -81,10 +82,13 @@ func (a *api) search(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	window := window{from, to}
-	found, err := a.store.Search(r.Context(), store.SearchQuery{
-		From: window.earliest(), To: to, Limit: limit, Where: conditions(query), Match: window.only(matcher(query)),
+	window, ctx := window{from, to}, r.Context()
+	found, err := a.store.Search(ctx, store.SearchQuery{
+		From: window.earliest(), To: to, Limit: limit, Where: conditions(ctx, query), Match: window.only(matcher(ctx, query)),
 	})
+	if err == nil {
+		err = ctx.Err() // once it has ended, nothing matches
+	}
 	if err != nil {
 		return err
 	}
@@ -94,7 +98,7 @@ func (a *api) search(w http.ResponseWriter, r *http.Request) error {
 		resp.Message = "only the newest traces, and of very large ones a part, were looked at: add a condition on resource.service.name, name, status or duration, or narrow the time range"
 	}
 	for _, t := range found.Traces {
-		meta, err := metadata(t, query, spans)
+		meta, err := metadata(ctx, t, query, spans)
 		if err != nil {
 			return err
 		}
@@ -124,19 +128,19 @@ func (a *api) query(values url.Values) (*traceql.Query, error) {
 	return a.parser.Parse(values.Get("q"))
 }
 
-// conditions are those of the query's that the store can check with SQL, of one
+// conditions are those of the query's that the store can check, of one
 // span: of several spansets, those of the one with the most; the last of these,
-// whose spans are shown.
-func conditions(q *traceql.Query) (most []store.Condition) {
+// whose spans are shown. Their regular expressions match nothing once ctx has ended.
+func conditions(ctx context.Context, q *traceql.Query) (most []store.Condition) {
 	for _, required := range q.Required() {
-		if list := checkable(required); len(list) >= len(most) {
+		if list := checkable(ctx, required); len(list) >= len(most) {
 			most = list
 		}
 	}
 	return most
 }
 
-func checkable(required []traceql.Condition) (list []store.Condition) {
+func checkable(ctx context.Context, required []traceql.Condition) (list []store.Condition) {
 	for _, c := range required {
 		cond := store.Condition{Op: store.Op(c.Op), Text: c.Value.Text, Number: c.Value.Int}
 		switch {
@@ -161,6 +165,12 @@ func checkable(required []traceql.Condition) (list []store.Condition) {
 		ordered := strings.ContainsAny(c.Op, "<>")
 		if c.Value.Type == traceql.String && (ordered || (cond.Column == store.ColumnDie && c.Op == "=" && c.Value.Text == "")) {
 			continue
+		}
+		if c.Pattern != nil {
+			cond.Matches = func(text string) bool {
+				matches, err := c.Pattern.Match(ctx, text)
+				return matches && err == nil
+			}
 		}
 		list = append(list, cond)
 	}
@@ -206,18 +216,23 @@ func about(t store.Trace) traceql.Trace {
 	return about
 }
 
-// matcher gives the spans of a trace that fulfil the query.
-func matcher(q *traceql.Query) func(store.Trace) []int {
+// matcher returns a function that finds the spans of a trace that fulfil the query;
+// once ctx has ended, none.
+func matcher(ctx context.Context, q *traceql.Query) func(store.Trace) []int {
 	return func(t store.Trace) []int {
 		spans := make([]traceql.Span, len(t.Spans))
 		for i, s := range t.Spans {
 			spans[i] = traceql.Span{Span: s.Span, Resource: s.Source.Resource}
 		}
-		return q.Select(spans, about(t))
+		found, err := q.Select(ctx, spans, about(t))
+		if err != nil {
+			return nil
+		}
+		return found
 	}
 }
 
-func metadata(t store.FoundTrace, q *traceql.Query, spans int) (traceMetadata, error) {
+func metadata(ctx context.Context, t store.FoundTrace, q *traceql.Query, spans int) (traceMetadata, error) {
 	start, end := t.Bounds()
 	meta := traceMetadata{
 		TraceID: hex.EncodeToString(t.ID[:]), RootServiceName: rootMissing, StartTimeUnixNano: start,
@@ -240,9 +255,10 @@ func metadata(t store.FoundTrace, q *traceql.Query, spans int) (traceMetadata, e
 		}
 		meta.ServiceStats[s.Source.Service] = stats
 	}
+	trace := about(t.Trace)
 	meta.SpanSet = spanSet{Spans: []spanMetadata{}, Matched: len(t.Matched)}
 	for _, i := range t.Matched[:min(spans, len(t.Matched))] {
-		s, err := spanOf(t.Spans[i], q, about(t.Trace))
+		s, err := spanOf(ctx, t.Spans[i], q, trace)
 		if err != nil {
 			return meta, err
 		}
@@ -261,11 +277,15 @@ func metadata(t store.FoundTrace, q *traceql.Query, spans int) (traceMetadata, e
 
 // spanOf describes a span with the fields that the query shows of it, as Tempo
 // does: the name in its own place, durations not again.
-func spanOf(s store.Span, q *traceql.Query, trace traceql.Trace) (spanMetadata, error) {
+func spanOf(ctx context.Context, s store.Span, q *traceql.Query, trace traceql.Trace) (spanMetadata, error) {
 	meta := spanMetadata{
 		SpanID: hex.EncodeToString(s.GetSpanId()), StartTimeUnixNano: s.GetStartTimeUnixNano(), DurationNanos: s.Duration(),
 	}
-	for _, shown := range q.Shown(traceql.Span{Span: s.Span, Resource: s.Source.Resource}, trace) {
+	list, err := q.Shown(ctx, traceql.Span{Span: s.Span, Resource: s.Source.Resource}, trace)
+	if err != nil {
+		return meta, err
+	}
+	for _, shown := range list {
 		value := shown.Value
 		switch shown.Field.Scope {
 		case traceql.Name:
