@@ -84,7 +84,7 @@ func TestBounds(t *testing.T) {
 	server := httptest.NewServer(loki.NewHandler(endless{}, loki.Options{}))
 	defer server.Close()
 	status, _, body = get(t, server.URL, "/loki/api/v1/query_range", url.Values{"query": {`{a="b"}`}, "limit": {"5000"}})
-	if want := "the lines of the answer have more than 33554432 bytes; ask for fewer with limit"; status != http.StatusBadRequest || body != want {
+	if want := "the lines of the answer have more than 16777216 bytes; ask for fewer with limit"; status != http.StatusBadRequest || body != want {
 		t.Errorf("long lines: status %d, %.200s", status, body)
 	}
 }
