@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 
+	"dicelab/internal/pocket/answer"
 	"dicelab/internal/pocket/collect"
 	"dicelab/internal/pocket/generate"
 	"dicelab/internal/pocket/intake"
@@ -47,6 +48,7 @@ type Stack struct {
 	o        Options
 	registry *prometheus.Registry
 	budget   *intake.Budget // for exports and pushes together
+	answers  *answer.Pool   // for answers of all APIs together
 
 	store     *store.Store
 	collector *collect.Collector
@@ -66,7 +68,7 @@ type Stack struct {
 // New makes a stack; nothing is opened yet.
 func New(o Options) *Stack {
 	registry := prometheus.NewRegistry()
-	return &Stack{o: o, registry: registry, budget: intake.NewBudget(0), generator: generate.New(generate.Options{Registry: registry, Logger: o.Logger})}
+	return &Stack{o: o, registry: registry, budget: intake.NewBudget(0), answers: answer.NewPool(answer.Options{}), generator: generate.New(generate.Options{Registry: registry, Logger: o.Logger})}
 }
 
 // OpenStore opens the file of traces and logs and starts to take both.
@@ -78,7 +80,7 @@ func (s *Stack) OpenStore(ctx context.Context) (err error) {
 	s.registry.MustRegister(dropped)
 	s.collector = collect.New(s.store, collect.Options{Dropped: dropped, Logger: s.o.Logger})
 	s.receiver = otlp.New(s.generator.Wrap(s.store), otlp.Options{Budget: s.budget})
-	if s.tempo, err = tempo.NewHandler(s.store, tempo.Options{Version: s.o.Version}); err != nil {
+	if s.tempo, err = tempo.NewHandler(s.store, tempo.Options{Version: s.o.Version, Answers: s.answers}); err != nil {
 		return errors.Join(err, s.store.Close())
 	}
 	s.collected = make(chan error, 1)
@@ -99,7 +101,7 @@ func (s *Stack) CloseStore(ctx context.Context) error {
 // OpenMetrics opens the TSDB and starts to scrape and to count spans.
 func (s *Stack) OpenMetrics(context.Context) (err error) {
 	s.metrics, err = metrics.New(metrics.Options{
-		Dir: s.o.Dir, Targets: s.o.Targets, Source: s.generator, Rules: s.o.Rules, Explorer: s.o.Explorer, Registry: s.registry, Logger: s.o.Logger,
+		Dir: s.o.Dir, Targets: s.o.Targets, Source: s.generator, Rules: s.o.Rules, Explorer: s.o.Explorer, Registry: s.registry, Logger: s.o.Logger, Answers: s.answers,
 	})
 	if err != nil {
 		return err
@@ -152,7 +154,7 @@ func (s *Stack) Tempo() http.Handler { return s.tempo }
 
 // Loki serves Loki's API.
 func (s *Stack) Loki() http.Handler {
-	return loki.NewHandler(s.store, loki.Options{Version: s.o.Version, Budget: s.budget})
+	return loki.NewHandler(s.store, loki.Options{Version: s.o.Version, Budget: s.budget, Answers: s.answers})
 }
 
 // Prometheus serves Prometheus's API.

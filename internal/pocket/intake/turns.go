@@ -2,15 +2,15 @@ package intake
 
 import "context"
 
-// MaxQueries is how many queries are under way at once on one API: each may have a
+// MaxQueries is the number of queries under way at once on one API: each may have a
 // trace, or what it has found, in memory, and the lab shares few cores with what it
 // measures. (Prometheus's default is 20.)
-const MaxQueries = 8
+const MaxQueries = 4
 
-// Turns bound the queries of an API: who finds none waits.
+// Turns is a semaphore that bounds the queries of an API.
 type Turns chan struct{}
 
-// NewTurns makes [MaxQueries] of them.
+// NewTurns returns a semaphore for [MaxQueries] queries.
 func NewTurns() Turns { return make(Turns, MaxQueries) }
 
 // Take waits for a turn, which Leave gives back, or until ctx ends, and then

@@ -35,6 +35,7 @@ import (
 	"github.com/prometheus/prometheus/rules"
 	"github.com/prometheus/prometheus/tsdb"
 
+	"dicelab/internal/pocket/answer"
 	"dicelab/internal/pocket/intake"
 )
 
@@ -46,8 +47,9 @@ const (
 	DefaultTimeout        = 30 * time.Second
 )
 
-// maxForm bounds a request that comes as a form, in bytes.
-const maxForm = 1 << 20
+// maxForm bounds a request that comes as a form, in bytes; one that comes as a URL
+// has the server's bound of headers, which is the same.
+const maxForm = 64 << 10
 
 // Options say what a Server scrapes, what it keeps and what it shows.
 type Options struct {
@@ -69,6 +71,8 @@ type Options struct {
 	// Timeout bounds a request to the API; 0 means DefaultTimeout. Prometheus's
 	// own is two minutes.
 	Timeout time.Duration
+	// Answers bounds the answers of the API under way; nil means a pool of its own.
+	Answers *answer.Pool
 	// Source gives series that nothing scrapes, every Interval; nil means none.
 	Source Source
 	// Rules is a Prometheus rules file, as the real stack's server reads it.
@@ -97,6 +101,7 @@ type Server struct {
 	handler http.Handler
 	timeout time.Duration // of a request to the API
 	turns   intake.Turns
+	answers *answer.Pool
 
 	gate   sync.RWMutex // held for reading while a request reads the TSDB
 	closed bool         // guarded by gate
@@ -124,6 +129,9 @@ func New(o Options) (s *Server, err error) {
 	}
 	if o.Timeout == 0 {
 		o.Timeout = DefaultTimeout
+	}
+	if o.Answers == nil {
+		o.Answers = answer.NewPool(answer.Options{})
 	}
 	if o.Interval == 0 {
 		o.Interval = DefaultInterval
@@ -153,7 +161,7 @@ func New(o Options) (s *Server, err error) {
 	}
 	engine := promql.NewEngine(engineOptions(promQL, o))
 	manager := newRules(loader, engine, db, explorer, o)
-	s = &Server{log: o.Logger, db: db, scraper: scraper, source: newCollector(o, db), timeout: o.Timeout, turns: intake.NewTurns(), rules: manager, files: loader.files()}
+	s = &Server{log: o.Logger, db: db, scraper: scraper, source: newCollector(o, db), timeout: o.Timeout, turns: intake.NewTurns(), answers: o.Answers, rules: manager, files: loader.files()}
 	s.handler = s.newHandler(newAPI(apiParts{
 		engine: engine, db: db, scrapes: scraper.manager, rules: manager, config: cfg,
 		registry: o.Registry, parser: promQL, timeout: o.Timeout, log: o.Logger,

@@ -19,6 +19,7 @@ import (
 	"io"
 	"regexp"
 	"regexp/syntax"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -78,7 +79,11 @@ type Pattern struct {
 // Compile compiles an expression in RE2's syntax. It fails if the expression is
 // wrong, or exceeds one of the bounds of this package; the error states the bound.
 func (s *Set) Compile(expr string, mode Mode) (*Pattern, error) {
-	size, err := s.check(expr, MaxWithGroups)
+	tree, err := parse(expr)
+	if err != nil {
+		return nil, err
+	}
+	size, err := s.add(expr, tree, MaxWithGroups)
 	if err != nil {
 		return nil, err
 	}
@@ -94,31 +99,50 @@ func (s *Set) Compile(expr string, mode Mode) (*Pattern, error) {
 }
 
 // Check adds an expression to the set without compiling it, for a library that
-// compiles it later. It fails as Compile does, with maxWithGroups in place of
-// MaxWithGroups.
-func (s *Set) Check(expr string, maxWithGroups int) error {
-	_, err := s.check(expr, maxWithGroups)
+// compiles it later and whose matches cannot be stopped. It fails as Compile does,
+// and where the expression repeats something, so that a match may take its size
+// times the length of the text, with maxRepeating in place of MaxWithGroups.
+func (s *Set) Check(expr string, maxRepeating int) error {
+	tree, err := parse(expr)
+	if err != nil {
+		return err
+	}
+	most := MaxWithGroups
+	if repeats(tree) {
+		most = maxRepeating
+	}
+	_, err = s.add(expr, tree, most)
 	return err
 }
 
-// check adds an expression to the set and returns its size.
-func (s *Set) check(expr string, maxWithGroups int) (size int, err error) {
+// repeats reports whether an expression repeats something, or has it or not.
+func repeats(re *syntax.Regexp) bool {
+	switch re.Op {
+	case syntax.OpStar, syntax.OpPlus, syntax.OpQuest, syntax.OpRepeat:
+		return true
+	}
+	return slices.ContainsFunc(re.Sub, repeats)
+}
+
+// parse parses an expression that is short enough for that.
+func parse(expr string) (*syntax.Regexp, error) {
 	if len(expr) > MaxText {
-		return 0, fmt.Errorf("a regular expression has %d bytes: at most %d are allowed", len(expr), MaxText)
+		return nil, fmt.Errorf("a regular expression has %d bytes: at most %d are allowed", len(expr), MaxText)
 	}
 	if n := slowClasses(expr); n > MaxClasses {
-		return 0, fmt.Errorf(`the regular expression %.100q has %d classes, such as \pL or, with (?i), [a-z]: at most %d are allowed`, expr, n, MaxClasses)
+		return nil, fmt.Errorf(`the regular expression %.100q has %d classes, such as \pL or, with (?i), [a-z]: at most %d are allowed`, expr, n, MaxClasses)
 	}
-	tree, err := syntax.Parse(expr, syntax.Perl)
-	if err != nil {
-		return 0, err
-	}
+	return syntax.Parse(expr, syntax.Perl)
+}
+
+// add adds an expression to the set and returns its size.
+func (s *Set) add(expr string, tree *syntax.Regexp, maxWithGroups int) (size int, err error) {
 	size = sizeOf(tree) + 4 // the anchors, the end, and a jump
 	switch groups := tree.MaxCap(); {
 	case size > MaxSize:
 		return 0, fmt.Errorf("the regular expression %.100q has more than %d instructions: use smaller repetitions", expr, MaxSize)
 	case size*(1+groups) > maxWithGroups:
-		return 0, fmt.Errorf("the regular expression %.100q has %d instructions and %d groups: instructions times groups may be at most %d; use smaller repetitions, and groups that do not capture, (?:...)",
+		return 0, fmt.Errorf("the regular expression %.100q has %d instructions and %d groups: instructions times (1 + groups) may be at most %d; use smaller repetitions, and groups that do not capture, (?:...)",
 			expr, size, groups, maxWithGroups)
 	case s.size+size > MaxTotal:
 		return 0, fmt.Errorf("the regular expressions of the query have more than %d instructions together: use fewer or smaller ones", MaxTotal)

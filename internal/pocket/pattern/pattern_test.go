@@ -21,7 +21,7 @@ func TestBounds(t *testing.T) {
 		{name: "many values", exprs: []string{strings.Repeat(`10\.0\.0\.1:9100|`, 500)}},
 		{name: "largest", exprs: []string{strings.Repeat("a", 9_990)}},
 		{name: "repeated", exprs: []string{strings.Repeat("(?:x?){1000}", 6)}, want: "has more than 10000 instructions"},
-		{name: "groups", exprs: []string{strings.Repeat("(x?)", 300)}, want: "has 1204 instructions and 300 groups: instructions times groups may be at most 200000"},
+		{name: "groups", exprs: []string{strings.Repeat("(x?)", 300)}, want: "has 1204 instructions and 300 groups: instructions times (1 + groups) may be at most 200000"},
 		{name: "many small groups", exprs: []string{strings.Repeat("(a)|", 150)}},
 		{name: "repeated, nested", exprs: []string{`((x?y?z?){100}){10}`}},
 		{name: "repeated, nested, too large", exprs: []string{`((ab?c?d?e?f?g?){100}){10}`}, want: "has more than 10000 instructions"},
@@ -59,9 +59,10 @@ func TestCheck(t *testing.T) {
 	}{
 		{expr: `([a-z]+)-([a-z]+)-([a-z]+)`},
 		{expr: strings.Repeat(`a?`, 480)},
-		{expr: strings.Repeat(`(a?)`, 20), want: "has 84 instructions and 20 groups: instructions times groups may be at most 1000"},
+		{expr: strings.Repeat(`(a?)`, 20), want: "has 84 instructions and 20 groups: instructions times (1 + groups) may be at most 1000"},
+		{expr: strings.Repeat(`10\.0\.0\.[1-9]:9100|`, 400)},
 		{expr: `(x?){400}`, want: "1 groups"},
-		{expr: `(x?){1000}`, want: "times groups may be at most 1000"},
+		{expr: `(x?){1000}`, want: "times (1 + groups) may be at most 1000"},
 		{expr: `(?:(?:x?){1000}){10}`, want: "invalid repeat count"},
 		{expr: `(`, want: "missing closing )"},
 	}
