@@ -29,7 +29,7 @@ import (
 
 // Defaults of Options.
 const (
-	DefaultBytes    = 64 << 20
+	DefaultBytes    = 48 << 20
 	DefaultMost     = 32 << 20
 	DefaultPatience = 2 * time.Second
 )

@@ -48,7 +48,7 @@ func TestStopsWithinALine(t *testing.T) {
 		"line filter":  "{a=`b`} |~ `" + slow + "$`",
 		"label filter": "{a=`b`} | json | x=~`" + slow + "`",
 		"selector":     "{a=`b`,l=~`" + slow + "`}",
-		"JSON":         "{a=`b`}" + strings.Repeat(" | json", 98) + " |~ `" + slow + "$`",
+		"JSON":         "{a=`b`}" + strings.Repeat(" | json", 20) + " |~ `" + slow + "$`",
 		"metric":       "rate({a=`b`} !~ `" + slow + "$` [5m])",
 		"filters":      "{a=`b`} | json" + many(50, " | a%d!=`` or x!~`(?:(?:x?){190})*y`"),
 	} {
@@ -96,11 +96,11 @@ func TestNestedJSON(t *testing.T) {
 	}
 }
 
-// long is a store with 14 MB of lines.
+// long is a store with 11 MB of lines.
 type long struct{ loki.Store }
 
 func (long) Lines(_ context.Context, _ store.LineQuery, yield func(store.Line) bool) error {
-	for i := range 70 {
+	for i := range 55 {
 		if !yield(store.Line{Time: now().Add(time.Duration(i)), Stream: map[string]string{"a": "b"}, Text: strings.Repeat("x", 200<<10)}) {
 			break
 		}
@@ -130,7 +130,7 @@ func TestSlowClientsKeepNoTurn(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = res.Body.Close() })
-		if res.StatusCode != http.StatusOK || res.ContentLength < 14_000_000 {
+		if res.StatusCode != http.StatusOK || res.ContentLength < 11_000_000 {
 			t.Fatalf("status %d, %d bytes", res.StatusCode, res.ContentLength)
 		}
 	}

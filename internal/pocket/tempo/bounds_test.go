@@ -134,7 +134,7 @@ func TestLargeAnswerOfASearch(t *testing.T) {
 
 // Clients that do not read their answers keep nobody from another.
 func TestSlowClientsKeepNoTurn(t *testing.T) {
-	h, err := tempo.NewHandler(one{waiting{make(chan struct{})}, traceOf(14, 1<<19)}, tempo.Options{})
+	h, err := tempo.NewHandler(one{waiting{make(chan struct{})}, traceOf(10, 1<<19)}, tempo.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +154,7 @@ func TestSlowClientsKeepNoTurn(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = res.Body.Close() })
-		if res.StatusCode != http.StatusOK || res.ContentLength < 15_000_000 {
+		if res.StatusCode != http.StatusOK || res.ContentLength < 11_000_000 {
 			t.Fatalf("status %d, %d bytes", res.StatusCode, res.ContentLength)
 		}
 	}
