@@ -163,7 +163,7 @@ func New(o Options) (s *Server, err error) {
 	manager := newRules(loader, engine, db, explorer, o)
 	s = &Server{log: o.Logger, db: db, scraper: scraper, source: newCollector(o, db), timeout: o.Timeout, turns: intake.NewTurns(), answers: o.Answers, rules: manager, files: loader.files()}
 	s.handler = s.newHandler(newAPI(apiParts{
-		engine: engine, db: db, scrapes: scraper.manager, rules: manager, config: cfg,
+		engine: boundedEngine{engine, promQL, o.Interval}, db: db, scrapes: scraper.manager, rules: manager, config: cfg,
 		registry: o.Registry, parser: promQL, timeout: o.Timeout, log: o.Logger,
 	}), explorer, o.Registry)
 	return s, nil
