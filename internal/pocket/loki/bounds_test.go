@@ -19,7 +19,7 @@ import (
 // slow is an expression that takes minutes over a long line that it does not match.
 var slow = "(?:" + strings.Repeat("(?:x?){1000}", 4) + ")*y"
 
-// one is a store with one line, which says when it is read.
+// one is a store with one line, which closes began when it is read.
 type one struct {
 	loki.Store
 	line  store.Line
@@ -112,7 +112,7 @@ func (long) Streams(context.Context, time.Time, time.Time) ([]map[string]string,
 	return []map[string]string{{"a": "b"}}, nil
 }
 
-// Clients that do not read their answers keep nobody from another.
+// Clients that do not read their answers do not block other queries.
 func TestSlowClientsKeepNoTurn(t *testing.T) {
 	server := httptest.NewServer(loki.NewHandler(long{}, loki.Options{Now: now}))
 	t.Cleanup(server.Close)

@@ -102,8 +102,8 @@ func (s *Server) bounded(next http.Handler) http.Handler {
 	})
 }
 
-// parseForm reads everything that the library would read of a form, so that what is
-// checked is what it gets. Its error is for the client, with a status.
+// parseForm reads everything that the library would read of a form, so that it gets
+// nothing that is not checked. Its error is for the client, with a status.
 func parseForm(r *http.Request) (status int, err error) {
 	if err = r.ParseForm(); err == nil {
 		err = r.ParseMultipartForm(maxForm)

@@ -6,8 +6,8 @@
 // Rules:
 //
 //   - The size of an expression is computed from its syntax tree before it is
-//     compiled, since compiling is what takes the memory. What makes parsing slow is
-//     bounded before that.
+//     compiled, since compiling takes the memory. Classes, which are slow to parse,
+//     are counted before that.
 //   - The expressions of one query share a bound: they are compiled by one [Set].
 //   - A match that may take long looks at its context as it goes on, and stops
 //     when that ends.

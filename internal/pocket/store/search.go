@@ -47,7 +47,7 @@ type Condition struct {
 	Op     Op
 	Text   string // for columns of text
 	// Matches reports whether a text matches the regular expression of Matches or
-	// NotMatches, which it is set for; whoever sets it bounds the time that it takes.
+	// NotMatches, for which it must be set. It bounds the time that it takes itself.
 	Matches func(text string) bool
 	Number  int64 // for the others
 }

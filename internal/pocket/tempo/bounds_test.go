@@ -44,7 +44,7 @@ func TestRefusedQueries(t *testing.T) {
 	}
 }
 
-// one is a store with one trace, which says when it is searched.
+// one is a store with one trace, which closes began when it is searched.
 type one struct {
 	waiting
 	trace store.Trace
@@ -62,8 +62,8 @@ func (s one) Search(_ context.Context, q store.SearchQuery) (store.SearchResult,
 
 func (s one) Trace(context.Context, store.TraceID) (store.Trace, error) { return s.trace, nil }
 
-// traceOf is a trace of n spans with an attribute of so many bytes, and a resource
-// that has one of a megabyte.
+// traceOf returns a trace of n spans with an attribute of size bytes each, and a
+// resource that has one of a megabyte.
 func traceOf(n, size int) store.Trace {
 	text := strings.Repeat("x", size)
 	source := &store.Source{Service: contract.ServiceRoller, Resource: batch(contract.ServiceRoller).Resource}
@@ -132,7 +132,7 @@ func TestLargeAnswerOfASearch(t *testing.T) {
 	}
 }
 
-// Clients that do not read their answers keep nobody from another.
+// Clients that do not read their answers do not block other queries.
 func TestSlowClientsKeepNoTurn(t *testing.T) {
 	h, err := tempo.NewHandler(one{waiting{make(chan struct{})}, traceOf(10, 1<<19)}, tempo.Options{})
 	if err != nil {

@@ -231,7 +231,7 @@ func matcher(ctx context.Context, q *traceql.Query) func(store.Trace) []int {
 	}
 }
 
-// found writes a trace of a search's answer, with at most that many of its spans.
+// found writes a trace of a search's answer, with at most spans of its spans.
 func (e *encoder) found(t store.FoundTrace, q *traceql.Query, spans int) {
 	start, end := t.Bounds()
 	meta := traceMetadata{
