@@ -96,12 +96,12 @@ func TestNestedJSON(t *testing.T) {
 	}
 }
 
-// long is a store with 11 MB of lines.
+// long is a store with a megabyte of lines.
 type long struct{ loki.Store }
 
 func (long) Lines(_ context.Context, _ store.LineQuery, yield func(store.Line) bool) error {
 	for i := range 55 {
-		if !yield(store.Line{Time: now().Add(time.Duration(i)), Stream: map[string]string{"a": "b"}, Text: strings.Repeat("x", 200<<10)}) {
+		if !yield(store.Line{Time: now().Add(time.Duration(i)), Stream: map[string]string{"a": "b"}, Text: strings.Repeat("x", 20<<10)}) {
 			break
 		}
 	}
@@ -114,7 +114,9 @@ func (long) Streams(context.Context, time.Time, time.Time) ([]map[string]string,
 
 // Clients that do not read their answers do not block other queries.
 func TestSlowClientsKeepNoTurn(t *testing.T) {
-	server := httptest.NewServer(loki.NewHandler(long{}, loki.Options{Now: now}))
+	server := httptest.NewUnstartedServer(loki.NewHandler(long{}, loki.Options{Now: now}))
+	server.Config.ConnState = smallBuffer(t)
+	server.Start()
 	t.Cleanup(server.Close)
 	small := func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
@@ -130,11 +132,23 @@ func TestSlowClientsKeepNoTurn(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = res.Body.Close() })
-		if res.StatusCode != http.StatusOK || res.ContentLength < 11_000_000 {
+		if res.StatusCode != http.StatusOK || res.ContentLength < 1_100_000 {
 			t.Fatalf("status %d, %d bytes", res.StatusCode, res.ContentLength)
 		}
 	}
 	if status, _, body := get(t, server.URL, "/loki/api/v1/labels", nil); status != http.StatusOK || body != `{"status":"success","data":["a"]}`+"\n" {
 		t.Errorf("status %d %s", status, body)
+	}
+}
+
+// smallBuffer has new connections of a server buffer little of what it writes.
+func smallBuffer(t *testing.T) func(net.Conn, http.ConnState) {
+	return func(conn net.Conn, state http.ConnState) {
+		if state != http.StateNew {
+			return
+		}
+		if err := conn.(*net.TCPConn).SetWriteBuffer(4096); err != nil {
+			t.Error(err)
+		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 
 	"dicelab/internal/contract"
+	"dicelab/internal/pocket/answer"
 	"dicelab/internal/pocket/store"
 	"dicelab/internal/pocket/tempo"
 )
@@ -120,13 +121,14 @@ func TestStopsWithinAValue(t *testing.T) {
 // The answer to a search repeats what its spans share, within the bound of an
 // answer.
 func TestLargeAnswerOfASearch(t *testing.T) {
-	for spans, status := range map[int]int{2: http.StatusOK, 20: http.StatusUnprocessableEntity} {
-		h, err := tempo.NewHandler(one{waiting{make(chan struct{})}, traceOf(spans, 10)}, tempo.Options{})
+	pool := answer.NewPool(answer.Options{Most: 5 << 20})
+	for spans, status := range map[int]int{2: http.StatusOK, 3: http.StatusUnprocessableEntity} { // each is there twice
+		h, err := tempo.NewHandler(one{waiting{make(chan struct{})}, traceOf(spans, 10)}, tempo.Options{Answers: pool})
 		if err != nil {
 			t.Fatal(err)
 		}
 		rec := get(t, h, "/api/search?spss=100&"+url.Values{"q": {"{resource.large != ``}"}}.Encode())
-		if rec.Code != status || status != http.StatusOK && rec.Body.String() != "the answer has more than 33554432 bytes: ask for less at a time\n" {
+		if rec.Code != status || status != http.StatusOK && rec.Body.String() != "the answer has more than 5242880 bytes: ask for less at a time\n" {
 			t.Errorf("%d spans: status %d, %d bytes, want %d", spans, rec.Code, rec.Body.Len(), status)
 		}
 	}
@@ -134,11 +136,13 @@ func TestLargeAnswerOfASearch(t *testing.T) {
 
 // Clients that do not read their answers do not block other queries.
 func TestSlowClientsKeepNoTurn(t *testing.T) {
-	h, err := tempo.NewHandler(one{waiting{make(chan struct{})}, traceOf(10, 1<<19)}, tempo.Options{})
+	h, err := tempo.NewHandler(one{waiting{make(chan struct{})}, traceOf(1, 10)}, tempo.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(h)
+	server := httptest.NewUnstartedServer(h)
+	server.Config.ConnState = smallBuffer(t)
+	server.Start()
 	t.Cleanup(server.Close)
 	small := func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
@@ -154,7 +158,7 @@ func TestSlowClientsKeepNoTurn(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = res.Body.Close() })
-		if res.StatusCode != http.StatusOK || res.ContentLength < 11_000_000 {
+		if res.StatusCode != http.StatusOK || res.ContentLength < 1<<20 {
 			t.Fatalf("status %d, %d bytes", res.StatusCode, res.ContentLength)
 		}
 	}
@@ -165,5 +169,17 @@ func TestSlowClientsKeepNoTurn(t *testing.T) {
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
 		t.Errorf("status %d", res.StatusCode)
+	}
+}
+
+// smallBuffer has new connections of a server buffer little of what it writes.
+func smallBuffer(t *testing.T) func(net.Conn, http.ConnState) {
+	return func(conn net.Conn, state http.ConnState) {
+		if state != http.StateNew {
+			return
+		}
+		if err := conn.(*net.TCPConn).SetWriteBuffer(4096); err != nil {
+			t.Error(err)
+		}
 	}
 }
