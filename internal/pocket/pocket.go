@@ -20,6 +20,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"dicelab/internal/pocket/answer"
 	"dicelab/internal/pocket/collect"
 	"dicelab/internal/pocket/disk"
 	"dicelab/internal/pocket/generate"
@@ -51,6 +52,7 @@ type Stack struct {
 	o        Options
 	registry *prometheus.Registry
 	budget   *intake.Budget // for exports and pushes together
+	answers  *answer.Pool   // for answers of all APIs together
 
 	watch    *disk.Watch   // of the data directory
 	watched  chan struct{} // closed when its Run has returned
@@ -78,7 +80,7 @@ func New(o Options) *Stack {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	registry := prometheus.NewRegistry()
-	return &Stack{o: o, registry: registry, budget: intake.NewBudget(0), generator: generate.New(generate.Options{Registry: registry, Logger: o.Logger})}
+	return &Stack{o: o, registry: registry, budget: intake.NewBudget(0), answers: answer.NewPool(answer.Options{}), generator: generate.New(generate.Options{Registry: registry, Logger: o.Logger})}
 }
 
 func (s *Stack) print(line string) {
@@ -110,7 +112,7 @@ func (s *Stack) OpenStore(ctx context.Context) (err error) {
 	s.registry.MustRegister(dropped)
 	s.collector = collect.New(s.streams.Own(), collect.Options{Dropped: dropped, Logger: s.o.Logger})
 	s.receiver = otlp.New(s.generator.Wrap(spansGate{s.store, s.watch}), otlp.Options{Budget: s.budget, OwnKey: s.o.OwnKey})
-	if s.tempo, err = tempo.NewHandler(healthGate{s.store, s.watch}, tempo.Options{Version: s.o.Version}); err != nil {
+	if s.tempo, err = tempo.NewHandler(healthGate{s.store, s.watch}, tempo.Options{Version: s.o.Version, Answers: s.answers}); err != nil {
 		return err
 	}
 	watching, endWatch := context.WithCancel(context.WithoutCancel(ctx)) // CloseStore ends it
@@ -146,7 +148,7 @@ func (s *Stack) OpenMetrics(context.Context) (err error) {
 	}
 	s.metrics, err = metrics.New(metrics.Options{
 		Dir: s.o.Dir, Targets: s.o.Targets, Source: s.generator, Rules: s.o.Rules, Explorer: s.o.Explorer, Registry: s.registry, Logger: s.o.Logger,
-		Guard: s.watch,
+		Guard: s.watch, Answers: s.answers,
 	})
 	if damaged, ok := errors.AsType[*metrics.DamagedError](err); ok {
 		return s.damagedMetrics(damaged)
@@ -201,7 +203,7 @@ func (s *Stack) Tempo() http.Handler { return s.tempo }
 
 // Loki serves Loki's API.
 func (s *Stack) Loki() http.Handler {
-	return loki.NewHandler(pushStore{s.store, s.streams.Others()}, loki.Options{Version: s.o.Version, Budget: s.budget, Ready: healthGate{s.store, s.watch}.Health})
+	return loki.NewHandler(pushStore{s.store, s.streams.Others()}, loki.Options{Version: s.o.Version, Budget: s.budget, Answers: s.answers, Ready: healthGate{s.store, s.watch}.Health})
 }
 
 // Prometheus serves Prometheus's API.

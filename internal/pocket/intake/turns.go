@@ -1,20 +1,34 @@
 package intake
 
-import "context"
+import (
+	"context"
+	"runtime/debug"
+)
 
-// MaxQueries is how many queries are under way at once on one API: each may have a
+// MaxQueries is the number of queries under way at once on one API: each may have a
 // trace, or what it has found, in memory, and the lab shares few cores with what it
 // measures. (Prometheus's default is 20.)
-const MaxQueries = 8
+const MaxQueries = 4
 
-// Turns bound the queries of an API: who finds none waits.
+// What a program with a memory limit (GOMEMLIMIT) has for queries: the largest
+// take some 90 MiB, a trace of 40,000 spans as well as a million samples.
+const (
+	memoryOfRest  = 64 << 20
+	memoryOfQuery = 96 << 20
+)
+
+// Turns is a semaphore that bounds the queries of an API.
 type Turns chan struct{}
 
-// NewTurns makes [MaxQueries] of them.
-func NewTurns() Turns { return make(Turns, MaxQueries) }
+// NewTurns returns a semaphore for [MaxQueries] queries, or fewer, but at least one,
+// where the program's memory limit is too small for them.
+func NewTurns() Turns {
+	limit := debug.SetMemoryLimit(-1) // reads it
+	return make(Turns, min(max((limit-memoryOfRest)/memoryOfQuery, 1), MaxQueries))
+}
 
-// Take waits for a turn, which Leave gives back, or until ctx ends, and then
-// returns its error.
+// Take acquires a turn, which Leave releases. It fails with the error of ctx if that
+// ends first.
 func (t Turns) Take(ctx context.Context) error {
 	select {
 	case t <- struct{}{}:
@@ -24,5 +38,5 @@ func (t Turns) Take(ctx context.Context) error {
 	}
 }
 
-// Leave gives a turn back.
+// Leave releases a turn.
 func (t Turns) Leave() { <-t }

@@ -1,42 +1,50 @@
 package logql
 
-// compile turns a syntax tree into a query.
-func compile(e *expr) (*Query, error) {
+import "dicelab/internal/pocket/pattern"
+
+// compiler turns the syntax tree of one query into the query.
+type compiler struct {
+	patterns pattern.Set // its regular expressions
+}
+
+func (c *compiler) compile(e *expr) (*Query, error) {
 	switch {
 	case e.Paren != nil:
-		return compile(e.Paren)
+		return c.compile(e.Paren)
 	case e.Log != nil:
-		return compileStages(e.Log.Selector, e.Log.Stages)
+		return c.compileStages(e.Log.Selector, e.Log.Stages)
 	case e.Metric.Sum != nil:
-		return compileSum(e.Metric.Sum)
+		return c.compileSum(e.Metric.Sum)
 	default:
-		return compileRange(e.Metric.Range)
+		return c.compileRange(e.Metric.Range)
 	}
 }
 
-func compileSum(s *sumExpr) (*Query, error) {
+func (c *compiler) compileSum(s *sumExpr) (*Query, error) {
 	if s.Before != nil && s.After != nil {
 		return nil, failAt(s.After.Pos, "sum is grouped twice; write by (...) either before or after the parentheses")
 	}
-	q, err := compileRange(s.Inner)
+	inner := *s.Inner
+	var names []string
+	for _, by := range []*grouping{s.Before, s.After} {
+		if by != nil {
+			names = by.Names
+		}
+	}
+	if len(names) == 0 && !filtersLabels(inner.Stages) {
+		// No label is asked for, so Loki does not parse the lines, and one that is
+		// not JSON counts like any other.
+		inner.Stages = withoutJSON(inner.Stages)
+	}
+	q, err := c.compileRange(&inner)
 	if err != nil {
 		return nil, err
 	}
-	q.Aggregation.Sum = true
-	for _, by := range []*grouping{s.Before, s.After} {
-		if by != nil {
-			q.Aggregation.By = by.Names
-		}
-	}
-	if len(q.Aggregation.By) == 0 && !filtersLabels(s.Inner.Stages) {
-		// Nobody asks for a label, so Loki does not parse the lines, and one that
-		// is not JSON counts like any other.
-		q.Pipeline, err = compilePipeline(withoutJSON(s.Inner.Stages))
-	}
-	return q, err
+	q.Aggregation.Sum, q.Aggregation.By = true, names
+	return q, nil
 }
 
-func compileRange(r *rangeExpr) (*Query, error) {
+func (c *compiler) compileRange(r *rangeExpr) (*Query, error) {
 	window := r.Early
 	switch {
 	case window == nil && r.Late == nil:
@@ -53,7 +61,7 @@ func compileRange(r *rangeExpr) (*Query, error) {
 	if d <= 0 || d > MaxRange {
 		return nil, failAt(window.Pos, "the range must be longer than zero and at most a year")
 	}
-	q, err := compileStages(r.Selector, r.Stages)
+	q, err := c.compileStages(r.Selector, r.Stages)
 	if err != nil {
 		return nil, err
 	}
@@ -61,23 +69,26 @@ func compileRange(r *rangeExpr) (*Query, error) {
 	return q, nil
 }
 
-func compileStages(s *selector, stages []*stage) (*Query, error) {
-	selector, err := compileSelector(s)
+func (c *compiler) compileStages(s *selector, stages []*stage) (*Query, error) {
+	selector, err := c.compileSelector(s)
 	if err != nil {
 		return nil, err
 	}
-	pipeline, err := compilePipeline(stages)
+	pipeline, err := c.compilePipeline(stages)
 	if err != nil {
 		return nil, err
 	}
 	return &Query{Selector: selector, Pipeline: pipeline}, nil
 }
 
-func compilePipeline(stages []*stage) (Pipeline, error) {
+func (c *compiler) compilePipeline(stages []*stage) (Pipeline, error) {
+	if len(stages) > MaxStages {
+		return Pipeline{}, failAt(stages[MaxStages].Pos, "the query has %d stages: at most %d are allowed", len(stages), MaxStages)
+	}
 	p := Pipeline{equal: make(map[string]string)}
 	parsed := false
 	for _, s := range stages {
-		f, err := compileStage(s)
+		f, err := c.compileStage(s)
 		if err != nil {
 			return Pipeline{}, err
 		}
@@ -90,14 +101,14 @@ func compilePipeline(stages []*stage) (Pipeline, error) {
 	return p, nil
 }
 
-func compileStage(s *stage) (stageFunc, error) {
+func (c *compiler) compileStage(s *stage) (stageFunc, error) {
 	switch {
 	case s.Line != nil:
-		return compileLine(s.Line)
+		return c.compileLine(s.Line)
 	case s.JSON:
 		return parseJSON, nil
 	default:
-		return compileOr(s.Filter)
+		return c.compileOr(s.Filter)
 	}
 }
 

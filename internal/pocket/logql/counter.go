@@ -8,10 +8,11 @@ import (
 	"time"
 )
 
-// Bounds of the answer to a metric query, those of Loki.
+// Bounds of the answer to a metric query: the first two are those of Loki.
 const (
 	MaxPoints = 11_000 // steps between start and end
 	MaxSeries = 500
+	MaxTotal  = 500_000 // points of all series: some 16 MB of JSON
 )
 
 // Point is a value at a time.
@@ -46,6 +47,14 @@ type SeriesLimitError struct{}
 func (SeriesLimitError) Error() string {
 	return fmt.Sprintf("maximum number of series (%d) reached for a single query; add up series with sum by (...), "+
 		"choose fewer streams or a shorter time", MaxSeries)
+}
+
+// PointLimitError is a metric query whose answer may have more than MaxTotal points.
+type PointLimitError struct{}
+
+func (PointLimitError) Error() string {
+	return fmt.Sprintf("the series of the answer may have more than %d points together; increase the step, "+
+		"or add up series with sum by (...)", MaxTotal)
 }
 
 // Counter works out a metric query from the lines that its pipeline lets
@@ -83,8 +92,8 @@ func (a *Aggregation) NewCounter(start, end time.Time, step time.Duration) (*Cou
 	}, nil
 }
 
-// Add counts a line. Its error, a *PipelineError or a SeriesLimitError, ends the
-// query.
+// Add counts a line. Its error, a *PipelineError, a SeriesLimitError or a
+// PointLimitError, ends the query.
 func (c *Counter) Add(at time.Time, l Labels) error {
 	if kind := l.Parsed[LabelError]; kind != "" {
 		return &PipelineError{Kind: kind, Labels: l.All()}
@@ -112,6 +121,9 @@ func (c *Counter) seriesOf(l Labels) (*counts, error) {
 	if !ok {
 		if len(c.series) == MaxSeries {
 			return nil, SeriesLimitError{}
+		}
+		if (len(c.series)+1)*c.points > MaxTotal {
+			return nil, PointLimitError{}
 		}
 		s = &counts{metric: metric, changes: make([]int32, c.points+1)}
 		c.series[key] = s

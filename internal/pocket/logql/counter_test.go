@@ -68,7 +68,10 @@ func TestCounter(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, l := range lines {
-				labels, ok := q.Pipeline.Process(map[string]string{"a": "b"}, map[string]string{"trace_id": "t"}, l.text)
+				labels, ok, err := q.Pipeline.Process(t.Context(), map[string]string{"a": "b"}, map[string]string{"trace_id": "t"}, l.text)
+				if err != nil {
+					t.Fatal(err)
+				}
 				if !ok {
 					continue
 				}
@@ -102,7 +105,10 @@ func TestCounterRefusesBrokenLines(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			labels, _ := q.Pipeline.Process(map[string]string{"a": "b"}, nil, "panic: boom")
+			labels, _, err := q.Pipeline.Process(t.Context(), map[string]string{"a": "b"}, nil, "panic: boom")
+			if err != nil {
+				t.Fatal(err)
+			}
 			if got := errorText(c.Add(at(0), labels)); got != test.want {
 				t.Errorf("got  %s\nwant %s", got, test.want)
 			}
@@ -130,7 +136,20 @@ func TestCounterBounds(t *testing.T) {
 			}
 		})
 	}
-	c, err := a.NewCounter(at(0), at(0), time.Second)
+	c, err := a.NewCounter(at(0), at(9_999), time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range logql.MaxTotal/10_000 + 1 {
+		want := ""
+		if i == logql.MaxTotal/10_000 {
+			want = "the series of the answer may have more than 500000 points together; increase the step, or add up series with sum by (...)"
+		}
+		if got := errorText(c.Add(at(0), logql.Labels{Stream: map[string]string{"n": fmt.Sprint(i)}})); got != want {
+			t.Fatalf("series %d of 10,000 points: %q, want %q", i, got, want)
+		}
+	}
+	c, err = a.NewCounter(at(0), at(0), time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}

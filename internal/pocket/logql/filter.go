@@ -2,38 +2,39 @@ package logql
 
 import (
 	"cmp"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
 	"github.com/prometheus/common/model"
+
+	"dicelab/internal/pocket/pattern"
 )
 
 // compileLine gives a filter on a line's text. With several values |= and |~ ask
 // for any of them, != and !~ for none.
-func compileLine(f *lineFilter) (stageFunc, error) {
-	var finds []func(string) bool
+func (c *compiler) compileLine(f *lineFilter) (stageFunc, error) {
+	var finds []stageFunc
 	for _, v := range f.Values {
 		text, err := v.text()
 		if err != nil {
 			return nil, err
 		}
-		find := func(line string) bool { return strings.Contains(line, text) }
+		find := func(e *entry) bool { return strings.Contains(e.text, text) }
 		if strings.HasSuffix(f.Op, "~") {
-			re, err := regexp.Compile(text)
+			p, err := c.patterns.Compile(text, pattern.Part)
 			if err != nil {
 				return nil, failAt(v.Pos, "%v", err)
 			}
-			find = re.MatchString
+			find = func(e *entry) bool { return e.match(p, e.text) }
 		}
 		finds = append(finds, find)
 	}
 	want := strings.HasPrefix(f.Op, "|")
 	return func(e *entry) bool {
 		for _, find := range finds {
-			if find(e.text) {
+			if find(e) {
 				return want
 			}
 		}
@@ -41,8 +42,8 @@ func compileLine(f *lineFilter) (stageFunc, error) {
 	}, nil
 }
 
-func compileOr(f *orFilter) (stageFunc, error) {
-	terms, err := compileAll(f.Terms, compileAnd)
+func (c *compiler) compileOr(f *orFilter) (stageFunc, error) {
+	terms, err := compileAll(f.Terms, c.compileAnd)
 	return func(e *entry) bool {
 		for _, term := range terms {
 			if term(e) {
@@ -53,8 +54,8 @@ func compileOr(f *orFilter) (stageFunc, error) {
 	}, err
 }
 
-func compileAnd(f *andFilter) (stageFunc, error) {
-	terms, err := compileAll(f.Terms, compileTerm)
+func (c *compiler) compileAnd(f *andFilter) (stageFunc, error) {
+	terms, err := compileAll(f.Terms, c.compileTerm)
 	return func(e *entry) bool { return all(e, terms...) }, err
 }
 
@@ -80,71 +81,75 @@ func compileAll[T any](terms []T, compile func(T) (stageFunc, error)) ([]stageFu
 	return filters, nil
 }
 
-func compileTerm(t *termFilter) (stageFunc, error) {
-	first, err := compileFirst(t)
+func (c *compiler) compileTerm(t *termFilter) (stageFunc, error) {
+	first, err := c.compileFirst(t)
 	if err != nil || t.Rest == nil {
 		return first, err
 	}
-	rest, err := compileOr(t.Rest)
+	rest, err := c.compileOr(t.Rest)
 	if err != nil {
 		return nil, err
 	}
 	return func(e *entry) bool { return all(e, first, rest) }, nil
 }
 
-func compileFirst(t *termFilter) (stageFunc, error) {
+func (c *compiler) compileFirst(t *termFilter) (stageFunc, error) {
 	if t.Paren != nil {
-		return compileOr(t.Paren)
+		return c.compileOr(t.Paren)
 	}
-	return compileCondition(t.Cond)
+	return c.compileCondition(t.Cond)
 }
 
 // compileCondition gives a filter on a label: on its text, or, when the value in
 // the query is one, on the number, duration or size that its text spells.
-func compileCondition(c *condition) (stageFunc, error) {
-	v := c.Value
+func (c *compiler) compileCondition(f *condition) (stageFunc, error) {
+	v := f.Value
 	switch {
 	case v.Text != nil:
-		return compileText(c)
-	case c.Op == "=~" || c.Op == "!~":
-		return nil, failAt(c.Pos, "%s takes a regular expression in quotes", c.Op)
+		return c.compileText(f)
+	case f.Op == "=~" || f.Op == "!~":
+		return nil, failAt(f.Pos, "%s takes a regular expression in quotes", f.Op)
 	case v.Duration != nil:
 		d, err := parseDuration(*v.Duration)
 		if err != nil {
-			return nil, failAt(c.Pos, "%v", err)
+			return nil, failAt(f.Pos, "%v", err)
 		}
 		if v.Sign == "-" {
 			d = -d
 		}
-		return compare(c.Name, c.Op, d, time.ParseDuration), nil
+		return compare(f.Name, f.Op, d, time.ParseDuration), nil
 	case v.Bytes != nil:
 		if v.Sign != "" {
-			return nil, failAt(c.Pos, "a size has no sign")
+			return nil, failAt(f.Pos, "a size has no sign")
 		}
 		size, err := humanize.ParseBytes(*v.Bytes)
 		if err != nil {
-			return nil, failAt(c.Pos, "reading the size %s: %v", *v.Bytes, err)
+			return nil, failAt(f.Pos, "reading the size %s: %v", *v.Bytes, err)
 		}
-		return compare(c.Name, c.Op, size, humanize.ParseBytes), nil
+		return compare(f.Name, f.Op, size, humanize.ParseBytes), nil
 	}
 	n, err := parseFloat(v.Sign + *v.Number)
 	if err != nil {
-		return nil, failAt(c.Pos, "%v", err)
+		return nil, failAt(f.Pos, "%v", err)
 	}
-	return compare(c.Name, c.Op, n, parseFloat), nil
+	return compare(f.Name, f.Op, n, parseFloat), nil
 }
 
-func compileText(c *condition) (stageFunc, error) {
-	switch c.Op {
+func (c *compiler) compileText(f *condition) (stageFunc, error) {
+	switch f.Op {
 	case "=", "!=", "=~", "!~":
 	default:
-		return nil, failAt(c.Pos, "%s compares numbers, durations and sizes, which stand without quotes; for text use =, !=, =~ or !~", c.Op)
+		return nil, failAt(f.Pos, "%s compares numbers, durations and sizes, which stand without quotes; for text use =, !=, =~ or !~", f.Op)
 	}
-	m, err := compileMatcher(c.Name, c.Op, c.Value.Text)
+	m, err := c.compileMatcher(f.Name, f.Op, f.Value.Text)
 	if err != nil {
 		return nil, err
 	}
-	return func(e *entry) bool { return m.Matches(e.value(m.Name)) }, nil
+	return func(e *entry) bool {
+		matches, err := m.matches(e.ctx, e.value(m.name))
+		e.ended = cmp.Or(e.ended, err)
+		return matches
+	}, nil
 }
 
 // compare gives a filter on a label whose text parse reads. A line without the

@@ -29,8 +29,12 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		q.Selector.Matches(stream())
-		q.Pipeline.Process(stream(), metadata(), line)
+		if _, err := q.Selector.Matches(t.Context(), stream()); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := q.Pipeline.Process(t.Context(), stream(), metadata(), line); err != nil {
+			t.Fatal(err)
+		}
 	})
 }
 
@@ -45,9 +49,9 @@ func FuzzJSON(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, line string) {
-		l, ok := q.Pipeline.Process(stream(), nil, line)
-		if !ok {
-			t.Fatal("the line was lost")
+		l, ok, err := q.Pipeline.Process(t.Context(), stream(), nil, line)
+		if !ok || err != nil {
+			t.Fatalf("the line was lost: %v", err)
 		}
 		for name := range l.Parsed {
 			if _, err := logql.ParseLabels("{" + name + `="x"}`); err != nil {

@@ -1,34 +1,68 @@
 package logql
 
 import (
+	"fmt"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/buger/jsonparser"
 )
 
+// Bounds of what is taken out of one line. Objects are read once for each level
+// that they are in, and a name has those of all objects around it.
+const (
+	MaxJSONDepth     = 64        // objects within objects
+	MaxJSONLabels    = 1_000     // labels
+	MaxJSONExtracted = 512 << 10 // bytes of names and values: twice the longest line
+)
+
+// The errors of a line that exceeds a bound. What was taken out before stays.
+var (
+	errJSONDepth     = fmt.Errorf("the line has more than %d JSON objects within each other", MaxJSONDepth)
+	errJSONLabels    = fmt.Errorf("the line has more than %d JSON fields", MaxJSONLabels)
+	errJSONExtracted = fmt.Errorf("the JSON fields of the line, with the names of the objects around each, have more than %d bytes", MaxJSONExtracted)
+)
+
 // parseJSON takes every text, number and boolean out of a line that is a JSON
 // object. Names of nested ones are joined by "_"; arrays and nulls are left out,
 // as in Loki. The parser is the one that Loki uses, so that both find the same
-// lines broken and say the same of them.
+// lines broken and report the same of them. A line that exceeds a bound is one that
+// cannot be parsed.
 func parseJSON(e *entry) bool {
-	if err := jsonparser.ObjectEach([]byte(e.text), e.field("")); err != nil {
+	p := jsonParser{entry: e}
+	if err := jsonparser.ObjectEach([]byte(e.text), p.field("", 1)); err != nil {
 		e.err, e.errDetails = ErrorJSON, err.Error()
 	}
 	return true
 }
 
-// field handles one field of an object whose own name is prefix.
-func (e *entry) field(prefix string) func(key, value []byte, kind jsonparser.ValueType, _ int) error {
+// jsonParser takes fields out of one line.
+type jsonParser struct {
+	*entry
+	bytes int // of names and values so far
+}
+
+// field returns what handles one field of an object, which is at a depth from 1
+// and whose own name is prefix.
+func (p *jsonParser) field(prefix string, depth int) func(key, value []byte, kind jsonparser.ValueType, _ int) error {
 	return func(key, value []byte, kind jsonparser.ValueType, _ int) error {
+		if p.ended = p.ctx.Err(); p.ended != nil {
+			return p.ended
+		}
+		if p.bytes += len(prefix) + len(key); p.bytes > MaxJSONExtracted {
+			return errJSONExtracted
+		}
 		name := fieldName(prefix, string(key))
 		switch kind {
 		case jsonparser.Object:
-			return jsonparser.ObjectEach(value, e.field(name))
+			if depth == MaxJSONDepth {
+				return errJSONDepth
+			}
+			return jsonparser.ObjectEach(value, p.field(name, depth+1))
 		case jsonparser.String:
-			e.extract(name, unescape(value))
+			return p.extract(name, unescape(value))
 		case jsonparser.Number, jsonparser.Boolean:
-			e.extract(name, string(value))
+			return p.extract(name, string(value))
 		}
 		return nil
 	}
@@ -36,18 +70,26 @@ func (e *entry) field(prefix string) func(key, value []byte, kind jsonparser.Val
 
 // extract sets a label under a name that is free. Of two fields with one name
 // the first stays.
-func (e *entry) extract(name, value string) {
+func (p *jsonParser) extract(name, value string) error {
 	if name == "" {
-		return
+		return nil
 	}
-	_, inStream := e.Stream[name]
-	_, inMetadata := e.Metadata[name]
+	_, inStream := p.Stream[name]
+	_, inMetadata := p.Metadata[name]
 	if inStream || inMetadata {
 		name += extractedSuffix
 	}
-	if _, again := e.Parsed[name]; !again {
-		e.parsed(name, value)
+	if _, again := p.Parsed[name]; again {
+		return nil
 	}
+	if len(p.Parsed) == MaxJSONLabels {
+		return errJSONLabels
+	}
+	if p.bytes += len(value); p.bytes > MaxJSONExtracted {
+		return errJSONExtracted
+	}
+	p.parsed(name, value)
+	return nil
 }
 
 // fieldName is the label name for a field: every character that a label name may

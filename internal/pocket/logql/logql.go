@@ -21,6 +21,17 @@ import (
 // Loki.
 const MaxQueryLength = 5120
 
+// Bounds of what a query nests and chains. Its parser calls itself for each level,
+// and every stage may read the whole line.
+const (
+	MaxDepth  = 100 // parentheses within parentheses
+	MaxStages = 100 // stages of a pipeline
+)
+
+// maxLabelsText is the length of the labels of a stream as they are written, in
+// bytes: more than any stream may have, with every character escaped.
+const maxLabelsText = 64 << 10
+
 // MaxRange is the longest range of a metric query: longer than the store keeps
 // anything, and short enough to be added to any time.
 const MaxRange = 365 * 24 * time.Hour
@@ -78,7 +89,7 @@ func Parse(text string) (*Query, error) {
 	if err != nil {
 		return nil, err
 	}
-	return compile(e)
+	return (&compiler{}).compile(e)
 }
 
 // ParseSelector parses a stream selector that stands alone, such as the match[]

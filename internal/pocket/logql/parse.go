@@ -17,7 +17,11 @@ func parse(text string) (*expr, error) {
 	if err != nil {
 		return nil, lexicalError(text, err)
 	}
-	if err := findUnserved(significant(tokens)); err != nil {
+	tokens = significant(tokens)
+	if err := checkNesting(tokens); err != nil {
+		return nil, err
+	}
+	if err := findUnserved(tokens); err != nil {
 		return nil, err
 	}
 	e, err := g.ParseString("", text)
@@ -25,6 +29,24 @@ func parse(text string) (*expr, error) {
 		return nil, syntaxError(err)
 	}
 	return e, nil
+}
+
+// checkNesting finds what nests too deeply for the parser, which calls itself for
+// each level.
+func checkNesting(tokens []lexer.Token) error {
+	depth := 0
+	for _, t := range tokens {
+		switch t.Value {
+		case "(":
+			depth++
+		case ")":
+			depth--
+		}
+		if depth > MaxDepth {
+			return failAt(t.Pos, "the query has more than %d parentheses within each other", MaxDepth)
+		}
+	}
+	return nil
 }
 
 // significant is tokens without white space, remarks and the end mark.

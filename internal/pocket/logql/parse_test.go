@@ -52,6 +52,12 @@ func TestParseErrors(t *testing.T) {
 		{"something after", `{a="b"} {c="d"}`, 1, 9, `syntax error: unexpected "{"`},
 		{"a word as text", `{a="b"} |= "x" "or" "y"`, 1, 16, `syntax error: unexpected "\"or\""`},
 		{"too long", `{a="` + strings.Repeat("x", logql.MaxQueryLength) + `"}`, 1, 1, `the query is 5126 bytes long; it must be shorter than 5120`},
+		{"nested deeply", strings.Repeat("(", 101) + `{a="b"}` + strings.Repeat(")", 101), 1, 101, "the query has more than 100 parentheses within each other"},
+		{"filters nested deeply", `{a="b"} | ` + strings.Repeat("(", 101) + "c=1" + strings.Repeat(")", 101), 1, 111, "the query has more than 100 parentheses within each other"},
+		{"many stages", `{a="b"}` + strings.Repeat(" | json", 101), 1, 709, "the query has 101 stages: at most 100 are allowed"},
+		{"large regexp", `{a=~"` + strings.Repeat("(?:xy?z?){1000}", 4) + `"}`, 1, 5, `the regular expression "(?:xy?z?){1000}(?:xy?z?){1000}(?:xy?z?){1000}(?:xy?z?){1000}" has more than 10000 instructions: use smaller repetitions`},
+		{"large regexps together", `{a="b"} |~ "` + strings.Repeat("(?:x?){1000}", 4) + `" | c=~"` + strings.Repeat("(?:x?){1000}", 4) + `" !~ "` + strings.Repeat("(?:x?){1000}", 4) + `"`, 1, 122,
+			"the regular expressions of the query have more than 20000 instructions together: use fewer or smaller ones"},
 
 		{"logfmt", `{a="b"} | logfmt`, 1, 11, notServed + `the stage "| logfmt"` + native},
 		{"regexp", `{a="b"} | regexp "(?P<x>.)"`, 1, 11, notServed + `the stage "| regexp"` + native},
@@ -142,8 +148,8 @@ func TestParseSelector(t *testing.T) {
 		{"not matching", map[string]string{"service_name": "dice-roller", "level": "ERROR", "pod": "yy"}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if got := s.Matches(test.stream); got != test.want {
-				t.Errorf("got %t, want %t", got, test.want)
+			if got, err := s.Matches(t.Context(), test.stream); got != test.want || err != nil {
+				t.Errorf("got %t, %v, want %t", got, err, test.want)
 			}
 		})
 	}

@@ -1,5 +1,12 @@
 package logql
 
+import (
+	"cmp"
+	"context"
+
+	"dicelab/internal/pocket/pattern"
+)
+
 // Pipeline is what a query does with each line: filters and parsers, in order.
 // It is immutable and may be used by several goroutines.
 type Pipeline struct {
@@ -8,25 +15,32 @@ type Pipeline struct {
 	equal map[string]string
 }
 
-// stageFunc handles one line and tells whether it stays.
+// stageFunc handles one line and reports whether it stays.
 type stageFunc func(*entry) bool
 
 // entry is a line on its way through the pipeline.
 type entry struct {
 	Labels
+	ctx        context.Context
+	ended      error // of ctx, once a stage has seen it
 	text       string
 	err        string // value of LabelError, "" when there was none
 	errDetails string
 }
 
-// Process runs a line through the pipeline and gives its labels, or false when
+// Process runs a line through the pipeline and returns its labels, or false if
 // the line is filtered out. The maps are not changed; the result may share them.
-// A stage that cannot handle a line keeps it and sets LabelError on it.
-func (p Pipeline) Process(stream, metadata map[string]string, text string) (Labels, bool) {
-	e := entry{Labels: withMetadata(stream, metadata), text: text}
+// A stage that cannot handle a line keeps it and sets LabelError on it. Process
+// fails with the error of ctx if that ends first.
+func (p Pipeline) Process(ctx context.Context, stream, metadata map[string]string, text string) (Labels, bool, error) {
+	e := entry{Labels: withMetadata(stream, metadata), ctx: ctx, ended: ctx.Err(), text: text}
 	for _, stage := range p.stages {
-		if !stage(&e) {
-			return Labels{}, false
+		stays := stage(&e)
+		if e.ended != nil {
+			return Labels{}, false, e.ended
+		}
+		if !stays {
+			return Labels{}, false, nil
 		}
 	}
 	if e.err != "" {
@@ -35,7 +49,7 @@ func (p Pipeline) Process(stream, metadata map[string]string, text string) (Labe
 	if e.errDetails != "" {
 		e.parsed(LabelErrorDetails, e.errDetails)
 	}
-	return e.Labels, true
+	return e.Labels, true, e.ended
 }
 
 // MetadataEquals are the conditions name="value" that a line's structured
@@ -59,6 +73,13 @@ func (e *entry) fail(kind, details string) {
 	if e.err == "" {
 		e.err, e.errDetails = kind, details
 	}
+}
+
+// match reports whether a text matches; if the context ends first, it does not.
+func (e *entry) match(p *pattern.Pattern, text string) bool {
+	matches, err := p.Match(e.ctx, text)
+	e.ended = cmp.Or(e.ended, err)
+	return matches
 }
 
 // value is what a filter on text compares. LabelError can be filtered on,

@@ -1,6 +1,10 @@
 package logql_test
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -85,7 +89,9 @@ func TestFilters(t *testing.T) {
 			}
 			var got [3]bool
 			for i, line := range []string{rollLine, other, panicked} {
-				_, got[i] = q.Pipeline.Process(stream(), metadata(), line)
+				if _, got[i], err = q.Pipeline.Process(t.Context(), stream(), metadata(), line); err != nil {
+					t.Fatal(err)
+				}
 			}
 			if got != test.want {
 				t.Errorf("got %v, want %v", got, test.want)
@@ -143,6 +149,23 @@ func TestProcessedLabels(t *testing.T) {
 				"a": "1", "__error__": "JSONParserErr", "__error_details__": "Value is string, but can't find closing '\"' symbol"}},
 		},
 		{
+			name: "JSON that nests deeply", stages: "| json", stream: stream(), line: `{"a":1,"b":` + strings.Repeat(`{"c":`, 64) + "2" + strings.Repeat("}", 65),
+			want: logql.Labels{Stream: stream(), Parsed: map[string]string{
+				"a": "1", "__error__": "JSONParserErr", "__error_details__": "the line has more than 64 JSON objects within each other"}},
+		},
+		{
+			name: "JSON that nests as deeply as it may", stages: "| json", stream: stream(), line: strings.Repeat(`{"c":`, 64) + "2" + strings.Repeat("}", 64),
+			want: logql.Labels{Stream: stream(), Parsed: map[string]string{"c" + strings.Repeat("_c", 63): "2"}},
+		},
+		{
+			name: "JSON with long names around each field", stages: "| json", stream: stream(),
+			line: `{"` + strings.Repeat("n", 200<<10) + `":{"a":"` + strings.Repeat("v", 40<<10) + `","b":2,"c":3}}`,
+			want: logql.Labels{Stream: stream(), Parsed: map[string]string{
+				strings.Repeat("n", 200<<10) + "_a": strings.Repeat("v", 40<<10),
+				"__error__":                         "JSONParserErr",
+				"__error_details__":                 "the JSON fields of the line, with the names of the objects around each, have more than 524288 bytes"}},
+		},
+		{
 			name: "not a number", stages: "| json | a > 5", stream: stream(), line: `{"a":"x"}`,
 			want: logql.Labels{Stream: stream(), Parsed: map[string]string{
 				"a": "x", "__error__": "LabelFilterErr", "__error_details__": `strconv.ParseFloat: parsing "x": invalid syntax`}},
@@ -162,15 +185,71 @@ func TestProcessedLabels(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, ok := q.Pipeline.Process(test.stream, test.metadata, test.line)
-			if !ok {
-				t.Fatal("the line was filtered out")
+			got, ok, err := q.Pipeline.Process(t.Context(), test.stream, test.metadata, test.line)
+			if !ok || err != nil {
+				t.Fatalf("the line was filtered out, %v", err)
 			}
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
 		})
 	}
+}
+
+// A line has at most 1,000 labels of its JSON fields.
+func TestManyJSONFields(t *testing.T) {
+	q, err := logql.Parse(`{a="b"} | json`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fields []string
+	for i := range 1_001 {
+		fields = append(fields, fmt.Sprintf(`"f%04d":%d`, i, i))
+	}
+	for n, want := range map[int]string{1_000: "", 1_001: "the line has more than 1000 JSON fields"} {
+		l, _, err := q.Pipeline.Process(t.Context(), stream(), nil, "{"+strings.Join(fields[:n], ",")+"}")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l.Parsed["f0999"] != "999" || l.Parsed["f1000"] != "" || l.Parsed[logql.LabelErrorDetails] != want {
+			t.Errorf("%d fields: f0999=%q f1000=%q, %q, want %q", n, l.Parsed["f0999"], l.Parsed["f1000"], l.Parsed[logql.LabelErrorDetails], want)
+		}
+	}
+}
+
+// A line is left as soon as the context has ended, also within one match and one
+// object.
+func TestProcessEndsWithItsContext(t *testing.T) {
+	for name, query := range map[string]string{
+		"line filter":  "{a=`b`} |~ `" + strings.Repeat("(?:x?){1000}", 4) + "y$`",
+		"label filter": "{a=`b`} | json | x=~`(?:" + strings.Repeat("(?:x?){1000}", 4) + ")*y`",
+		"json":         "{a=`b`}" + strings.Repeat(" | json", 100),
+	} {
+		t.Run(name, func(t *testing.T) {
+			q, err := logql.Parse(query)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx := &ending{Context: t.Context(), n: 5}
+			line := `{"a":1,"b":2,"c":3,"x":"` + strings.Repeat("x", 250<<10) + `"}`
+			if _, _, err := q.Pipeline.Process(ctx, stream(), nil, line); !errors.Is(err, context.Canceled) {
+				t.Errorf("error %v, want the context's", err)
+			}
+		})
+	}
+}
+
+// ending ends when it has been looked at n times.
+type ending struct {
+	context.Context
+	n int
+}
+
+func (c *ending) Err() error {
+	if c.n--; c.n < 0 {
+		return context.Canceled
+	}
+	return nil
 }
 
 func TestMetadataEquals(t *testing.T) {

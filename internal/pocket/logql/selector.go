@@ -1,37 +1,61 @@
 package logql
 
 import (
-	"github.com/prometheus/prometheus/model/labels"
+	"context"
+	"fmt"
+
+	"dicelab/internal/pocket/pattern"
 )
 
 // Selector chooses streams by their labels.
 type Selector struct {
-	matchers []*labels.Matcher
+	matchers []textMatcher
 }
 
-// Matches tells whether a stream with these labels is chosen. A label that the
-// stream does not have counts as empty. The zero Selector chooses every stream.
-func (s Selector) Matches(stream map[string]string) bool {
+// Matches reports whether a stream with these labels is chosen. A label that the
+// stream does not have counts as empty. The zero Selector chooses every stream. It
+// fails with the error of ctx if that ends first.
+func (s Selector) Matches(ctx context.Context, stream map[string]string) (bool, error) {
 	for _, m := range s.matchers {
-		if !m.Matches(stream[m.Name]) {
-			return false
+		if matches, err := m.matches(ctx, stream[m.name]); !matches || err != nil {
+			return false, err
 		}
 	}
-	return true
+	return true, nil
+}
+
+// textMatcher compares a label with a text, or with a regular expression that the
+// whole label must match.
+type textMatcher struct {
+	name, value string
+	pattern     *pattern.Pattern // nil: value is compared
+	negated     bool
+}
+
+func (m textMatcher) matches(ctx context.Context, text string) (bool, error) {
+	if m.pattern == nil {
+		return (text == m.value) != m.negated, nil
+	}
+	matches, err := m.pattern.Match(ctx, text)
+	return matches != m.negated, err
 }
 
 // compileSelector checks that a selector cannot mean every stream by accident,
 // as Loki does.
-func compileSelector(s *selector) (Selector, error) {
+func (c *compiler) compileSelector(s *selector) (Selector, error) {
 	var compiled Selector
 	selective := false
 	for _, m := range s.Matchers {
-		c, err := compileMatcher(m.Name, m.Op, m.Value)
+		matcher, err := c.compileMatcher(m.Name, m.Op, m.Value)
 		if err != nil {
 			return Selector{}, err
 		}
-		selective = selective || !c.Matches("")
-		compiled.matchers = append(compiled.matchers, c)
+		matchesEmpty, err := matcher.matches(context.Background(), "")
+		if err != nil {
+			return Selector{}, err
+		}
+		selective = selective || !matchesEmpty
+		compiled.matchers = append(compiled.matchers, matcher)
 	}
 	if !selective {
 		return Selector{}, failAt(s.Pos, "queries require at least one regexp or equality matcher that does not have an empty-compatible value. "+
@@ -40,25 +64,16 @@ func compileSelector(s *selector) (Selector, error) {
 	return compiled, nil
 }
 
-// compileMatcher gives a matcher on text. Regular expressions are RE2 and match
-// the whole value.
-func compileMatcher(name, op string, value *quoted) (*labels.Matcher, error) {
-	text, err := value.text()
-	if err != nil {
-		return nil, err
+// compileMatcher returns a matcher of text.
+func (c *compiler) compileMatcher(name, op string, value *quoted) (m textMatcher, err error) {
+	m = textMatcher{name: name, negated: op[0] == '!'}
+	if m.value, err = value.text(); err != nil {
+		return m, err
 	}
-	kind := labels.MatchEqual
-	switch op {
-	case "!=":
-		kind = labels.MatchNotEqual
-	case "=~":
-		kind = labels.MatchRegexp
-	case "!~":
-		kind = labels.MatchNotRegexp
-	}
-	m, err := labels.NewMatcher(kind, name, text)
-	if err != nil {
-		return nil, failAt(value.Pos, "%v", err)
+	if op == "=~" || op == "!~" {
+		if m.pattern, err = c.patterns.Compile(m.value, pattern.Whole); err != nil {
+			return m, failAt(value.Pos, "%v", err)
+		}
 	}
 	return m, nil
 }
@@ -67,6 +82,9 @@ func compileMatcher(name, op string, value *quoted) (*labels.Matcher, error) {
 // {name="value", ...}. Empty values are left out, since an empty label and an
 // absent one are the same. Its error is an *Error.
 func ParseLabels(text string) (map[string]string, error) {
+	if len(text) > maxLabelsText {
+		return nil, &Error{1, 1, fmt.Sprintf("the labels of a stream are written in %d bytes: at most %d are allowed", len(text), maxLabelsText)}
+	}
 	e, err := parse(text)
 	if err != nil {
 		return nil, err

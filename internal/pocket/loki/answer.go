@@ -1,7 +1,12 @@
 package loki
 
 import (
+	"cmp"
+	"context"
 	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
 	"strconv"
 	"time"
 
@@ -11,20 +16,6 @@ import (
 // The JSON of a query's answer ("Loki HTTP API", "Query logs within a range of
 // time").
 type (
-	answer struct {
-		Status string     `json:"status"`
-		Data   answerData `json:"data"`
-	}
-
-	answerData struct {
-		ResultType    string   `json:"resultType"`
-		EncodingFlags []string `json:"encodingFlags,omitempty"`
-		Result        any      `json:"result"`
-		Stats         struct {
-			Summary stats `json:"summary"`
-		} `json:"stats"`
-	}
-
 	// stats are those of Loki's statistics that mean something here.
 	stats struct {
 		TotalBytesProcessed  int     `json:"totalBytesProcessed"`
@@ -35,8 +26,8 @@ type (
 	}
 
 	stream struct {
-		Stream map[string]string `json:"stream"`
-		Values []entry           `json:"values"`
+		labels map[string]string
+		values []entry
 	}
 
 	// entry is [nanoseconds, text] or [nanoseconds, text, categories].
@@ -50,19 +41,6 @@ type (
 		StructuredMetadata map[string]string `json:"structuredMetadata,omitempty"`
 		Parsed             map[string]string `json:"parsed,omitempty"`
 	}
-
-	sample struct {
-		Metric map[string]string `json:"metric"`
-		Value  point             `json:"value"`
-	}
-
-	sampleStream struct {
-		Metric map[string]string `json:"metric"`
-		Values []point           `json:"values"`
-	}
-
-	// point is [seconds, "value"].
-	point logql.Point
 )
 
 // MarshalJSON implements json.Marshaler.
@@ -74,30 +52,95 @@ func (e entry) MarshalJSON() ([]byte, error) {
 	return json.Marshal(parts)
 }
 
-// MarshalJSON implements json.Marshaler.
-func (p point) MarshalJSON() ([]byte, error) {
-	seconds := json.Number(formatFloat(float64(p.Time.UnixMilli()) / 1000))
-	return json.Marshal([]any{seconds, formatFloat(p.Value)})
+// encoder writes an answer piece by piece, until its context ends.
+type encoder struct {
+	ctx context.Context
+	w   io.Writer
+	err error
 }
 
-func matrixOf(series []logql.Series) []sampleStream {
-	matrix := make([]sampleStream, 0, len(series))
-	for _, s := range series {
-		points := make([]point, len(s.Points))
-		for i, p := range s.Points {
-			points[i] = point(p)
-		}
-		matrix = append(matrix, sampleStream{Metric: s.Metric, Values: points})
+func (e *encoder) text(s string) {
+	if e.err = cmp.Or(e.err, e.ctx.Err()); e.err == nil {
+		_, e.err = io.WriteString(e.w, s)
 	}
-	return matrix
 }
 
-func vectorOf(series []logql.Series) []sample {
-	vector := make([]sample, 0, len(series))
-	for _, s := range series {
-		for _, p := range s.Points {
-			vector = append(vector, sample{Metric: s.Metric, Value: point(p)})
-		}
+func (e *encoder) value(v any) {
+	if e.err = cmp.Or(e.err, e.ctx.Err()); e.err != nil {
+		return
 	}
-	return vector
+	text, err := json.Marshal(v)
+	if err != nil {
+		e.err = fmt.Errorf("encoding the answer: %w", err)
+		return
+	}
+	_, e.err = e.w.Write(text)
+}
+
+// list writes n elements.
+func (e *encoder) list(n int, element func(i int)) {
+	e.text("[")
+	for i := range n {
+		if i > 0 {
+			e.text(",")
+		}
+		element(i)
+	}
+	e.text("]")
+}
+
+func (e *encoder) streams(streams []stream) {
+	e.list(len(streams), func(i int) {
+		e.text(`{"stream":`)
+		e.value(streams[i].labels)
+		e.text(`,"values":`)
+		e.list(len(streams[i].values), func(j int) { e.value(streams[i].values[j]) })
+		e.text("}")
+	})
+}
+
+func (e *encoder) matrix(series []logql.Series) {
+	e.list(len(series), func(i int) {
+		e.text(`{"metric":`)
+		e.value(series[i].Metric)
+		e.text(`,"values":`)
+		e.list(len(series[i].Points), func(j int) { e.text(point(series[i].Points[j])) })
+		e.text("}")
+	})
+}
+
+// vector writes series of at most one point each.
+func (e *encoder) vector(series []logql.Series) {
+	e.list(len(series), func(i int) {
+		e.text(`{"metric":`)
+		e.value(series[i].Metric)
+		for _, p := range series[i].Points {
+			e.text(`,"value":` + point(p))
+		}
+		e.text("}")
+	})
+}
+
+// point is [seconds, "value"].
+func point(p logql.Point) string {
+	return "[" + formatFloat(float64(p.Time.UnixMilli())/1000) + `,"` + formatFloat(p.Value) + `"]`
+}
+
+func formatFloat(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
+
+// respond answers with a result, which it has write.
+func (run *run) respond(w http.ResponseWriter, kind string, write func(*encoder)) error {
+	run.stats.ExecTime = run.now().Sub(run.began).Seconds()
+	w.Header().Set("Content-Type", "application/json; charset=UTF-8")
+	e := &encoder{ctx: run.ctx, w: w}
+	e.text(`{"status":"success","data":{"resultType":"` + kind + `"`)
+	if run.categorize {
+		e.text(`,"encodingFlags":["` + flagCategorize + `"]`)
+	}
+	e.text(`,"result":`)
+	write(e)
+	e.text(`,"stats":{"summary":`)
+	e.value(run.stats)
+	e.text("}}}\n")
+	return e.err
 }

@@ -84,7 +84,7 @@ func TestBounds(t *testing.T) {
 	server := httptest.NewServer(loki.NewHandler(endless{}, loki.Options{}))
 	defer server.Close()
 	status, _, body = get(t, server.URL, "/loki/api/v1/query_range", url.Values{"query": {`{a="b"}`}, "limit": {"5000"}})
-	if want := "the lines of the answer have more than 33554432 bytes; ask for fewer with limit"; status != http.StatusBadRequest || body != want {
+	if want := "the lines of the answer have more than 16777216 bytes; ask for fewer with limit"; status != http.StatusBadRequest || body != want {
 		t.Errorf("long lines: status %d, %.200s", status, body)
 	}
 }
@@ -174,7 +174,7 @@ func TestStopsWhenTheClientGoesAway(t *testing.T) {
 	}
 }
 
-// Eight queries run at once; one more waits, and goes on when one has ended.
+// Four queries run at once; one more waits, and goes on when one has ended.
 func TestQueriesTakeTurns(t *testing.T) {
 	s := stuck{began: make(chan struct{})}
 	h := loki.NewHandler(s, loki.Options{})
@@ -184,12 +184,12 @@ func TestQueriesTakeTurns(t *testing.T) {
 		h.ServeHTTP(w, requests(ctx)["labels"])
 		ended <- w.Code
 	}
-	var leave [9]context.CancelFunc
+	var leave [5]context.CancelFunc
 	for i := range leave {
 		var ctx context.Context
 		ctx, leave[i] = context.WithCancel(t.Context())
 		go ask(ctx)
-		if i < 8 {
+		if i < 4 {
 			<-s.began
 		}
 	}
@@ -201,11 +201,11 @@ func TestQueriesTakeTurns(t *testing.T) {
 	}
 	select {
 	case <-s.began:
-		t.Error("a ninth query runs beside eight")
+		t.Error("a fifth query runs beside four")
 	default:
 	}
 	leave[0]()
-	<-s.began // the ninth
+	<-s.began // the fifth
 	for _, l := range leave {
 		l()
 	}

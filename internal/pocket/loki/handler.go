@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"dicelab/internal/contract"
+	"dicelab/internal/pocket/answer"
 	"dicelab/internal/pocket/intake"
 	"dicelab/internal/pocket/logql"
 	"dicelab/internal/pocket/store"
@@ -51,13 +52,17 @@ type Options struct {
 	// Budget is for what all pushes under way take in memory, of which one may
 	// take half; default one of its own, of [intake.DefaultBytes].
 	Budget *intake.Budget
+	// Answers bounds the answers to queries under way; default a pool of its own.
+	Answers *answer.Pool
 }
 
 // Bounds of requests and answers. Where Loki has the bound too, it is Loki's
 // default.
 const (
 	maxLimit     = 5000     // lines of an answer (max_entries_limit_per_query)
-	maxAnswer    = 32 << 20 // bytes of text and labels of an answer
+	maxAnswer    = 16 << 20 // bytes of text and labels of an answer
+	labelBytes   = 100      // of a label in memory, beside its name and value
+	maxSelectors = 100      // of a request for series
 	maxQueryBody = 64 << 10 // bytes of a query that comes as a form
 	maxPushBody  = 4 << 20  // bytes of a push, compressed and not: four of Alloy's batches
 )
@@ -72,6 +77,9 @@ func NewHandler(s Store, opts Options) http.Handler {
 	}
 	if opts.Budget == nil {
 		opts.Budget = intake.NewBudget(0)
+	}
+	if opts.Answers == nil {
+		opts.Answers = answer.NewPool(answer.Options{})
 	}
 	h := &handler{store: s, opts: opts, turns: intake.NewTurns()}
 	mux := http.NewServeMux()
@@ -124,21 +132,41 @@ func unknown(w http.ResponseWriter, r *http.Request) {
 // endpoint answers a request whose form has been parsed.
 type endpoint func(w http.ResponseWriter, r *http.Request) error
 
-// query serves an endpoint that takes its parameters from the URL or a form.
+// query serves an endpoint that takes its parameters from the URL or a form. Its
+// place among the queries at once is free again when the answer is complete.
 func (h *handler) query(e endpoint) http.Handler {
-	return h.serve([]string{http.MethodGet, http.MethodHead, http.MethodPost}, maxQueryBody, func(w http.ResponseWriter, r *http.Request) error {
-		if err := r.ParseForm(); err != nil {
-			return badRequest(fmt.Errorf("reading the parameters: %w", err))
-		}
+	inTurn := h.answer(func(w http.ResponseWriter, r *http.Request) error {
 		if err := h.turns.Take(r.Context()); err != nil {
 			return err
 		}
 		defer h.turns.Leave()
 		return e(w, r)
 	})
+	buffered := h.opts.Answers.Handler(inTurn, func(w http.ResponseWriter, _ *http.Request, err error) { fail(w, err) })
+	return h.serve([]string{http.MethodGet, http.MethodHead, http.MethodPost}, maxQueryBody, func(w http.ResponseWriter, r *http.Request) error {
+		if err := r.ParseForm(); err != nil {
+			return badRequest(fmt.Errorf("reading the parameters: %w", err))
+		}
+		buffered.ServeHTTP(w, r)
+		return nil
+	})
 }
 
-// serve bounds a request and answers with its error.
+// answer answers with an endpoint's error.
+func (h *handler) answer(e endpoint) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		err := e(w, r)
+		if err != nil && r.Context().Err() != nil {
+			err = r.Context().Err() // whatever the store calls it
+		}
+		if err != nil {
+			answer.Reset(w)
+			fail(w, err)
+		}
+	})
+}
+
+// serve bounds a request.
 func (h *handler) serve(methods []string, body int64, e endpoint) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !slices.Contains(methods, r.Method) {
@@ -150,13 +178,7 @@ func (h *handler) serve(methods []string, body int64, e endpoint) http.Handler {
 		defer cancel()
 		r = r.WithContext(ctx)
 		r.Body = http.MaxBytesReader(w, r.Body, body)
-		err := e(w, r)
-		if err != nil && ctx.Err() != nil {
-			err = ctx.Err() // whatever the store calls it
-		}
-		if err != nil {
-			fail(w, err)
-		}
+		h.answer(e).ServeHTTP(w, r)
 	})
 }
 
@@ -183,6 +205,7 @@ func badRequest(err error) error {
 func fail(w http.ResponseWriter, err error) {
 	var marked *statusError
 	var large *http.MaxBytesError
+	var tooLarge *answer.TooLargeError
 	status, text := http.StatusInternalServerError, err.Error()
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
@@ -190,10 +213,12 @@ func fail(w http.ResponseWriter, err error) {
 			"(prefer exact match over regex match) to reduce the amount of data processed"
 	case errors.Is(err, context.Canceled):
 		status, text = contract.StatusClientClosedRequest, "the request was cancelled by the client"
-	case errors.Is(err, intake.ErrBusy):
+	case errors.Is(err, intake.ErrBusy), errors.Is(err, answer.ErrBusy):
 		status = http.StatusServiceUnavailable
 	case errors.As(err, &large):
 		status, text = http.StatusRequestEntityTooLarge, fmt.Sprintf("the request body is larger than %d bytes; send less at a time", large.Limit)
+	case errors.As(err, &tooLarge):
+		status = http.StatusBadRequest
 	case errors.As(err, &marked):
 		status = marked.status
 	}

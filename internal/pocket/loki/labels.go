@@ -61,7 +61,11 @@ func (h *handler) list(w http.ResponseWriter, r *http.Request, pick func(stream 
 // series answers /loki/api/v1/series: the streams that a selector chooses, or all.
 func (h *handler) series(w http.ResponseWriter, r *http.Request) error {
 	var chosen []logql.Selector
-	for _, text := range append(r.Form["match"], r.Form["match[]"]...) {
+	texts := append(r.Form["match"], r.Form["match[]"]...)
+	if len(texts) > maxSelectors {
+		return failure(http.StatusBadRequest, "the request has %d selectors: at most %d are allowed", len(texts), maxSelectors)
+	}
+	for _, text := range texts {
 		s, err := logql.ParseSelector(text)
 		if err != nil {
 			return badRequest(err)
@@ -94,8 +98,16 @@ func (h *handler) streams(r *http.Request, chosen []logql.Selector) ([]map[strin
 	}
 	found := make([]map[string]string, 0, len(all))
 	for _, stream := range all {
-		matches := func(s logql.Selector) bool { return s.Matches(stream) }
-		if len(chosen) == 0 || slices.ContainsFunc(chosen, matches) {
+		matches := len(chosen) == 0
+		for _, s := range chosen {
+			if matches, err = s.Matches(r.Context(), stream); err != nil {
+				return nil, err
+			}
+			if matches {
+				break
+			}
+		}
+		if matches {
 			found = append(found, stream)
 		}
 	}

@@ -1,11 +1,11 @@
 package loki
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -32,7 +32,7 @@ func (h *handler) instant(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return run.respond(w, "vector", vectorOf(series))
+	return run.respond(w, "vector", func(e *encoder) { e.vector(series) })
 }
 
 // queryRange answers /loki/api/v1/query_range.
@@ -51,14 +51,14 @@ func (h *handler) queryRange(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		return run.respond(w, "streams", found)
+		return run.respond(w, "streams", func(e *encoder) { e.streams(found) })
 	}
 	start, end := align(p.start, p.end, p.step)
 	series, err := run.metric(start, end, p.step)
 	if err != nil {
 		return err
 	}
-	return run.respond(w, "matrix", matrixOf(series))
+	return run.respond(w, "matrix", func(e *encoder) { e.matrix(series) })
 }
 
 // align moves the start back and the end on to multiples of the step, as Loki's
@@ -90,25 +90,35 @@ func (h *handler) newRun(r *http.Request, q *logql.Query) *run {
 // each calls yield for every line in [from, to) that the query lets through,
 // until it returns false.
 func (run *run) each(from, to time.Time, forward bool, yield func(store.Line, logql.Labels) bool) error {
-	q := store.LineQuery{Streams: run.query.Selector.Matches, From: from, To: to, Forward: forward}
+	var ended error // of the context, before the store has seen it
+	q := store.LineQuery{From: from, To: to, Forward: forward, Streams: func(labels map[string]string) bool {
+		matches, err := run.query.Selector.Matches(run.ctx, labels)
+		ended = cmp.Or(ended, err)
+		return matches && err == nil
+	}}
 	// No stream has a label of these names, or the filters would mean that label:
 	// push refuses it, and the collector writes none.
 	equal := run.query.Pipeline.MetadataEquals()
 	q.TraceID, q.SpanID = equal[contract.FieldTraceID], equal[contract.FieldSpanID]
 	var told repeats
-	return run.store.Lines(run.ctx, q, func(l store.Line) bool {
+	err := run.store.Lines(run.ctx, q, func(l store.Line) bool {
 		if told.again(l) {
 			return true
 		}
 		run.stats.TotalLinesProcessed++
 		run.stats.TotalBytesProcessed += len(l.Text)
-		labels, ok := run.query.Pipeline.Process(l.Stream, l.Metadata, l.Text)
+		labels, ok, err := run.query.Pipeline.Process(run.ctx, l.Stream, l.Metadata, l.Text)
+		if err != nil {
+			ended = err
+			return false
+		}
 		if !ok {
 			return true
 		}
 		run.stats.TotalPostFilterLines++
 		return yield(l, labels)
 	})
+	return cmp.Or(err, ended)
 }
 
 // lines answers a query for log lines.
@@ -119,11 +129,11 @@ func (run *run) lines(p rangeParams) ([]stream, error) {
 		key, e := run.entry(l, labels)
 		name := logql.FormatLabels(key)
 		if found[name] == nil {
-			found[name] = &stream{Stream: key}
+			found[name] = &stream{labels: key}
 		}
-		found[name].Values = append(found[name].Values, e)
+		found[name].values = append(found[name].values, e)
 		run.stats.TotalEntriesReturned++
-		size += len(l.Text) + len(name)
+		size += len(l.Text) + len(name) + labelBytes*(len(labels.Stream)+len(labels.Metadata)+len(labels.Parsed))
 		if e.categories != nil {
 			size += sizeOf(e.categories.StructuredMetadata) + sizeOf(e.categories.Parsed)
 		}
@@ -193,16 +203,3 @@ func categorizes(r *http.Request) bool {
 	}
 	return false
 }
-
-// respond answers with a result.
-func (run *run) respond(w http.ResponseWriter, kind string, result any) error {
-	run.stats.ExecTime = run.now().Sub(run.began).Seconds()
-	a := answer{Status: "success", Data: answerData{ResultType: kind, Result: result}}
-	a.Data.Stats.Summary = run.stats
-	if run.categorize {
-		a.Data.EncodingFlags = []string{flagCategorize}
-	}
-	return respond(w, a)
-}
-
-func formatFloat(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }

@@ -31,7 +31,7 @@ const apiPrefix = "/api/v1"
 
 // apiParts are what the API answers from.
 type apiParts struct {
-	engine   *promql.Engine
+	engine   promql.QueryEngine
 	db       *tsdb.DB
 	scrapes  *scrape.Manager
 	rules    *rules.Manager

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"dicelab/internal/contract"
+	"dicelab/internal/pocket/answer"
 )
 
 // An endpoint is one of Prometheus's API that is served, and the methods that it
@@ -51,7 +52,7 @@ func (s *Server) newHandler(api http.Handler, explorer *url.URL, registry *prome
 	probe := []string{http.MethodGet, http.MethodHead}
 	mux := http.NewServeMux()
 	for _, e := range endpoints() {
-		mux.Handle(apiPrefix+e.path, allow(e.methods, s.whileOpen(s.bounded(api))))
+		mux.Handle(apiPrefix+e.path, allow(e.methods, s.bounded(s.answers.Handler(s.inTurn(s.whileOpen(api)), refuse))))
 	}
 	// The texts are Prometheus's own (its management API).
 	mux.Handle("/-/healthy", allow(probe, text("Prometheus Server is Healthy.\n")))
@@ -81,20 +82,47 @@ func allow(methods []string, next http.Handler) http.Handler {
 	})
 }
 
-// bounded bounds a request's time, its form, and how many there are at once. The
-// library bounds those of queries too, but calls a query that has waited for its
-// turn in vain a bad one, and a form that is too large an empty one.
+// bounded bounds a request's time, its form and its queries. The library takes a
+// form that is too large for an empty one, and has no bound on a query's text.
 func (s *Server) bounded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), s.timeout)
 		defer cancel()
 		r = r.WithContext(ctx)
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-		var large *http.MaxBytesError
-		if err := r.ParseForm(); errors.As(err, &large) {
-			fail(w, r, http.StatusRequestEntityTooLarge, "bad_data", fmt.Sprintf("the form has more than %d bytes", large.Limit))
+		if status, err := parseForm(r); err != nil {
+			fail(w, r, status, "bad_data", err.Error())
 			return
 		}
+		if err := checkForm(r.Form); err != nil {
+			fail(w, r, http.StatusBadRequest, "bad_data", err.Error())
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// parseForm reads everything that the library would read of a form, so that it gets
+// nothing that is not checked. Its error is for the client, with a status.
+func parseForm(r *http.Request) (status int, err error) {
+	if err = r.ParseForm(); err == nil {
+		err = r.ParseMultipartForm(maxForm)
+	}
+	var large *http.MaxBytesError
+	switch {
+	case err == nil, errors.Is(err, http.ErrNotMultipart):
+		return http.StatusOK, nil
+	case errors.As(err, &large):
+		return http.StatusRequestEntityTooLarge, fmt.Errorf("the form has more than %d bytes", large.Limit)
+	}
+	return http.StatusBadRequest, fmt.Errorf("reading the form: %w", err)
+}
+
+// inTurn bounds how many requests are answered at once. The library bounds queries,
+// too, but calls a query that has waited for its turn in vain a bad one.
+func (s *Server) inTurn(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx := r.Context()
 		if s.turns.Take(ctx) == nil {
 			defer s.turns.Leave()
 		}
@@ -107,6 +135,16 @@ func (s *Server) bounded(next http.Handler) http.Handler {
 			fail(w, r, http.StatusServiceUnavailable, "timeout", fmt.Sprintf("the request took longer than %v, with its turn after %d others", s.timeout, cap(s.turns)))
 		}
 	})
+}
+
+// refuse answers in place of an answer that has no room.
+func refuse(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(err, answer.ErrBusy) {
+		w.Header().Set("Retry-After", "1")
+		fail(w, r, http.StatusServiceUnavailable, "unavailable", err.Error())
+		return
+	}
+	fail(w, r, http.StatusUnprocessableEntity, "execution", err.Error())
 }
 
 // whileOpen holds the TSDB open while a request reads it: its files are mapped

@@ -35,6 +35,7 @@ import (
 	"github.com/prometheus/prometheus/rules"
 	"github.com/prometheus/prometheus/tsdb"
 
+	"dicelab/internal/pocket/answer"
 	"dicelab/internal/pocket/intake"
 )
 
@@ -49,8 +50,9 @@ const (
 // DirName is the name of the TSDB's directory in the data directory.
 const DirName = "prometheus"
 
-// maxForm bounds a request that comes as a form, in bytes.
-const maxForm = 1 << 20
+// maxForm bounds a request that comes as a form, in bytes; one that comes as a URL
+// has the server's bound of headers, which is the same.
+const maxForm = 64 << 10
 
 // Options say what a Server scrapes, what it keeps and what it shows.
 type Options struct {
@@ -72,6 +74,8 @@ type Options struct {
 	// Timeout bounds a request to the API; 0 means DefaultTimeout. Prometheus's
 	// own is two minutes.
 	Timeout time.Duration
+	// Answers bounds the answers of the API under way; nil means a pool of its own.
+	Answers *answer.Pool
 	// Source gives series that nothing scrapes, every Interval; nil means none.
 	Source Source
 	// Rules is a Prometheus rules file, as the real stack's server reads it.
@@ -104,6 +108,7 @@ type Server struct {
 	timeout time.Duration // of a request to the API
 	turns   intake.Turns
 	guard   Guard // may be nil
+	answers *answer.Pool
 
 	gate   sync.RWMutex // held for reading while a request reads the TSDB
 	closed bool         // guarded by gate
@@ -131,6 +136,9 @@ func New(o Options) (s *Server, err error) {
 	}
 	if o.Timeout == 0 {
 		o.Timeout = DefaultTimeout
+	}
+	if o.Answers == nil {
+		o.Answers = answer.NewPool(answer.Options{})
 	}
 	if o.Interval == 0 {
 		o.Interval = DefaultInterval
@@ -161,9 +169,9 @@ func New(o Options) (s *Server, err error) {
 	}
 	engine := promql.NewEngine(engineOptions(promQL, o))
 	manager := newRules(loader, engine, guarded, explorer, o)
-	s = &Server{log: o.Logger, db: db, scraper: scraper, source: newCollector(o, guarded), timeout: o.Timeout, turns: intake.NewTurns(), guard: o.Guard, rules: manager, files: loader.files()}
+	s = &Server{log: o.Logger, db: db, scraper: scraper, source: newCollector(o, guarded), timeout: o.Timeout, turns: intake.NewTurns(), answers: o.Answers, guard: o.Guard, rules: manager, files: loader.files()}
 	s.handler = s.newHandler(newAPI(apiParts{
-		engine: engine, db: db, scrapes: scraper.manager, rules: manager, config: cfg,
+		engine: boundedEngine{engine, promQL, o.Interval}, db: db, scrapes: scraper.manager, rules: manager, config: cfg,
 		registry: o.Registry, parser: promQL, timeout: o.Timeout, log: o.Logger,
 	}), explorer, o.Registry)
 	return s, nil

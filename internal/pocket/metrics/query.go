@@ -22,9 +22,10 @@ const (
 	// lookback is how old a sample may be to count as current (Prometheus's
 	// default).
 	lookback = 5 * time.Minute
-	// querySamples bounds what one query holds in memory, at 16 bytes each; the
-	// default of 50 million is 800 MB. 15 days of one series are 648,000.
-	querySamples = 5_000_000
+	// querySamples bounds what one query has in memory, at 16 bytes each, and 28 in
+	// the answer; the default of 50 million is 800 MB. 15 days of one series are
+	// 648,000.
+	querySamples = 1_000_000
 	// evaluationInterval is how often rules are evaluated whose group does not
 	// say; the default of a minute is long against scrapes every 2 s.
 	evaluationInterval = 5 * time.Second

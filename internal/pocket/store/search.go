@@ -46,7 +46,10 @@ type Condition struct {
 	Column Column
 	Op     Op
 	Text   string // for columns of text
-	Number int64  // for the others
+	// Matches reports whether a text matches the regular expression of Matches or
+	// NotMatches, for which it must be set. It bounds the time that it takes itself.
+	Matches func(text string) bool
+	Number  int64 // for the others
 }
 
 // SearchQuery selects traces.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"regexp"
 )
 
 // maxClasses bounds what a search remembers of classes. Where as many fit, all are
@@ -103,11 +102,10 @@ func textTest(c Condition, name string, text func(spanClass) string) (func(spanC
 	case NotEqual:
 		return func(k spanClass) bool { return text(k) != c.Text }, nil
 	case Matches, NotMatches:
-		re, err := regexp.Compile("^(?:" + c.Text + ")$")
-		if err != nil {
-			return nil, fmt.Errorf("comparing column %s: %w", name, err)
+		if c.Matches == nil {
+			return nil, fmt.Errorf("comparing column %s: no regular expression", name)
 		}
-		return func(k spanClass) bool { return re.MatchString(text(k)) == (c.Op == Matches) }, nil
+		return func(k spanClass) bool { return c.Matches(text(k)) == (c.Op == Matches) }, nil
 	default:
 		return nil, fmt.Errorf("comparing column %s: operator %q is not for text", name, c.Op)
 	}

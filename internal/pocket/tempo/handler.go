@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"dicelab/internal/pocket/answer"
 	"dicelab/internal/pocket/intake"
 	"dicelab/internal/pocket/store"
 	"dicelab/internal/pocket/traceql"
@@ -36,6 +37,8 @@ type Store interface {
 type Options struct {
 	Version string        // of dicelab, shown by buildinfo
 	Timeout time.Duration // of a request; default 30 s
+	// Answers bounds the answers to queries under way; default a pool of its own.
+	Answers *answer.Pool
 }
 
 type api struct {
@@ -54,16 +57,19 @@ func NewHandler(s Store, opts Options) (http.Handler, error) {
 	if opts.Timeout <= 0 {
 		opts.Timeout = 30 * time.Second
 	}
+	if opts.Answers == nil {
+		opts.Answers = answer.NewPool(answer.Options{})
+	}
 	a := &api{store: s, parser: parser, opts: opts, turns: intake.NewTurns()}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /ready", a.serve(a.ready))
-	mux.HandleFunc("GET /api/echo", a.serve(func(w http.ResponseWriter, _ *http.Request) error { return text(w, "echo\n") }))
+	mux.HandleFunc("GET /api/echo", a.serve(func(w http.ResponseWriter, _ *http.Request) error { return writeText(w, "echo\n") }))
 	mux.HandleFunc("GET /api/status/buildinfo", a.serve(a.buildInfo))
-	mux.HandleFunc("GET /api/traces/{id}", a.serve(a.inTurn(a.traceV1)))
-	mux.HandleFunc("GET /api/v2/traces/{id}", a.serve(a.inTurn(a.traceV2)))
-	mux.HandleFunc("GET /api/search", a.serve(a.inTurn(a.search)))
-	mux.HandleFunc("GET /api/v2/search/tags", a.serve(a.inTurn(a.tagNames)))
-	mux.HandleFunc("GET /api/v2/search/tag/{name}/values", a.serve(a.inTurn(a.tagValues)))
+	mux.Handle("GET /api/traces/{id}", a.inTurn(a.traceV1))
+	mux.Handle("GET /api/v2/traces/{id}", a.inTurn(a.traceV2))
+	mux.Handle("GET /api/search", a.inTurn(a.search))
+	mux.Handle("GET /api/v2/search/tags", a.inTurn(a.tagNames))
+	mux.Handle("GET /api/v2/search/tag/{name}/values", a.inTurn(a.tagValues))
 	mux.HandleFunc("/", a.serve(func(_ http.ResponseWriter, r *http.Request) error {
 		return badRequest("%s %s is not served by the embedded stack: %s", r.Method, r.URL.Path, useNative)
 	}))
@@ -88,6 +94,9 @@ func (a *api) serve(h func(http.ResponseWriter, *http.Request) error) http.Handl
 		ctx, cancel := context.WithTimeout(r.Context(), a.opts.Timeout)
 		defer cancel()
 		err := h(w, r.WithContext(ctx))
+		if err != nil {
+			answer.Reset(w)
+		}
 		var f *failure
 		var query *traceql.Error
 		switch {
@@ -104,24 +113,32 @@ func (a *api) serve(h func(http.ResponseWriter, *http.Request) error) http.Handl
 	}
 }
 
-// inTurn waits for a turn.
-func (a *api) inTurn(h func(http.ResponseWriter, *http.Request) error) func(http.ResponseWriter, *http.Request) error {
-	return func(w http.ResponseWriter, r *http.Request) error {
+// inTurn serves what waits for its turn, and leaves it when the answer is complete.
+func (a *api) inTurn(h func(http.ResponseWriter, *http.Request) error) http.Handler {
+	served := a.serve(func(w http.ResponseWriter, r *http.Request) error {
 		if err := a.turns.Take(r.Context()); err != nil {
 			return err
 		}
 		defer a.turns.Leave()
 		return h(w, r)
-	}
+	})
+	return a.opts.Answers.Handler(served, func(w http.ResponseWriter, _ *http.Request, err error) {
+		if errors.Is(err, answer.ErrBusy) {
+			w.Header().Set("Retry-After", "1")
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		http.Error(w, err.Error(), http.StatusUnprocessableEntity)
+	})
 }
 
-func text(w http.ResponseWriter, s string) error {
+func writeText(w http.ResponseWriter, s string) error {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = io.WriteString(w, s) // a client that has gone cannot be told anything
 	return nil
 }
 
-func answer(w http.ResponseWriter, v any) error {
+func writeJSON(w http.ResponseWriter, v any) error {
 	body, err := json.Marshal(v)
 	if err != nil {
 		return fmt.Errorf("encoding the answer: %w", err)
@@ -135,11 +152,11 @@ func (a *api) ready(w http.ResponseWriter, r *http.Request) error {
 	if err := a.store.Health(r.Context()); err != nil {
 		return &failure{http.StatusServiceUnavailable, "not ready: " + err.Error()}
 	}
-	return text(w, "ready\n")
+	return writeText(w, "ready\n")
 }
 
 func (a *api) buildInfo(w http.ResponseWriter, _ *http.Request) error {
-	return answer(w, map[string]string{
+	return writeJSON(w, map[string]string{
 		"version": apiVersion, "revision": a.opts.Version, "branch": "dicelab-embedded",
 		"buildUser": "", "buildDate": "", "goVersion": runtime.Version(),
 	})

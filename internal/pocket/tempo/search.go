@@ -1,6 +1,9 @@
 package tempo
 
 import (
+	"bytes"
+	"cmp"
+	"context"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -11,7 +14,6 @@ import (
 
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
-	"google.golang.org/protobuf/encoding/protojson"
 
 	"dicelab/internal/contract"
 	"dicelab/internal/pocket/store"
@@ -24,11 +26,10 @@ const rootMissing = "<root span not yet received>"
 // The JSON of tempopb.SearchResponse. Fields that protobuf leaves out when they
 // are zero are left out.
 type (
-	searchResponse struct {
-		Traces  []traceMetadata `json:"traces"`
-		Metrics searchMetrics   `json:"metrics"`
-		Status  string          `json:"status,omitempty"` // PARTIAL, or left out
-		Message string          `json:"message,omitempty"`
+	searchResponse struct { // after the traces
+		Metrics searchMetrics `json:"metrics"`
+		Status  string        `json:"status,omitempty"` // PARTIAL, or left out
+		Message string        `json:"message,omitempty"`
 	}
 	searchMetrics struct {
 		InspectedTraces int `json:"inspectedTraces,omitempty"`
@@ -36,19 +37,13 @@ type (
 		TotalJobs       int `json:"totalJobs,omitempty"`
 	}
 	traceMetadata struct {
-		TraceID           string                  `json:"traceID"`
-		RootServiceName   string                  `json:"rootServiceName,omitempty"`
-		RootTraceName     string                  `json:"rootTraceName,omitempty"`
-		StartTimeUnixNano uint64                  `json:"startTimeUnixNano,string"`
-		DurationMs        uint64                  `json:"durationMs,omitempty"`
-		SpanSet           spanSet                 `json:"spanSet"` // deprecated in Tempo, still sent
-		SpanSets          []spanSet               `json:"spanSets"`
-		ServiceStats      map[string]serviceStats `json:"serviceStats"`
-	}
-	spanSet struct {
-		Spans      []spanMetadata    `json:"spans"`
-		Matched    int               `json:"matched"`
-		Attributes []json.RawMessage `json:"attributes,omitempty"` // count() of the query
+		TraceID           string `json:"traceID"`
+		RootServiceName   string `json:"rootServiceName,omitempty"`
+		RootTraceName     string `json:"rootTraceName,omitempty"`
+		StartTimeUnixNano uint64 `json:"startTimeUnixNano,string"`
+		DurationMs        uint64 `json:"durationMs,omitempty"`
+		// spanSet, which is deprecated in Tempo and still sent, and spanSets follow.
+		ServiceStats map[string]serviceStats `json:"serviceStats"`
 	}
 	spanMetadata struct {
 		SpanID            string            `json:"spanID"`
@@ -81,26 +76,34 @@ func (a *api) search(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	window := window{from, to}
-	found, err := a.store.Search(r.Context(), store.SearchQuery{
-		From: window.earliest(), To: to, Limit: limit, Where: conditions(query), Match: window.only(matcher(query)),
+	window, ctx := window{from, to}, r.Context()
+	found, err := a.store.Search(ctx, store.SearchQuery{
+		From: window.earliest(), To: to, Limit: limit, Where: conditions(ctx, query), Match: window.only(matcher(ctx, query)),
 	})
+	if err == nil {
+		err = ctx.Err() // once it has ended, nothing matches
+	}
 	if err != nil {
 		return err
 	}
-	resp := searchResponse{Traces: []traceMetadata{}, Metrics: searchMetrics{InspectedTraces: found.Inspected, CompletedJobs: 1, TotalJobs: 1}}
+	resp := searchResponse{Metrics: searchMetrics{InspectedTraces: found.Inspected, CompletedJobs: 1, TotalJobs: 1}}
 	if found.Partial {
 		resp.Status, resp.Metrics.CompletedJobs = "PARTIAL", 0
 		resp.Message = "only the newest traces, and of very large ones a part, were looked at: add a condition on resource.service.name, name, status or duration, or narrow the time range"
 	}
-	for _, t := range found.Traces {
-		meta, err := metadata(t, query, spans)
-		if err != nil {
-			return err
-		}
-		resp.Traces = append(resp.Traces, meta)
-	}
-	return answer(w, resp)
+	return respond(w, r, func(e *encoder) {
+		e.text(`{"traces":`)
+		e.list(len(found.Traces), func(i int) { e.found(found.Traces[i], query, spans) })
+		e.fields(resp)
+	})
+}
+
+// fields closes an object whose last fields are those of v, which has some.
+func (e *encoder) fields(v any) {
+	text, err := json.Marshal(v)
+	e.err = cmp.Or(e.err, err)
+	e.text(",")
+	e.bytes(bytes.TrimPrefix(text, []byte("{")))
 }
 
 // query parses q, or makes one of the parameters from before TraceQL.
@@ -124,19 +127,19 @@ func (a *api) query(values url.Values) (*traceql.Query, error) {
 	return a.parser.Parse(values.Get("q"))
 }
 
-// conditions are those of the query's that the store can check with SQL, of one
+// conditions are those of the query's that the store can check, of one
 // span: of several spansets, those of the one with the most; the last of these,
-// whose spans are shown.
-func conditions(q *traceql.Query) (most []store.Condition) {
+// whose spans are shown. Their regular expressions match nothing once ctx has ended.
+func conditions(ctx context.Context, q *traceql.Query) (most []store.Condition) {
 	for _, required := range q.Required() {
-		if list := checkable(required); len(list) >= len(most) {
+		if list := checkable(ctx, required); len(list) >= len(most) {
 			most = list
 		}
 	}
 	return most
 }
 
-func checkable(required []traceql.Condition) (list []store.Condition) {
+func checkable(ctx context.Context, required []traceql.Condition) (list []store.Condition) {
 	for _, c := range required {
 		cond := store.Condition{Op: store.Op(c.Op), Text: c.Value.Text, Number: c.Value.Int}
 		switch {
@@ -161,6 +164,12 @@ func checkable(required []traceql.Condition) (list []store.Condition) {
 		ordered := strings.ContainsAny(c.Op, "<>")
 		if c.Value.Type == traceql.String && (ordered || (cond.Column == store.ColumnDie && c.Op == "=" && c.Value.Text == "")) {
 			continue
+		}
+		if c.Pattern != nil {
+			cond.Matches = func(text string) bool {
+				matches, err := c.Pattern.Match(ctx, text)
+				return matches && err == nil
+			}
 		}
 		list = append(list, cond)
 	}
@@ -206,18 +215,24 @@ func about(t store.Trace) traceql.Trace {
 	return about
 }
 
-// matcher gives the spans of a trace that fulfil the query.
-func matcher(q *traceql.Query) func(store.Trace) []int {
+// matcher returns a function that finds the spans of a trace that fulfil the query;
+// once ctx has ended, none.
+func matcher(ctx context.Context, q *traceql.Query) func(store.Trace) []int {
 	return func(t store.Trace) []int {
 		spans := make([]traceql.Span, len(t.Spans))
 		for i, s := range t.Spans {
 			spans[i] = traceql.Span{Span: s.Span, Resource: s.Source.Resource}
 		}
-		return q.Select(spans, about(t))
+		found, err := q.Select(ctx, spans, about(t))
+		if err != nil {
+			return nil
+		}
+		return found
 	}
 }
 
-func metadata(t store.FoundTrace, q *traceql.Query, spans int) (traceMetadata, error) {
+// found writes a trace of a search's answer, with at most spans of its spans.
+func (e *encoder) found(t store.FoundTrace, q *traceql.Query, spans int) {
 	start, end := t.Bounds()
 	meta := traceMetadata{
 		TraceID: hex.EncodeToString(t.ID[:]), RootServiceName: rootMissing, StartTimeUnixNano: start,
@@ -240,32 +255,59 @@ func metadata(t store.FoundTrace, q *traceql.Query, spans int) (traceMetadata, e
 		}
 		meta.ServiceStats[s.Source.Service] = stats
 	}
-	meta.SpanSet = spanSet{Spans: []spanMetadata{}, Matched: len(t.Matched)}
-	for _, i := range t.Matched[:min(spans, len(t.Matched))] {
-		s, err := spanOf(t.Spans[i], q, about(t.Trace))
-		if err != nil {
-			return meta, err
-		}
-		meta.SpanSet.Spans = append(meta.SpanSet.Spans, s)
+	e.text(`{"spanSet":`)
+	set := e.spanSet(t, q, t.Matched[:min(spans, len(t.Matched))])
+	e.text(`,"spanSets":[`)
+	for _, piece := range set {
+		e.bytes(piece)
 	}
-	for range q.Counts() {
-		count, err := attribute("count()", &commonpb.AnyValue{Value: &commonpb.AnyValue_IntValue{IntValue: int64(len(t.Matched))}})
-		if err != nil {
-			return meta, err
-		}
-		meta.SpanSet.Attributes = append(meta.SpanSet.Attributes, count)
-	}
-	meta.SpanSets = []spanSet{meta.SpanSet}
-	return meta, nil
+	e.text("]")
+	e.fields(meta)
 }
+
+// spanSet writes spans of a trace, by their indexes, and returns what it wrote. It
+// writes each before it makes the next: an attribute that they share may be large.
+func (e *encoder) spanSet(t store.FoundTrace, q *traceql.Query, shown []int) (written [][]byte) {
+	again := &encoder{ctx: e.ctx, w: writerFunc(func(piece []byte) (int, error) {
+		written = append(written, piece)
+		return e.w.Write(piece)
+	}), err: e.err}
+	trace := about(t.Trace)
+	again.text(`{"spans":`)
+	again.list(len(shown), func(i int) {
+		span, err := spanOf(e.ctx, t.Spans[shown[i]], q, trace)
+		again.err = cmp.Or(again.err, err)
+		again.value(span)
+	})
+	again.text(fmt.Sprintf(`,"matched":%d`, len(t.Matched)))
+	if q.Counts() > 0 {
+		again.text(`,"attributes":`)
+		again.list(q.Counts(), func(int) {
+			again.message(&commonpb.KeyValue{Key: "count()", Value: &commonpb.AnyValue{Value: &commonpb.AnyValue_IntValue{IntValue: int64(len(t.Matched))}}})
+		})
+	}
+	again.text("}")
+	e.err = again.err
+	return written
+}
+
+// writerFunc is an io.Writer.
+type writerFunc func([]byte) (int, error)
+
+// Write implements io.Writer.
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 // spanOf describes a span with the fields that the query shows of it, as Tempo
 // does: the name in its own place, durations not again.
-func spanOf(s store.Span, q *traceql.Query, trace traceql.Trace) (spanMetadata, error) {
+func spanOf(ctx context.Context, s store.Span, q *traceql.Query, trace traceql.Trace) (spanMetadata, error) {
 	meta := spanMetadata{
 		SpanID: hex.EncodeToString(s.GetSpanId()), StartTimeUnixNano: s.GetStartTimeUnixNano(), DurationNanos: s.Duration(),
 	}
-	for _, shown := range q.Shown(traceql.Span{Span: s.Span, Resource: s.Source.Resource}, trace) {
+	list, err := q.Shown(ctx, traceql.Span{Span: s.Span, Resource: s.Source.Resource}, trace)
+	if err != nil {
+		return meta, err
+	}
+	for _, shown := range list {
 		value := shown.Value
 		switch shown.Field.Scope {
 		case traceql.Name:
@@ -279,21 +321,13 @@ func spanOf(s store.Span, q *traceql.Query, trace traceql.Trace) (spanMetadata, 
 		default:
 			continue
 		}
-		attribute, err := attribute(shown.Field.Name, value)
+		attribute, err := messageJSON(&commonpb.KeyValue{Key: shown.Field.Name, Value: value})
 		if err != nil {
 			return meta, err
 		}
 		meta.Attributes = append(meta.Attributes, attribute)
 	}
 	return meta, nil
-}
-
-func attribute(key string, value *commonpb.AnyValue) (json.RawMessage, error) {
-	attribute, err := protojson.Marshal(&commonpb.KeyValue{Key: key, Value: value})
-	if err != nil {
-		return nil, fmt.Errorf("encoding attribute %s: %w", key, err)
-	}
-	return attribute, nil
 }
 
 // word turns an enum's name into TraceQL's word.

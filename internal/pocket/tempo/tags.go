@@ -51,7 +51,7 @@ func (a *api) tagNames(w http.ResponseWriter, r *http.Request) error {
 		}
 		list = append(list, tagScope{Name: s, Tags: names})
 	}
-	return answer(w, map[string]any{"scopes": list, "metrics": struct{}{}})
+	return writeJSON(w, map[string]any{"scopes": list, "metrics": struct{}{}})
 }
 
 // checkTags checks what both tag endpoints take.
@@ -126,5 +126,5 @@ func (a *api) tagValues(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return answer(w, map[string]any{"tagValues": list, "metrics": struct{}{}})
+	return writeJSON(w, map[string]any{"tagValues": list, "metrics": struct{}{}})
 }

@@ -1,13 +1,11 @@
 package tempo
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
 
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
@@ -38,11 +36,11 @@ func (a *api) traceV1(w http.ResponseWriter, r *http.Request) error {
 	if wantsProtobuf(r) {
 		return protobuf(w, &tracepb.TracesData{ResourceSpans: batches}, nil)
 	}
-	list, err := jsonBatches(batches)
-	if err != nil {
-		return err
-	}
-	return answer(w, map[string]any{"batches": list})
+	return respond(w, r, func(e *encoder) {
+		e.text(`{"batches":`)
+		e.batches(batches)
+		e.text("}")
+	})
 }
 
 // traceV2 answers /api/v2/traces/{id}: tempopb.TraceByIDResponse, in JSON or on
@@ -60,19 +58,19 @@ func (a *api) traceV2(w http.ResponseWriter, r *http.Request) error {
 	if wantsProtobuf(r) {
 		return protobuf(w, &tracepb.TracesData{ResourceSpans: batches}, envelope)
 	}
-	list, err := jsonBatches(batches)
-	if err != nil {
-		return err
-	}
-	trace := map[string]any{}
-	if len(list) > 0 {
-		trace["resourceSpans"] = list
-	}
-	body := map[string]any{"trace": trace, "metrics": struct{}{}}
-	if t.Partial {
-		body["status"], body["message"] = "PARTIAL", tooLarge()
-	}
-	return answer(w, body)
+	return respond(w, r, func(e *encoder) {
+		e.text(`{"trace":{`)
+		if len(batches) > 0 {
+			e.text(`"resourceSpans":`)
+			e.batches(batches)
+		}
+		e.text(`},"metrics":{}`)
+		if t.Partial {
+			e.text(`,"status":"PARTIAL","message":`)
+			e.value(tooLarge())
+		}
+		e.text("}")
+	})
 }
 
 // trace reads a trace, which is without spans where none is known. A span without
@@ -93,17 +91,6 @@ func (a *api) trace(r *http.Request) (store.Trace, error) {
 
 func wantsProtobuf(r *http.Request) bool {
 	return strings.Contains(r.Header.Get("Accept"), "application/protobuf")
-}
-
-func jsonBatches(batches []*tracepb.ResourceSpans) ([]json.RawMessage, error) {
-	list := make([]json.RawMessage, len(batches))
-	for i, b := range batches {
-		var err error
-		if list[i], err = protojson.Marshal(b); err != nil {
-			return nil, fmt.Errorf("encoding the trace: %w", err)
-		}
-	}
-	return list, nil
 }
 
 // traceByID is what a tempopb.TraceByIDResponse has beside field 1, the trace

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -12,6 +11,8 @@ import (
 	"github.com/alecthomas/participle/v2"
 	"github.com/alecthomas/participle/v2/lexer"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+
+	"dicelab/internal/pocket/pattern"
 )
 
 // MaxLength is how long a query may be, in bytes.
@@ -20,6 +21,13 @@ const MaxLength = 16 << 10
 // MaxSpansets is how many spansets a query may have: each is held against every
 // span of every trace that is looked at.
 const MaxSpansets = 10
+
+// Bounds of what a query nests. Its parser calls itself for each level, and the
+// query is compared level by level.
+const (
+	MaxDepth = 100          // parentheses within parentheses
+	maxBegun = 4 * MaxDepth // spansets that are looked at before their number is complained about
+)
 
 // Error says what is wrong with a query and where, in Tempo's form.
 type Error struct {
@@ -65,6 +73,9 @@ func (p *Parser) Parse(text string) (*Query, error) {
 	} else if trimmed[0] != '{' {
 		return nil, errorAt(start, "a query begins with {, as in { status = error }: anything else is not supported by the embedded stack: start the lab with --stack=native, which runs Tempo itself")
 	}
+	if err := p.checkNesting(text); err != nil {
+		return nil, err
+	}
 	node, err := p.parser.ParseString("", text)
 	if err != nil {
 		var perr participle.Error
@@ -74,11 +85,12 @@ func (p *Parser) Parse(text string) (*Query, error) {
 		return nil, errorAt(start, "syntax error: %v", err)
 	}
 	q := &Query{}
+	b := builder{query: q, fields: make(map[Field]int)}
 	last := node.Spanset
 	for below := ""; ; {
 		step := spanset{below: below}
 		if last.Where != nil {
-			if step.where, err = q.where(last.Where); err != nil {
+			if step.where, err = b.where(last.Where); err != nil {
 				return nil, err
 			}
 		}
@@ -106,6 +118,33 @@ func (p *Parser) Parse(text string) (*Query, error) {
 	}
 	start.Advance(text)
 	return nil, errorAt(start, "syntax error: %s", hint(`unexpected token "<EOF>"`))
+}
+
+// checkNesting finds what nests too deeply for the parser. It leaves text that has
+// no tokens to the parser, which has the error for it.
+func (p *Parser) checkNesting(text string) error {
+	tokens, err := p.parser.Lex("", strings.NewReader(text))
+	if err != nil {
+		return nil
+	}
+	depth, begun := 0, 0
+	for _, t := range tokens {
+		switch t.Value {
+		case "(":
+			depth++
+		case ")":
+			depth--
+		case "{":
+			begun++
+		}
+		if depth > MaxDepth {
+			return errorAt(t.Pos, "the query has more than %d parentheses within each other", MaxDepth)
+		}
+		if begun > maxBegun {
+			return errorAt(t.Pos, "the query has more than %d spansets", MaxSpansets)
+		}
+	}
+	return nil
 }
 
 func counts(nodes []*countNode) (list []count, err error) {
@@ -146,14 +185,20 @@ func tail(token string) string {
 	return fmt.Sprintf("%q after the spanset is", token)
 }
 
+// builder makes a query of its syntax tree.
+type builder struct {
+	query  *Query
+	fields map[Field]int // indexes into query.shown
+}
+
 // where joins conditions as Tempo does: && and || have one precedence.
-func (q *Query) where(n *whereNode) (expr, error) {
-	joined, err := q.term(n.First)
+func (b *builder) where(n *whereNode) (expr, error) {
+	joined, err := b.term(n.First)
 	if err != nil {
 		return nil, err
 	}
 	for _, next := range n.Rest {
-		e, err := q.term(next.Term)
+		e, err := b.term(next.Term)
 		if err != nil {
 			return nil, err
 		}
@@ -166,14 +211,14 @@ func (q *Query) where(n *whereNode) (expr, error) {
 	return joined, nil
 }
 
-func (q *Query) term(n *termNode) (expr, error) {
+func (b *builder) term(n *termNode) (expr, error) {
 	if n.Group != nil {
-		return q.where(n.Group)
+		return b.where(n.Group)
 	}
-	return q.condition(n.Condition)
+	return b.condition(n.Condition)
 }
 
-func (q *Query) condition(n *conditionNode) (expr, error) {
+func (b *builder) condition(n *conditionNode) (expr, error) {
 	field, err := parseField(n.Field)
 	if err != nil {
 		return nil, err
@@ -186,10 +231,10 @@ func (q *Query) condition(n *conditionNode) (expr, error) {
 		return nil, err
 	}
 	c := &Condition{Field: field, Op: n.Op, Value: value}
-	if err := c.check(n.Value.Pos); err != nil {
+	if err := c.check(n.Value.Pos, &b.query.patterns); err != nil {
 		return nil, err
 	}
-	q.conditions = append(q.conditions, c)
+	b.query.show(c, b.fields)
 	return c, nil
 }
 
@@ -329,7 +374,7 @@ func wants(field Field) string {
 
 // check refuses what can never hold because of its types, and compiles regular
 // expressions.
-func (c *Condition) check(pos lexer.Position) error {
+func (c *Condition) check(pos lexer.Position, patterns *pattern.Set) error {
 	equality := c.Op == "=" || c.Op == "!="
 	var ok bool
 	switch c.Field.Scope {
@@ -351,11 +396,11 @@ func (c *Condition) check(pos lexer.Position) error {
 		if c.Value.Type != String {
 			return errorAt(pos, "%s compares with text, a regular expression such as %s \"GET.*\"", c.Op, c.Op)
 		}
-		re, err := regexp.Compile("^(?:" + c.Value.Text + ")$")
+		re, err := patterns.Compile(c.Value.Text, pattern.Whole)
 		if err != nil {
 			return errorAt(pos, "regular expression: %v", err)
 		}
-		c.pattern = re
+		c.Pattern = re
 	}
 	if c.Value.Type == Bool && !equality {
 		return errorAt(pos, "true and false are compared by = or !=")

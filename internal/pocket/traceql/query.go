@@ -2,13 +2,15 @@ package traceql
 
 import (
 	"cmp"
-	"regexp"
+	"context"
 	"slices"
 	"time"
 
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
 	resourcepb "go.opentelemetry.io/proto/otlp/resource/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+
+	"dicelab/internal/pocket/pattern"
 )
 
 // serviceName is the attribute of a resource that every span has for Tempo.
@@ -67,7 +69,9 @@ type Condition struct {
 	Op    string // = != =~ !~ < <= > >=
 	Value Value
 
-	pattern *regexp.Regexp // for =~ and !~
+	// Pattern is the regular expression of =~ and !~, which the whole text must
+	// match; else nil.
+	Pattern *pattern.Pattern
 }
 
 // Query is a parsed query. It does not change and may be used from many
@@ -75,7 +79,13 @@ type Condition struct {
 type Query struct {
 	spansets []spanset // at least one; each below the one before
 	counts   []count   // of the last one's spans
-	// conditions are all of them, in order of appearance.
+	shown    []shownField
+	patterns pattern.Set // of all conditions
+}
+
+// shownField is a field that a result shows, with the conditions on it.
+type shownField struct {
+	field      Field
 	conditions []*Condition
 }
 
@@ -103,10 +113,10 @@ type Span struct {
 	Resource *resourcepb.Resource
 }
 
-// Select gives the spans of a trace that the query finds, as indexes into spans:
-// of several spansets the last one's; none if their number is not what the query
-// wants.
-func (q *Query) Select(spans []Span, trace Trace) (found []int) {
+// Select returns the indexes of the spans of a trace that the query finds: of
+// several spansets those of the last one, and none if their number is not what the
+// query asks for. It fails with the error of ctx if that ends first.
+func (q *Query) Select(ctx context.Context, spans []Span, trace Trace) (found []int, err error) {
 	var in []bool // whether the span at that index is in the spanset before
 	for _, set := range q.spansets {
 		var allowed []bool
@@ -117,19 +127,23 @@ func (q *Query) Select(spans []Span, trace Trace) (found []int) {
 			allowed = newTree(spans).below(in, true)
 		}
 		found, in = found[:0], make([]bool, len(spans))
-		for i, s := range spans {
-			if (set.below == "" || allowed[i]) && (set.where == nil || set.where.match(&subject{span: s.Span, resource: s.Resource, trace: trace})) {
+		for i, span := range spans {
+			s := &subject{ctx: ctx, span: span.Span, resource: span.Resource, trace: trace}
+			if (set.below == "" || allowed[i]) && (set.where == nil || set.where.match(s)) {
 				in[i] = true
 				found = append(found, i)
+			}
+			if s.err != nil {
+				return nil, s.err
 			}
 		}
 	}
 	for _, c := range q.counts {
 		if !order(c.op, cmp.Compare(int64(len(found)), c.number)) {
-			return nil
+			return nil, nil
 		}
 	}
-	return found
+	return found, nil
 }
 
 // Counts is on how many bounds the number of spans is held.
@@ -144,43 +158,51 @@ type Shown struct {
 // Shown lists what a result shows of a span that was found: each field, in order
 // of appearance, of which a condition of the query holds for the span, wherever in
 // the query it stands. Tempo reads no other value. Of a list it is the elements for
-// which one holds; one alone stands for itself.
-func (q *Query) Shown(span Span, trace Trace) (list []Shown) {
-	s := &subject{span: span.Span, resource: span.Resource, trace: trace}
-	for i, c := range q.conditions {
-		same := func(o *Condition) bool { return o.Field == c.Field }
-		if slices.ContainsFunc(q.conditions[:i], same) {
-			continue
-		}
+// which one holds; one alone stands for itself. It fails with the error of ctx if
+// that ends first.
+func (q *Query) Shown(ctx context.Context, span Span, trace Trace) (list []Shown, err error) {
+	s := &subject{ctx: ctx, span: span.Span, resource: span.Resource, trace: trace}
+	for _, f := range q.shown {
 		var holding []*Condition
-		for _, o := range q.conditions[i:] {
-			if same(o) && o.match(s) {
-				holding = append(holding, o)
+		for _, c := range f.conditions {
+			if c.match(s) {
+				holding = append(holding, c)
 			}
 		}
 		if len(holding) == 0 {
 			continue
 		}
-		shown := Shown{Field: c.Field}
-		if c.Field.Scope <= ResourceScope {
-			value, _ := Attribute(c.Field, span.Span, span.Resource)
-			shown.Value = elements(value, holding)
+		shown := Shown{Field: f.field}
+		if f.field.Scope <= ResourceScope {
+			value, _ := Attribute(f.field, span.Span, span.Resource)
+			shown.Value = s.elements(value, holding)
 		}
 		list = append(list, shown)
 	}
-	return list
+	return list, s.err
+}
+
+// show adds a condition to those that a result shows.
+func (q *Query) show(c *Condition, known map[Field]int) {
+	i, ok := known[c.Field]
+	if !ok {
+		i = len(q.shown)
+		known[c.Field] = i
+		q.shown = append(q.shown, shownField{field: c.Field})
+	}
+	q.shown[i].conditions = append(q.shown[i].conditions, c)
 }
 
 // elements is a value without the elements, if it is a list, for which no condition
 // holds.
-func elements(v *commonpb.AnyValue, holding []*Condition) *commonpb.AnyValue {
+func (s *subject) elements(v *commonpb.AnyValue, holding []*Condition) *commonpb.AnyValue {
 	array := v.GetArrayValue()
 	if array == nil {
 		return v
 	}
 	kept := &commonpb.ArrayValue{}
 	for _, e := range array.GetValues() {
-		if slices.ContainsFunc(holding, func(c *Condition) bool { return c.value(e) }) {
+		if slices.ContainsFunc(holding, func(c *Condition) bool { return c.value(s, e) }) {
 			kept.Values = append(kept.Values, e)
 		}
 	}
@@ -216,10 +238,14 @@ func required(where expr) (list []Condition) {
 	return list
 }
 
+// subject is a span that is compared with conditions. Nothing holds for it once
+// its context has ended.
 type subject struct {
+	ctx      context.Context
 	span     *tracepb.Span
 	resource *resourcepb.Resource
 	trace    Trace
+	err      error // of ctx
 }
 
 // expr is a condition or a combination of conditions.
@@ -239,13 +265,19 @@ func (l anyOf) match(s *subject) bool {
 }
 
 func (c *Condition) match(s *subject) bool {
+	if s.err == nil {
+		s.err = s.ctx.Err()
+	}
+	if s.err != nil {
+		return false
+	}
 	switch c.Field.Scope {
 	case Name:
-		return c.text(s.span.GetName())
+		return c.text(s, s.span.GetName())
 	case RootName:
-		return c.text(s.trace.RootName)
+		return c.text(s, s.trace.RootName)
 	case RootServiceName:
-		return c.text(s.trace.RootServiceName)
+		return c.text(s, s.trace.RootServiceName)
 	case Status:
 		code := s.span.GetStatus().GetCode()
 		if code < 0 || code > tracepb.Status_STATUS_CODE_ERROR {
@@ -260,7 +292,7 @@ func (c *Condition) match(s *subject) bool {
 		return order(c.Op, cmp.Compare(int64(s.trace.Duration), c.Value.Int))
 	}
 	v, ok := Attribute(c.Field, s.span, s.resource)
-	return ok && c.value(v)
+	return ok && c.value(s, v)
 }
 
 // noService is the name of the service of a resource that has none.
@@ -294,10 +326,10 @@ func lookUp(kvs []*commonpb.KeyValue, key string) (*commonpb.AnyValue, bool) {
 	return nil, false
 }
 
-func (c *Condition) value(v *commonpb.AnyValue) bool {
+func (c *Condition) value(s *subject, v *commonpb.AnyValue) bool {
 	switch v := v.GetValue().(type) {
 	case *commonpb.AnyValue_StringValue:
-		return c.Value.Type == String && c.text(v.StringValue)
+		return c.Value.Type == String && c.text(s, v.StringValue)
 	case *commonpb.AnyValue_BoolValue:
 		return c.Value.Type == Bool && (v.BoolValue == c.Value.Bool) == (c.Op == "=")
 	case *commonpb.AnyValue_IntValue:
@@ -316,19 +348,21 @@ func (c *Condition) value(v *commonpb.AnyValue) bool {
 		}
 	case *commonpb.AnyValue_ArrayValue:
 		// One element is enough, for != and !~, too.
-		return slices.ContainsFunc(v.ArrayValue.GetValues(), c.value)
+		return slices.ContainsFunc(v.ArrayValue.GetValues(), func(e *commonpb.AnyValue) bool { return c.value(s, e) })
 	}
 	return false
 }
 
-func (c *Condition) text(s string) bool {
-	switch c.Op {
-	case "=~":
-		return c.pattern.MatchString(s)
-	case "!~":
-		return !c.pattern.MatchString(s)
+func (c *Condition) text(s *subject, text string) bool {
+	if c.Pattern == nil {
+		return order(c.Op, cmp.Compare(text, c.Value.Text))
 	}
-	return order(c.Op, cmp.Compare(s, c.Value.Text))
+	matches, err := c.Pattern.Match(s.ctx, text)
+	if err != nil {
+		s.err = err
+		return false
+	}
+	return matches == (c.Op == "=~")
 }
 
 // order says whether a comparison's outcome (-1, 0, 1) fulfils an operator.

@@ -120,8 +120,9 @@ func TestMatch(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := len(q.Select([]traceql.Span{{Span: span, Resource: resource}}, trace)) == 1; got != tt.want {
-				t.Errorf("match %v, want %v", got, tt.want)
+			found, err := q.Select(t.Context(), []traceql.Span{{Span: span, Resource: resource}}, trace)
+			if got := len(found) == 1; got != tt.want || err != nil {
+				t.Errorf("match %v, %v, want %v", got, err, tt.want)
 			}
 		})
 	}
@@ -226,8 +227,9 @@ func TestNoService(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := len(q.Select([]traceql.Span{{Span: &tracepb.Span{}}}, traceql.Trace{})) == 1; got != want {
-			t.Errorf("%s: match %v, want %v", query, got, want)
+		found, err := q.Select(t.Context(), []traceql.Span{{Span: &tracepb.Span{}}}, traceql.Trace{})
+		if got := len(found) == 1; got != want || err != nil {
+			t.Errorf("%s: match %v, %v, want %v", query, got, err, want)
 		}
 	}
 }
@@ -252,7 +254,11 @@ func TestShown(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got []string
-		for _, s := range q.Shown(traceql.Span{Span: span, Resource: resource}, trace) {
+		shown, err := q.Shown(t.Context(), traceql.Span{Span: span, Resource: resource}, trace)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range shown {
 			one := s.Field.Name
 			if array := s.Value.GetArrayValue(); array != nil {
 				var elements []string
@@ -288,9 +294,13 @@ func FuzzParse(f *testing.F) {
 		}
 		other := &tracepb.Span{SpanId: []byte{2}, ParentSpanId: []byte{1}}
 		subject := traceql.Span{Span: span, Resource: resource}
-		q.Select([]traceql.Span{subject, {Span: other, Resource: resource}}, trace)
+		if _, err := q.Select(t.Context(), []traceql.Span{subject, {Span: other, Resource: resource}}, trace); err != nil {
+			t.Fatal(err)
+		}
 		q.Required()
-		q.Shown(subject, trace)
+		if _, err := q.Shown(t.Context(), subject, trace); err != nil {
+			t.Fatal(err)
+		}
 	})
 }
 
@@ -347,7 +357,11 @@ func TestBelow(t *testing.T) {
 				spans = append(spans, traceql.Span{Span: span})
 			}
 			var got []string
-			for _, i := range q.Select(spans, traceql.Trace{}) {
+			found, err := q.Select(t.Context(), spans, traceql.Trace{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, i := range found {
 				got = append(got, spans[i].GetName())
 			}
 			if got := strings.Join(got, " "); got != tt.want {
