@@ -108,15 +108,6 @@ func (a api) Name() string { return a.name }
 // URL returns the server's base URL without a password.
 func (a api) URL() string { return a.base.Redacted() }
 
-// get asks for base+path and returns the body of a 200.
-func (a api) get(ctx context.Context, path string, params url.Values, header http.Header) (body []byte, err error) {
-	err = a.stream(ctx, path, params, header, func(r io.Reader) (err error) {
-		body, err = io.ReadAll(r)
-		return err
-	})
-	return body, err
-}
-
 // stream asks for base+path and calls read with the body of a 200. An error of
 // reading the body is an *Error, whatever read makes of it. Path elements must be
 // escaped by the caller.
