@@ -5,11 +5,12 @@
 // Rules:
 //
 //   - All answers under way share the bytes of a [Pool], and one may have a part
-//     of them. An answer that finds none left is refused with [ErrBusy].
+//     of them. An answer that finds none left waits while others are being read, and
+//     is refused with [ErrBusy] if none is: answers that are being made would wait
+//     for each other in vain.
 //   - A client that has been reading for longer than the pool's patience is cut off
-//     when another answer needs the bytes, the one that has been reading longest
-//     first. Clients that do not read can therefore not keep others from their
-//     answers.
+//     when another answer waits, the one that has been reading longest first. Clients
+//     that do not read can therefore not keep others from their answers.
 //   - Nothing is written before the answer is complete, so that it can still become
 //     an error.
 package answer
@@ -40,7 +41,7 @@ const (
 	largestPiece = 256 << 10
 )
 
-// ErrBusy means that other answers have the bytes of the pool.
+// ErrBusy means that other answers that are being made have the bytes of the pool.
 var ErrBusy = errors.New("too many answers are under way at once: ask again later")
 
 // TooLargeError means that an answer is larger than one may be.
@@ -121,16 +122,20 @@ func (p *Pool) reserve(ctx context.Context, n int64) error {
 			p.mu.Unlock()
 			return nil
 		}
-		freed, cut := p.freed, p.cutOne()
+		freed, reading, wait := p.freed, len(p.reading) > 0, p.cutOne()
 		p.mu.Unlock()
-		if !cut {
+		if !reading {
 			return ErrBusy
 		}
+		timer := time.NewTimer(wait)
 		select {
 		case <-freed:
+		case <-timer.C:
 		case <-ctx.Done():
+			timer.Stop()
 			return ErrBusy
 		}
+		timer.Stop()
 	}
 }
 
@@ -146,22 +151,26 @@ func (p *Pool) release(n int64) {
 }
 
 // cutOne cuts off the client that has been reading longest, if that is longer than
-// the pool's patience, and reports whether its bytes will be released. The caller
-// has the lock.
-func (p *Pool) cutOne() bool {
+// the pool's patience and no other is cut off yet, and returns the time after which
+// another may be. The caller has the lock.
+func (p *Pool) cutOne() time.Duration {
 	for _, b := range p.reading {
-		switch {
-		case b.cut:
-			return true // its bytes are not released yet
-		case time.Since(b.began) < p.patience:
-			return false // nor are those that began later
-		case b.conn.SetWriteDeadline(time.Unix(1, 0)) == nil:
+		if b.cut {
+			return p.wait() // its bytes are not released yet
+		}
+		if left := p.patience - time.Since(b.began); left > 0 {
+			return left // those that began later have more
+		}
+		if b.conn.SetWriteDeadline(time.Unix(1, 0)) == nil {
 			b.cut = true
-			return true
+			return p.wait()
 		}
 	}
-	return false
+	return p.wait()
 }
+
+// wait is the longest time between two looks at the clients that are reading.
+func (p *Pool) wait() time.Duration { return max(p.patience, time.Second) }
 
 // buffer is an answer. Its methods but for cutOne's fields belong to one goroutine.
 type buffer struct {

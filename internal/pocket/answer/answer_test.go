@@ -125,7 +125,7 @@ func TestPlaceIsFreeBeforeTheAnswerIsRead(t *testing.T) {
 }
 
 // When others need the bytes, a client that has been reading for longer than the
-// pool's patience is cut off, and one that has not keeps what it has.
+// pool's patience is cut off.
 func TestSlowClientIsCutOff(t *testing.T) {
 	ask := serve(t, answer.NewPool(answer.Options{Bytes: 1 << 20, Most: 1 << 20, Patience: -1}).Handler(sized(t), refuse))
 	slow := ask("1000000")
@@ -135,18 +135,43 @@ func TestSlowClientIsCutOff(t *testing.T) {
 	if _, err := io.Copy(io.Discard, slow.Body); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("the slow client reads to the end: %v", err)
 	}
+}
 
-	ask = serve(t, answer.NewPool(answer.Options{Bytes: 1 << 20, Most: 1 << 20, Patience: time.Hour}).Handler(sized(t), refuse))
-	slow = ask("1000000")
-	res := ask("1000000")
-	if got := read(t, res); res.StatusCode != http.StatusServiceUnavailable || got != "too many answers are under way at once: ask again later\n" {
-		t.Errorf("status %d %.200s, want 503", res.StatusCode, got)
+// An answer waits for bytes while another is being read, for which its client has
+// time.
+func TestAnswerWaitsForAReader(t *testing.T) {
+	ask := serve(t, answer.NewPool(answer.Options{Bytes: 1 << 20, Most: 1 << 20, Patience: time.Hour}).Handler(sized(t), refuse))
+	first := ask("1000000")
+	second := make(chan string)
+	go func() {
+		res := ask("1000000")
+		b, err := io.ReadAll(res.Body)
+		second <- fmt.Sprint(res.StatusCode, len(b), err)
+	}()
+	if got := read(t, first); got != strings.Repeat("x", 1_000_000) {
+		t.Errorf("the first: %d bytes, want 1000000", len(got))
 	}
-	if got := read(t, slow); got != strings.Repeat("x", 1_000_000) {
-		t.Errorf("%d bytes, want 1000000", len(got))
+	if got := <-second; got != "200 1000000 <nil>" {
+		t.Errorf("the second: %s, want 1000000 bytes", got)
 	}
-	if got := read(t, ask("1000000")); got != strings.Repeat("x", 1_000_000) {
-		t.Errorf("afterwards: %d bytes, want 1000000", len(got))
+}
+
+// An answer that finds no bytes is refused where none is being read: those that
+// have them may be waiting, too.
+func TestAnswersThatAreMadeDoNotWait(t *testing.T) {
+	pool := answer.NewPool(answer.Options{Bytes: 1 << 20, Most: 1 << 20})
+	half := make([]byte, 600_000)
+	w := httptest.NewRecorder()
+	pool.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = w.Write(half)
+		other := httptest.NewRecorder()
+		pool.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(half) }), refuse).ServeHTTP(other, r)
+		if other.Code != http.StatusServiceUnavailable || other.Body.String() != "too many answers are under way at once: ask again later\n" {
+			t.Errorf("status %d %.200s, want 503", other.Code, other.Body)
+		}
+	}), refuse).ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil))
+	if w.Code != http.StatusOK || w.Body.Len() != len(half) {
+		t.Errorf("status %d, %d bytes", w.Code, w.Body.Len())
 	}
 }
 
