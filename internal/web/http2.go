@@ -6,7 +6,6 @@ import (
 	"log"
 	"net"
 	"net/http"
-	"os"
 	"time"
 
 	"dicelab/internal/web/calm"
@@ -30,7 +29,7 @@ func NewHTTP2Server(l net.Listener, handler http.Handler) *Server {
 	s.http.Protocols.SetHTTP1(true)
 	s.http.Protocols.SetUnencryptedHTTP2(true)
 	s.http.IdleTimeout = idleHTTP2
-	s.http.ErrorLog = log.New(panics{os.Stderr}, "", log.LstdFlags)
+	s.http.ErrorLog = log.New(panics{log.Writer()}, "", log.LstdFlags)
 	s.http.HTTP2 = &http.HTTP2Config{
 		MaxConcurrentStreams:          maxStreams,
 		MaxReceiveBufferPerConnection: windowBytes,
