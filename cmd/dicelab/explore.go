@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"math"
 	"net/http"
 	"strings"
 
@@ -95,6 +96,9 @@ func exploreCommand(ctx context.Context, env environment, f *flags) error {
 	c := defineChecks(f, ", for the checklist")
 	roll := f.url("roll-link", "", "`URL` of the front end as browsers reach it (if not given: that of --"+frontendFlag+")")
 	if err := f.parse(); err != nil {
+		return err
+	}
+	if _, err := limitMemory(env.getenv, shareOfProcess, math.MaxUint64); err != nil {
 		return err
 	}
 	checks, err := newExplorerChecks(c.options(), "start the lab with: dicelab up; or tell where the front end is: dicelab explore --"+frontendFlag+" URL", c.servers(f))

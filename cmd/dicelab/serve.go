@@ -62,13 +62,12 @@ const (
 	memoryLimit = 512 << 20
 )
 
-func boundHeap(getenv func(string) string) {
+func boundHeap(getenv func(string) string) error {
 	if getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	if getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(memoryLimit)
-	}
+	_, err := limitMemory(getenv, shareOfProcess, memoryLimit)
+	return err
 }
 
 // serve runs a service until it is told to stop, and then loses nothing: it
@@ -79,7 +78,9 @@ func (s *service) serve(ctx context.Context, env environment, started string,
 	defer stop()
 	ctx, gate := child.Watch(ctx, env.getenv, env.stdin)
 
-	boundHeap(env.getenv)
+	if err := boundHeap(env.getenv); err != nil {
+		return err
+	}
 	faults, err := fault.NewSet(*s.faults...)
 	if err != nil {
 		return err // each was checked as a flag

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 
 	"dicelab/internal/lab"
 	"dicelab/internal/lab/servers"
@@ -20,6 +21,10 @@ func up(ctx context.Context, env environment, f *flags) (err error) {
 		return err
 	}
 	if err := u.settle(f); err != nil {
+		return err
+	}
+	container, err := limitMemory(env.getenv, shareOfStack, math.MaxUint64)
+	if err != nil {
 		return err
 	}
 	if err := checkTelemetry(ctx); err != nil {
@@ -50,7 +55,7 @@ func up(ctx context.Context, env environment, f *flags) (err error) {
 			report.Note(note)
 		}
 	}
-	join := joiner{upFlags: u, env: env, at: at, dir: dir, report: report, programs: servers.Paths(found)}
+	join := joiner{upFlags: u, env: env, at: at, dir: dir, report: report, container: container, programs: servers.Paths(found)}
 	parts, err := join.parts()
 	if err != nil {
 		return err

@@ -20,6 +20,9 @@ type joiner struct {
 	at     places
 	dir    *lab.Dir
 	report *lab.Report
+	// container is how many bytes of memory the container may have; 0 if there is no
+	// limit, or if GOMEMLIMIT is set.
+	container uint64
 	// programs are the paths of the real servers by component, with --stack=native.
 	programs map[string]string
 }
@@ -87,11 +90,20 @@ func (j joiner) service(service, command, at string, otlp lab.OTLP, readLog func
 	}
 	c, err := child.New(child.Config{
 		Name: service, Path: program, Args: slices.Concat([]string{command}, args, j.hostArgs(), j.faultArgs(service)),
-		Env: lab.Environ(os.Environ(), service, otlp), Listener: j.at[at], ReadyURL: j.at.url(at) + "/readyz",
+		Env: lab.Environ(j.environ(), service, otlp), Listener: j.at[at], ReadyURL: j.at.url(at) + "/readyz",
 		Stdout: func(r io.Reader) error { return readLog(service, r) }, Stderr: j.env.stderr, Notify: j.report.Children(),
 	})
 	if err != nil {
 		return lab.Part{}, err
 	}
 	return lab.ServicePart(service, j.at.url(at), c), nil
+}
+
+// environ is the environment of children, before what the lab sets for each.
+func (j joiner) environ() []string {
+	environ := os.Environ()
+	if j.container > 0 {
+		environ = append(environ, fmt.Sprintf("%s=%d", envMemoryLimit, uint64(shareOfChild*float64(j.container))))
+	}
+	return environ
 }
