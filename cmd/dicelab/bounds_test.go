@@ -26,6 +26,7 @@ func bounds() map[string][]string {
 	const otlp, intake, loki, tempo, store, metrics = "internal/pocket/otlp ", "internal/pocket/intake ", "internal/pocket/loki ",
 		"internal/pocket/tempo ", "internal/pocket/store ", "internal/pocket/metrics "
 	const logql, traceql, pattern = "internal/pocket/logql ", "internal/pocket/traceql ", "internal/pocket/pattern "
+	const explorer = "internal/explorer "
 	return map[string][]string{
 		"one OTLP export, before and after decompression":                                                           {otlp + "opts.MaxBytes"},
 		"one push to Loki, the same":                                                                                {loki + "maxPushBody"},
@@ -39,6 +40,12 @@ func bounds() map[string][]string {
 		"labels of a stream; streams":                                                                               {loki + "maxLabels", loki + "maxLabelBytes", store + "MaxStreams", "internal/pocket/streams Reserve"},
 		"a form of a page; headers of a request, or of an answer to a service":                                      {"internal/web maxForm", "internal/web MaxHeaderBytes"},
 		"an answer of the dice roller":                                                                              {"internal/roller maxAnswer"},
+		"pages of the explorer that are made at once; large ones, of which one is made and the others wait":         {explorer + "maxPages", explorer + "maxLarge"},
+		"what makes a page of the explorer a large one; what one may read":                                          {explorer + "largeAnswer", explorer + "maxAnswers"},
+		"pages of the explorer that clients have not read yet, compressed":                                          {explorer + "maxUnsent"},
+		"a file that the explorer shows":                                                                            {explorer + "maxFile"},
+		"what a page of a trace shows: attributes of a list; events, and links, of a span; a value; all values":     {explorer + "maxFields", explorer + "maxSpanRecords", explorer + "maxValue", explorer + "maxSheet"},
+		"a log line that the explorer reads":                                                                        {"internal/query MaxLineBytes"},
 		"connections of one listener, every server of the lab":                                                      {"internal/web MaxConnections"},
 		"queries at once, on each of the three APIs":                                                                {intake + "MaxQueries", derived, intake + "memoryOfQuery", intake + "memoryOfRest", derived},
 		"one answer; all answers under way, of the three APIs together":                                             {"internal/pocket/answer DefaultMost", "internal/pocket/answer DefaultBytes"},
