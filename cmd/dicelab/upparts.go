@@ -20,8 +20,8 @@ type joiner struct {
 	at     places
 	dir    *lab.Dir
 	report *lab.Report
-	// container is how many bytes of memory the container may have; 0 if there is no
-	// limit, or if GOMEMLIMIT is set.
+	// container is the memory limit of the container in bytes; 0 if there is none, or
+	// if GOMEMLIMIT is set.
 	container uint64
 	// programs are the paths of the real servers by component, with --stack=native.
 	programs map[string]string

@@ -32,7 +32,7 @@ const (
 	maxAnswers  = 64 << 20  // bytes of answers or files of one page
 	maxUnsent   = 32 << 20  // bytes, compressed, of finished pages
 	maxReply    = maxUnsent / 2
-	patience    = 8 * time.Second // is how long a page waits for its turn
+	patience    = 8 * time.Second // the longest wait of a page for its turn
 )
 
 // bounds are the semaphores that pages share.

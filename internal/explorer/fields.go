@@ -24,7 +24,7 @@ type fieldList struct {
 // sheet bounds the text of a page.
 type sheet struct{ left int } // bytes
 
-// list formats attributes. cut is how many of them were not even read.
+// list formats attributes. cut is the number of those that were not even read.
 func (s *sheet) list(attributes query.Attributes, cut int) fieldList {
 	var l fieldList
 	sorted := attributes.Sorted()

@@ -125,8 +125,7 @@ func count(n int, one, many string) string {
 	return strconv.Itoa(n) + " " + many
 }
 
-// maxName is how much of a name a page shows, in bytes. A name may be of any
-// length.
+// maxName is the longest part of a name that a page shows, in bytes.
 const maxName = 512
 
 // clip returns a name, shortened if it is very long.

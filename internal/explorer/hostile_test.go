@@ -14,7 +14,7 @@ import (
 	"dicelab/internal/query/querytest"
 )
 
-// hostile are numbers of telemetry, none of which is bounded by what sent it.
+// hostile are numbers of telemetry, which may have any value.
 type hostile struct {
 	start, end uint64 // of spans, lines and events, nanoseconds
 	v, w       float64

@@ -27,8 +27,8 @@ type choice struct {
 // maxWindow bounds what is asked of the backends at once.
 const maxWindow = 31 * 24 * time.Hour
 
-// earliest and latest return the first and the last moment that nanoseconds since
-// 1970 in 63 bits can express, which is how OTLP and Loki write times.
+// earliest and latest return the first and the last moment that a 63-bit number of
+// nanoseconds since 1970 can express. OTLP and Loki write times as such numbers.
 func earliest() time.Time { return time.Unix(0, 0) }
 func latest() time.Time   { return time.Unix(0, math.MaxInt64) }
 

@@ -22,7 +22,7 @@ type Document struct {
 // Summary describes what was read beside the spans.
 type Summary struct {
 	// Partial reports that the trace store which answered so had more spans, and
-	// Message is what it said about that.
+	// Message is the store's text about that.
 	Partial bool
 	Message string
 	// Notes name the fields that OTLP does not have and that were left out.
@@ -40,7 +40,7 @@ type Span struct {
 	Cut Cut
 }
 
-// Options are what Scan does beyond reading. The zero value means nothing.
+// Options are the limits of a Scan. The zero value means none.
 type Options struct {
 	// Answer reports that a trace store is the source, which may answer without a
 	// span.

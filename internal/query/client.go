@@ -26,7 +26,7 @@ const (
 	// page of a proxy should not fill ours.
 	maxErrorText = 2 << 10
 	maxErrorBody = 64 << 10
-	// maxStart is how much of an answer an error shows that is not what it should be.
+	// maxStart is the longest part of an unexpected answer that an error shows, in bytes.
 	maxStart = 200
 )
 
@@ -201,7 +201,7 @@ func meterOf(ctx context.Context) Meter {
 	return func(int) error { return nil }
 }
 
-// boundedReader reads at most so many bytes and keeps the error that ended it.
+// boundedReader reads at most left bytes and keeps the error that ended it.
 type boundedReader struct {
 	r     io.Reader
 	left  int64 // bytes

@@ -128,7 +128,8 @@ type traceBuilder struct {
 	interner
 }
 
-// sharedBy is what several spans came with, and shared is what it means to each.
+// sharedBy identifies what several spans have in common, and shared is the part of
+// each span that follows from it.
 type (
 	sharedBy struct {
 		resource *tracepb.ResourceSpans
