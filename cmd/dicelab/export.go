@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 
 	"dicelab/internal/contract"
 	"dicelab/internal/lab"
@@ -14,15 +15,25 @@ import (
 	"dicelab/internal/terminal"
 )
 
-// exportCommand writes a trace as OTLP JSON. It exits 0 when the trace is
-// written, 1 when the store does not have it, 2 when nobody could be asked or the
+// exportCommand writes a trace as OTLP JSON, or all traces and log lines of a time
+// as an SQLite file. It exits 0 when they are written, 1 when the store does not
+// have the trace or not all could be read, 2 when no server could be asked or the
 // file is there already.
 func exportCommand(ctx context.Context, env environment, f *flags) error {
 	tempoURL := f.url("tempo-url", "http://localhost:"+contract.PortTempo, "`URL` of Tempo")
 	headers := headerFlag(f, "")
 	output := f.String("output", "", "`file` to write, which must not exist yet (default: standard output)")
-	if err := f.parse("TRACE_ID"); err != nil {
+	sql := defineSQLFlags(f)
+	if err := f.parseFor(sql.arguments); err != nil {
 		return err
+	}
+	if given := f.given(); *sql.file != "" {
+		if given["output"] {
+			return f.usage(errors.New("--output and --sqlite exclude each other: --sqlite names the file"))
+		}
+		return sql.export(ctx, env, *tempoURL, asHeader(*headers))
+	} else if given[sinceFlag] || given[lokiFlag] {
+		return f.usage(errors.New("--since and --loki-url mean something with --sqlite FILE alone"))
 	}
 	id, err := query.ParseTraceID(f.Arg(0))
 	if err != nil {
@@ -38,7 +49,7 @@ func exportCommand(ctx context.Context, env environment, f *flags) error {
 			fmt.Sprintf("a new trace takes a second to get there, and the lab keeps traces for %s; another Tempo can be given with --tempo-url", hours(traceAge)))
 	}
 	if failed, ok := errors.AsType[*query.Error](err); ok && failed.Unreachable() {
-		return hint(&lab.UsageError{Err: err}, "start the lab with: dicelab up; or say where Tempo is with --tempo-url")
+		return unreachable(failed)
 	}
 	if err != nil {
 		return err
@@ -50,6 +61,11 @@ func exportCommand(ctx context.Context, env environment, f *flags) error {
 		return trace.Write(env.stdout)
 	}
 	return saveTrace(env, *output, trace)
+}
+
+// unreachable returns the error of a server that does not answer.
+func unreachable(err *query.Error) error {
+	return hint(&lab.UsageError{Err: err}, fmt.Sprintf("start the lab with: dicelab up; or say where %s is with --%s-url", err.Server, strings.ToLower(err.Server)))
 }
 
 // saveTrace writes a new file, whole or not at all, that its owner alone can read:

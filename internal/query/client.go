@@ -159,6 +159,7 @@ func (a api) stream(ctx context.Context, path string, params url.Values, header 
 	case errors.Is(body.err, errTooLong):
 		fail.Message = fmt.Sprintf("the answer is longer than %d bytes", a.maxBody)
 		fail.Hint = "ask for a shorter time or fewer results"
+		fail.Err = errTooLong
 		return fail
 	case errors.As(body.err, new(*MeterError)):
 		return body.err
@@ -168,6 +169,13 @@ func (a api) stream(ctx context.Context, path string, params url.Values, header 
 		return fail
 	}
 	return err
+}
+
+// TooLong reports whether an answer was longer than it may be, or the server
+// refused the query, which Loki does with status 400 where the answer would be too
+// long. A query for less may be answered.
+func (e *Error) TooLong() bool {
+	return errors.Is(e.Err, errTooLong) || e.Status == http.StatusBadRequest
 }
 
 // errTooLong reports an answer of more bytes than one may have.

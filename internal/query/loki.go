@@ -145,9 +145,7 @@ func (l *Loki) QueryRange(ctx context.Context, q LogQuery) (*LogResult, error) {
 			} `json:"result"`
 		} `json:"data"`
 	}
-	// Without this flag Loki merges metadata into the stream's labels.
-	h := http.Header{"X-Loki-Response-Encoding-Flags": {"categorize-labels"}}
-	if err := l.getJSON(ctx, "/loki/api/v1/query_range", p, h, &w); err != nil {
+	if err := l.getJSON(ctx, "/loki/api/v1/query_range", p, categorized(), &w); err != nil {
 		return nil, err
 	}
 	out := &LogResult{Type: w.Data.ResultType}
@@ -190,12 +188,23 @@ func (e *wireEntry) UnmarshalJSON(raw []byte) error {
 		return e.point.UnmarshalJSON(raw)
 	}
 	line := &e.line
+	if err := line.decode(v, raw); err != nil {
+		return err
+	}
+	line.Fields = ParseFields(line.Text)
+	line.shorten()
+	return nil
+}
+
+// decode reads the elements v of the entry raw: time, text and, if labels are kept
+// apart, metadata.
+func (l *LogLine) decode(v []json.RawMessage, raw []byte) error {
 	var ns wireUint
 	if err := json.Unmarshal(v[0], &ns); err != nil {
 		return fmt.Errorf("decoding the time of log entry %.60s: %w", raw, err)
 	}
-	line.Time = ns.time()
-	if err := json.Unmarshal(v[1], &line.Text); err != nil {
+	l.Time = ns.time()
+	if err := json.Unmarshal(v[1], &l.Text); err != nil {
 		return fmt.Errorf("decoding the text of log entry %.60s: %w", raw, err)
 	}
 	if len(v) > 2 {
@@ -205,11 +214,59 @@ func (e *wireEntry) UnmarshalJSON(raw []byte) error {
 		if err := json.Unmarshal(v[2], &c); err != nil {
 			return fmt.Errorf("decoding the metadata of log entry %.60s: %w", raw, err)
 		}
-		line.Metadata = c.Metadata
+		l.Metadata = c.Metadata
 	}
-	line.Fields = ParseFields(line.Text)
-	line.shorten()
 	return nil
+}
+
+// wholeLine is an entry of a result of streams, of which nothing is left out.
+type wholeLine struct{ LogLine }
+
+// UnmarshalJSON reads an entry as wireEntry does.
+func (w *wholeLine) UnmarshalJSON(raw []byte) error {
+	var v []json.RawMessage
+	if err := json.Unmarshal(raw, &v); err != nil || len(v) < 2 {
+		return fmt.Errorf("decoding entry %.60s: want [time, line]", raw)
+	}
+	return w.decode(v, raw)
+}
+
+// Page returns the lines of a log query from Start up to, but without, End: the
+// oldest Limit of them, the oldest first. Lines are whole, whatever their length,
+// and their Fields are not set. Step means nothing here.
+func (l *Loki) Page(ctx context.Context, q LogQuery) ([]LogLine, error) {
+	p := url.Values{"query": {q.LogQL}, "direction": {"forward"}, "limit": {strconv.Itoa(q.Limit)},
+		"start": {strconv.FormatInt(q.Start.UnixNano(), 10)}, "end": {strconv.FormatInt(q.End.UnixNano(), 10)}}
+	var w struct {
+		Data struct {
+			ResultType string `json:"resultType"`
+			Result     []struct {
+				Stream map[string]string `json:"stream"`
+				Values []wholeLine       `json:"values"`
+			} `json:"result"`
+		} `json:"data"`
+	}
+	if err := l.getJSON(ctx, "/loki/api/v1/query_range", p, categorized(), &w); err != nil {
+		return nil, err
+	}
+	if w.Data.ResultType != "streams" {
+		return nil, fmt.Errorf("reading log lines from %s: the result is of type %q, want streams", l.URL(), w.Data.ResultType)
+	}
+	var lines []LogLine
+	for _, stream := range w.Data.Result {
+		for _, line := range stream.Values {
+			line.Labels = stream.Stream
+			lines = append(lines, line.LogLine)
+		}
+	}
+	sort.SliceStable(lines, func(i, j int) bool { return lines[i].Time.Before(lines[j].Time) })
+	return lines, nil
+}
+
+// categorized returns the header without which Loki merges metadata into the
+// stream's labels.
+func categorized() http.Header {
+	return http.Header{"X-Loki-Response-Encoding-Flags": {"categorize-labels"}}
 }
 
 // shorten cuts a line to what is kept of it.
