@@ -19,11 +19,12 @@ import (
 	"dicelab/stack"
 )
 
-// backend is something that takes spans and answers Tempo's queries.
+// backend is something that takes spans and answers Tempo's queries, or takes log
+// lines and answers Loki's. The lab does both.
 type backend struct {
 	*process
 	data  string // directory
-	otlp  string // URL
+	otlp  string // URL; "" for the real Loki, as is the next
 	tempo string
 	loki  string // "" for the real Tempo
 }
@@ -64,11 +65,7 @@ func startTempo(ctx context.Context, p plan, data string) (*backend, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making Tempo's configuration: %w", err)
 	}
-	config := filepath.Join(p.dir, "tempo.yml")
-	if err := os.WriteFile(config, text, 0o600); err != nil {
-		return nil, err
-	}
-	proc, err := startProcess(ctx, nil, p.tempo, "-config.file="+config)
+	proc, err := startServer(ctx, p, p.tempo, "tempo.yml", text)
 	if err != nil {
 		return nil, err
 	}
@@ -76,11 +73,54 @@ func startTempo(ctx context.Context, p plan, data string) (*backend, error) {
 	return b, b.ready(ctx)
 }
 
-// tempoConfig returns the lab's own configuration of Tempo, with these variables
-// filled in, OTLP over HTTP, no metrics generator, and no limit that a benchmark
-// reaches.
-func tempoConfig(otlp string, variables map[string]string) ([]byte, error) {
-	text, err := stack.Configs.ReadFile("tempo/tempo.yml")
+// startLoki starts the real Loki by itself.
+func startLoki(ctx context.Context, p plan, data string) (*backend, error) {
+	var addrs [2]string
+	for i := range addrs {
+		var err error
+		if addrs[i], err = freeAddress(ctx); err != nil {
+			return nil, err
+		}
+	}
+	_, port, _ := strings.Cut(addrs[0], ":")
+	_, rpc, _ := strings.Cut(addrs[1], ":")
+	config, err := configOf("loki/loki.yml", map[string]string{
+		"DICELAB_DIR": data, "DICELAB_LOKI_PORT": port, "DICELAB_LOKI_GRPC_PORT": rpc, "DICELAB_LOKI_GRPC_ADDR": addrs[1],
+	})
+	if err != nil {
+		return nil, fmt.Errorf("making Loki's configuration: %w", err)
+	}
+	limits := config["limits_config"].(section)
+	limits["ingestion_rate_mb"], limits["ingestion_burst_size_mb"] = 1000, 1000
+	limits["per_stream_rate_limit"], limits["per_stream_rate_limit_burst"] = "1000MB", "1000MB"
+	text, err := yaml.Marshal(config)
+	if err != nil {
+		return nil, err
+	}
+	proc, err := startServer(ctx, p, p.loki, "loki.yml", text)
+	if err != nil {
+		return nil, err
+	}
+	b := &backend{process: proc, data: data, loki: "http://" + addrs[0]}
+	return b, b.ready(ctx)
+}
+
+// startServer starts a real server with a configuration.
+func startServer(ctx context.Context, p plan, program, name string, text []byte) (*process, error) {
+	config := filepath.Join(p.dir, name)
+	if err := os.WriteFile(config, text, 0o600); err != nil {
+		return nil, err
+	}
+	return startProcess(ctx, nil, program, "-config.file="+config)
+}
+
+// section is a part of a configuration.
+type section = map[string]any
+
+// configOf returns the lab's own configuration of a server, with these variables
+// filled in.
+func configOf(name string, variables map[string]string) (config section, err error) {
+	text, err := stack.Configs.ReadFile(name)
 	if err != nil {
 		return nil, err
 	}
@@ -88,11 +128,17 @@ func tempoConfig(otlp string, variables map[string]string) ([]byte, error) {
 		name, preset, _ := strings.Cut(variable, ":-")
 		return cmp.Or(variables[name], preset)
 	})
-	var config map[string]any
-	if err := yaml.Unmarshal([]byte(filled), &config); err != nil {
+	return config, yaml.Unmarshal([]byte(filled), &config)
+}
+
+// tempoConfig returns the lab's own configuration of Tempo, with these variables
+// filled in, OTLP over HTTP, no metrics generator, and no limit that a benchmark
+// reaches.
+func tempoConfig(otlp string, variables map[string]string) ([]byte, error) {
+	config, err := configOf("tempo/tempo.yml", variables)
+	if err != nil {
 		return nil, err
 	}
-	type section = map[string]any
 	config["distributor"].(section)["receivers"] = section{"otlp": section{"protocols": section{"http": section{"endpoint": otlp}}}}
 	const unlimited = 500_000_000
 	config["overrides"] = section{"defaults": section{"ingestion": section{
@@ -102,7 +148,7 @@ func tempoConfig(otlp string, variables map[string]string) ([]byte, error) {
 }
 
 func (b *backend) ready(ctx context.Context) error {
-	if err := b.wait(ctx, b.tempo+"/ready"); err != nil {
+	if err := b.wait(ctx, cmp.Or(b.tempo, b.loki)+"/ready"); err != nil {
 		return errors.Join(err, b.stop())
 	}
 	return nil

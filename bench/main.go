@@ -46,7 +46,7 @@ func run(ctx context.Context, args []string) (err error) {
 	out := f.String("out", "bench/RESULTS.md", "`file` for the results")
 	long := f.Bool("long", false, "store up to 5 million spans and hold the load for a minute")
 	parts := f.String("parts", "services,store", "what to measure, a `list` of services and store")
-	dir := f.String("servers", "", "`directory` of the real Tempo's program, for comparison, before PATH")
+	dir := f.String("servers", "", "`directory` of the programs of the real Tempo and Loki, for comparison, before PATH")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -70,6 +70,6 @@ func run(ctx context.Context, args []string) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
 	return measure(ctx, plan{
-		dicelab: program, tempo: servers.Paths(found)[stack.Tempo], dir: work, out: *out, parts: *parts, scale: scaleOf(*long),
+		dicelab: program, tempo: servers.Paths(found)[stack.Tempo], loki: servers.Paths(found)[stack.Loki], dir: work, out: *out, parts: *parts, scale: scaleOf(*long),
 	})
 }

@@ -12,6 +12,7 @@ import (
 type plan struct {
 	dicelab string // program
 	tempo   string // program of the real Tempo; "" if there is none
+	loki    string // the same of Loki
 	dir     string // for data
 	out     string
 	parts   string

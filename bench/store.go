@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"runtime"
 	"sync"
@@ -20,8 +21,8 @@ const settle = 2 * time.Second
 // senders is how many exports are under way at once.
 const senders = 4
 
-// measureStore measures the embedded stack, beside the real Tempo where it is
-// built.
+// measureStore measures the embedded stack, beside the real Tempo and Loki
+// where they are found.
 func measureStore(ctx context.Context, p plan, r *report) error {
 	if runtime.GOOS != "linux" {
 		return errors.New("CPU and memory of the lab are read from Linux's /proc")
@@ -34,81 +35,95 @@ func measureStore(ctx context.Context, p plan, r *report) error {
 
 // sustained sends as fast as answers come.
 func sustained(ctx context.Context, p plan, r *report) error {
-	type row struct {
-		name  string
-		start func(context.Context, plan, string) (*backend, error)
-	}
-	rows := []row{{"dicelab, embedded", startLab}}
-	if p.tempo != "" {
-		rows = append(rows, row{"Tempo, the real one", startTempo})
-	}
 	r.heading("Spans and log lines stored")
-	r.line("Exports of rolls (%d spans of the front end, %d of the roller), %d senders at once on the same %d processors, %v, sent as", exportRolls*3, exportRolls*2, senders, runtime.NumCPU(), p.scale.sustain)
-	r.line("fast as answers come. dicelab answers when the spans are committed to the file, Tempo when it has them in memory and in its log.")
+	r.line("%d senders at once on the same %d processors, %v each, sent as fast as answers come. Rolls are exports of %d spans of the front end and", senders, runtime.NumCPU(), p.scale.sustain, exportRolls*3)
+	r.line("%d of the roller, alike but for IDs and times, and pushes of %d lines. Orders are exports of %d spans of three services, which begin within", exportRolls*2, pushLines, orderTraces*orderSpans)
+	r.line("the last %v, and pushes of %d lines: random values, in no order.", orderAge, pushLines)
+	r.line("dicelab answers when the spans are in the journal, Tempo when it has them in memory and in its log, Loki when it has lines in memory.")
 	r.line("Memory is the proportional set size, of the lab that of its three processes.")
 	r.line("")
 	r.line("| | stored/s | CPU each | bytes each on disk | memory idle | at most |")
 	r.line("|---|---|---|---|---|---|")
-	for _, row := range rows {
-		r.progress("store: spans into %s for %v", row.name, p.scale.sustain)
-		if err := sustainedSpans(ctx, p, r, row.name, row.start); err != nil {
-			return fmt.Errorf("%s: %w", row.name, err)
+	type start func(context.Context, plan, string) (*backend, error)
+	type server struct {
+		name  string
+		start start
+	}
+	lab := server{"dicelab, embedded", startLab}
+	for _, of := range []struct {
+		what  string
+		load  func(b *backend, sender int) (loader, error)
+		other server
+		found string // program of the other
+	}{
+		{"spans of rolls", rollSpansTo, server{"Tempo", startTempo}, p.tempo},
+		{"spans of orders", orderSpansTo, server{"Tempo", startTempo}, p.tempo},
+		{"log lines of rolls", rollLinesTo, server{"Loki", startLoki}, p.loki},
+		{"log lines of orders", orderLinesTo, server{"Loki", startLoki}, p.loki},
+	} {
+		list := []server{lab}
+		if of.found != "" {
+			list = append(list, of.other)
 		}
-	}
-	r.progress("store: log lines for %v", p.scale.sustain)
-	if err := sustainedLines(ctx, p, r); err != nil {
-		return err
-	}
-	if p.tempo == "" {
-		r.line("")
-		r.line("The real Tempo was not found here (PATH or SERVERS=DIR).")
-	}
-	return nil
-}
-
-func sustainedSpans(ctx context.Context, p plan, r *report, name string, start func(context.Context, plan, string) (*backend, error)) (err error) {
-	b, err := start(ctx, p, filepath.Join(p.dir, "spans-"+fmt.Sprint(len(name))))
-	if err != nil {
-		return err
-	}
-	stopped := false
-	defer func() {
-		if !stopped {
-			err = errors.Join(err, b.stop())
-		}
-	}()
-	load := func(ctx context.Context, sender int, until time.Time, sent *atomic.Int64) error {
-		s, err := newStream(uint64(sender)+1, exportRolls)
-		if err != nil {
-			return err
-		}
-		for time.Now().Before(until) {
-			frontend, roller, _ := s.next(time.Now())
-			if err := errors.Join(b.export(ctx, frontend), b.export(ctx, roller)); err != nil {
-				return err
+		for _, s := range list {
+			r.progress("store: %s into %s for %v", of.what, s.name, p.scale.sustain)
+			if err := sustain(ctx, p, r, of.what+", "+s.name, s.start, of.load); err != nil {
+				return fmt.Errorf("%s into %s: %w", of.what, s.name, err)
 			}
-			sent.Add(exportSpans)
 		}
-		return nil
 	}
-	m, err := hold(ctx, b, p.scale.sustain, load)
-	if err != nil {
-		return err
+	if p.tempo == "" || p.loki == "" {
+		r.line("")
+		r.line("Not all of the real Tempo and Loki were found here (PATH or SERVERS=DIR).")
 	}
-	stopped = true
-	if err := b.stop(); err != nil {
-		return err
-	}
-	size, err := b.size()
-	if err != nil {
-		return err
-	}
-	r.line("| spans, %s | %.0f | %.1f µs | %.0f | %.0f MB | %.0f MB |", name, m.perSecond(), m.cpuEach(), float64(size)/float64(m.sent), mega(m.idle), mega(m.peak))
 	return nil
 }
 
-func sustainedLines(ctx context.Context, p plan, r *report) (err error) {
-	b, err := startLab(ctx, p, filepath.Join(p.dir, "lines"))
+// loader sends one export, or push, and returns how many spans, or lines, it had.
+type loader func(ctx context.Context) (sent int, err error)
+
+func rollSpansTo(b *backend, sender int) (loader, error) {
+	s, err := newStream(uint64(sender)+1, exportRolls)
+	return func(ctx context.Context) (int, error) {
+		frontend, roller, _ := s.next(time.Now())
+		return exportSpans, errors.Join(b.export(ctx, frontend), b.export(ctx, roller))
+	}, err
+}
+
+func orderSpansTo(b *backend, sender int) (loader, error) {
+	o := newOrders(uint64(sender) + 1)
+	return func(ctx context.Context) (int, error) {
+		body, err := o.spans(time.Now())
+		if err != nil {
+			return 0, err
+		}
+		return orderTraces * orderSpans, b.export(ctx, body)
+	}, nil
+}
+
+func rollLinesTo(b *backend, sender int) (loader, error) {
+	n := 0
+	return func(ctx context.Context) (int, error) {
+		n++
+		return pushLines, b.push(ctx, pushOf(time.Now(), sender, n))
+	}, nil
+}
+
+func orderLinesTo(b *backend, sender int) (loader, error) {
+	o := newOrders(uint64(sender) + 1)
+	return func(ctx context.Context) (int, error) {
+		body, err := o.lines(time.Now())
+		if err != nil {
+			return 0, err
+		}
+		return pushLines, b.push(ctx, body)
+	}, nil
+}
+
+// sustain measures a load on a server, and writes its row.
+func sustain(ctx context.Context, p plan, r *report, name string, start func(context.Context, plan, string) (*backend, error), load func(*backend, int) (loader, error)) (err error) {
+	data := filepath.Join(p.dir, "sustained")
+	b, err := start(ctx, p, data)
 	if err != nil {
 		return err
 	}
@@ -117,15 +132,16 @@ func sustainedLines(ctx context.Context, p plan, r *report) (err error) {
 		if !stopped {
 			err = errors.Join(err, b.stop())
 		}
+		err = errors.Join(err, os.RemoveAll(data))
 	}()
 	m, err := hold(ctx, b, p.scale.sustain, func(ctx context.Context, sender int, until time.Time, sent *atomic.Int64) error {
-		for n := 0; time.Now().Before(until); n++ {
-			if err := b.push(ctx, pushOf(time.Now(), sender, n)); err != nil {
-				return err
-			}
-			sent.Add(pushLines)
+		next, err := load(b, sender)
+		for err == nil && time.Now().Before(until) {
+			var n int
+			n, err = next(ctx)
+			sent.Add(int64(n))
 		}
-		return nil
+		return err
 	})
 	if err != nil {
 		return err
@@ -138,7 +154,7 @@ func sustainedLines(ctx context.Context, p plan, r *report) (err error) {
 	if err != nil {
 		return err
 	}
-	r.line("| log lines, dicelab, pushed as JSON | %.0f | %.1f µs | %.0f | %.0f MB | %.0f MB |", m.perSecond(), m.cpuEach(), float64(size)/float64(m.sent), mega(m.idle), mega(m.peak))
+	r.line("| %s | %.0f | %.1f µs | %.0f | %.0f MB | %.0f MB |", name, m.perSecond(), m.cpuEach(), float64(size)/float64(m.sent), mega(m.idle), mega(m.peak))
 	return nil
 }
 
@@ -228,8 +244,9 @@ func kinds() []kind {
 	return []kind{
 		{"search: service and status", search(`{ resource.service.name = "` + contract.ServiceRoller + `" && status = error }`), "traceID"},
 		{"search: name and duration, one span in 50,000", search(`{ name = "` + contract.SpanRollerRoll + `" && duration > 4s }`), `"traces"`},
-		{"search: an attribute without index, frequent", search(`{ span.` + contract.AttrRollValue + ` = 5 }`), "traceID"},
-		{"search: an attribute without index, never there", search(`{ span.` + contract.AttrRollValue + ` = 99 }`), `"traces"`},
+		{"search: an attribute, frequent", search(`{ span.` + contract.AttrRollValue + ` = 5 }`), "traceID"},
+		{"search: an attribute, one span in 100,000 of the orders", search(`{ span.user.id = "u17" }`), `"traces"`},
+		{"search: an attribute, never there", search(`{ span.` + contract.AttrRollValue + ` = 99 }`), `"traces"`},
 		{"trace by ID", func(ctx context.Context, b *backend, id string) ([]byte, error) { return b.trace(ctx, id) }, contract.SpanRoll},
 		{"log lines of a trace", func(ctx context.Context, b *backend, id string) ([]byte, error) {
 			return b.logs(ctx, `{service_name="`+contract.ServiceRoller+`"} | trace_id="`+id+`"`)
@@ -246,6 +263,10 @@ const id32 = "ID"
 // maxLines bounds the log lines beside the spans, so that both fit the store's
 // bound of size, 2 GiB.
 const maxLines = 500_000
+
+// ordersEvery is how many exports of rolls come before one of orders as the store
+// grows.
+const ordersEvery = 10
 
 // growth fills the store step by step and times queries at each.
 func growth(ctx context.Context, p plan, r *report) (err error) {
@@ -264,7 +285,8 @@ func growth(ctx context.Context, p plan, r *report) (err error) {
 		return err
 	}
 	var ids []string
-	stored, pushes := 0, 0
+	shop := newOrders(99)
+	stored, exports, pushes := 0, 0, 0
 	table := make([][]string, len(kinds()))
 	var memory, fresh []string
 	for _, size := range p.scale.sizes {
@@ -274,7 +296,14 @@ func growth(ctx context.Context, p plan, r *report) (err error) {
 			if err := errors.Join(b.export(ctx, frontend), b.export(ctx, roller)); err != nil {
 				return err
 			}
-			if stored += exportSpans; len(ids) < 1000 || stored%(97*exportSpans) == 0 {
+			if exports++; exports%ordersEvery == 0 {
+				body, err := shop.spans(time.Now())
+				if err := errors.Join(err, b.export(ctx, body)); err != nil {
+					return err
+				}
+				stored += orderTraces * orderSpans
+			}
+			if stored += exportSpans; len(ids) < 1000 || exports%97 == 0 {
 				ids = append(ids, first)
 			}
 			if pushes*pushLines < min(stored*4/rollSpans, maxLines) { // a roll writes four lines
@@ -316,7 +345,7 @@ func growth(ctx context.Context, p plan, r *report) (err error) {
 		return err
 	}
 	r.heading("Queries as the store grows")
-	r.line("p50 / p95 of %d queries each over the public APIs, one at a time; there are four log lines for five spans, at most %d.", p.scale.queries, maxLines)
+	r.line("p50 / p95 of %d queries each over the public APIs, one at a time; one export in %d is of orders; there are four log lines for five spans, at most %d.", p.scale.queries, ordersEvery, maxLines)
 	r.line("")
 	head, rule := "| ", "|---"
 	for _, size := range p.scale.sizes {
@@ -330,7 +359,7 @@ func growth(ctx context.Context, p plan, r *report) (err error) {
 	r.row("from export to found by a search", fresh)
 	r.row("memory after the queries", memory)
 	r.line("")
-	r.line("The file of %d spans and %d log lines has %.0f MB. The lab starts over it, up to the first answer to a search, in %.0f ms;",
+	r.line("The files of %d spans and %d log lines have %.0f MB. The lab starts over it, up to the first answer to a search, in %.0f ms;",
 		stored, pushes*pushLines, mega(bytes), started.Seconds()*1000)
 	r.line("idle, its three processes then have %.0f MB.", mega(idle))
 	return nil

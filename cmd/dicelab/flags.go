@@ -26,11 +26,17 @@ func newFlags(env environment, name, summary string) *flags {
 // parse reads the arguments; want names the ones that are not flags. There may
 // be more of the last if its name ends in "...".
 func (f *flags) parse(want ...string) error {
+	return f.parseFor(func() []string { return want })
+}
+
+// parseFor is parse where it depends on the flags which arguments are wanted.
+func (f *flags) parseFor(wanted func() []string) error {
 	err := f.Parse(f.env.args)
 	if errors.Is(err, flag.ErrHelp) {
-		f.help(want)
+		f.help(wanted())
 		return errHelp
 	}
+	want := wanted()
 	switch {
 	case err != nil && f.refused != nil:
 		err = f.refused
@@ -45,6 +51,13 @@ func (f *flags) parse(want ...string) error {
 		return f.usage(err)
 	}
 	return nil
+}
+
+// given returns the names of the flags that were given.
+func (f *flags) given() map[string]bool {
+	names := make(map[string]bool)
+	f.Visit(func(g *flag.Flag) { names[g.Name] = true })
+	return names
 }
 
 // usage is the error of a command that was called wrongly.

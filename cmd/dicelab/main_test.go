@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	dicelab "dicelab/cmd/dicelab"
+	"dicelab/internal/pocket/pockettest"
 )
 
 // The test binary is also the program: run under the name dicelab it does what
@@ -42,7 +43,7 @@ func (m tests) Run() int {
 		}
 	}
 	code := m.M.Run()
-	if err := goleak.Find(); err != nil && code == 0 {
+	if err := goleak.Find(pockettest.EngineGoroutines()...); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, "goroutines are left:", err)
 		return 1
 	}

@@ -21,9 +21,10 @@ func TestRecover(t *testing.T) {
 		want string // the error
 		kept string // pattern of where it is kept
 	}{
-		"store":            {"store.db", "file is not a database", "damaged-*/store.db"},
-		"log of the store": {"store.db-wal", "store.db-wal is there without store.db, to which it belongs", "damaged-*/store.db-wal"},
-		"metrics":          {"prometheus/01ARZ3NDEKTSV4RRFFQ69G5FAV/meta.json", "it is damaged or was written by a newer version", "damaged-*/prometheus/*/meta.json"},
+		"journal":       {"spans/2026-11-01T00-00-00.000000000Z/journal", "journal is damaged at byte 0", "damaged-*/spans/*/journal"},
+		"older version": {"store.db", "store.db holds the traces and log lines of an older dicelab", "damaged-*/store.db"},
+		"foreign file":  {"spans/notes.txt", "notes.txt is not the name of a partition", "damaged-*/spans/notes.txt"},
+		"metrics":       {"prometheus/01ARZ3NDEKTSV4RRFFQ69G5FAV/meta.json", "it is damaged or was written by a newer version", "damaged-*/prometheus/*/meta.json"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "it's data")
@@ -67,7 +68,7 @@ func TestRecover(t *testing.T) {
 			l.stop(t)
 
 			// By hand, as the shell reads it.
-			for _, f := range []string{"store.db", "store.db-wal", "store.db-shm", "prometheus"} {
+			for _, f := range []string{"spans", "lines", "prometheus"} {
 				if err := os.RemoveAll(filepath.Join(dir, f)); err != nil {
 					t.Fatal(err)
 				}

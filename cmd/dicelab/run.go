@@ -34,7 +34,7 @@ func commands() []command {
 		{"explore", "run the explorer alone, over any Prometheus, Loki and Tempo", exploreCommand},
 		{"traffic", "generate traffic: simulated users, or load at a rate", trafficCommand},
 		{"verify", "check a running lab, box by box, with evidence", verifyCommand},
-		{"export", "write a trace to a file, as OTLP JSON", exportCommand},
+		{"export", "write a trace as OTLP JSON, or all traces and log lines as an SQLite file", exportCommand},
 		{"import", "send traces from files to a trace store", importCommand},
 		{"servers", "list the programs of the real servers that are found here", serversCommand},
 		{"health", "exit 0 if a URL answers 200", health},

@@ -1,7 +1,6 @@
 package main_test
 
 import (
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -20,8 +19,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/rogpeppe/go-internal/testscript"
-
-	"dicelab/internal/pocket/store" // also the driver "sqlite"
 )
 
 var update = flag.Bool("update", false, "rewrite what the scripts in testdata expect")
@@ -60,7 +57,7 @@ func TestScripts(t *testing.T) {
 			return os.Mkdir(dir, 0o700)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "nothing-runs": nothingRuns, "listen": listen, "serve": serve, "hostile": hostile, "printable": printable, "newer-store": newerStore,
+			"exits": exits, "nothing-runs": nothingRuns, "listen": listen, "serve": serve, "hostile": hostile, "printable": printable,
 		},
 	})
 }
@@ -142,13 +139,4 @@ func printable(ts *testscript.TestScript, _ bool, _ []string) {
 			ts.Fatalf("a line of %s is not the program's own: %s", name, text)
 		}
 	}
-}
-
-func newerStore(ts *testscript.TestScript, _ bool, args []string) {
-	dir := ts.MkAbs(args[0])
-	ts.Check(os.MkdirAll(dir, 0o700))
-	db, err := sql.Open("sqlite", filepath.Join(dir, store.FileName))
-	ts.Check(err)
-	_, err = db.Exec("PRAGMA user_version = 99")
-	ts.Check(errors.Join(err, db.Close()))
 }

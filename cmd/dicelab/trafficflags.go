@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
@@ -89,8 +88,7 @@ const urlFlag = "-url"
 // settle reads the environment, refuses flags that would have no effect, and
 // fills in what was left open.
 func (t *trafficFlags) settle(f *flags) (err error) {
-	given := map[string]bool{}
-	f.Visit(func(g *flag.Flag) { given[g.Name] = true })
+	given := f.given()
 	for _, v := range []struct{ name, flag string }{{envUsers, "users"}, {envMaxRolls, "max-rolls-per-user"}} {
 		if text := f.env.getenv(v.name); text != "" && !given[v.flag] {
 			if err := f.Set(v.flag, text); err != nil {

@@ -109,8 +109,22 @@ func (p *tab) do(t *testing.T, actions ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// open loads a page.
-func (p *tab) open(t *testing.T, url string) { t.Helper(); p.do(t, chromedp.Navigate(url)) }
+// open loads a page. It tries again where Chromium aborts that for another page
+// which the tab was about to load.
+func (p *tab) open(t *testing.T, url string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	for {
+		err := chromedp.Do(ctx, chromedp.Navigate(url))
+		if err == nil {
+			return
+		}
+		if ctx.Err() != nil || !strings.Contains(err.Error(), "net::ERR_ABORTED") {
+			t.Fatalf("opening %s: %v, at %s", url, err, p.where())
+		}
+	}
+}
 
 // click clicks the one element that a CSS selector finds.
 func (p *tab) click(t *testing.T, selector string) {

@@ -17,8 +17,8 @@ func Umask() { syscall.Umask(0o077) }
 
 // ours reports whether the lab makes files of this name in a data directory.
 func ours(name string) bool {
-	return slices.Contains([]string{lockName, ".probe", "store.lock", "store.db", "prometheus", "native"}, name) ||
-		strings.HasPrefix(name, "store.db-") || strings.HasPrefix(name, "damaged-")
+	return slices.Contains([]string{lockName, ".probe", "store.lock", "spans", "lines", "prometheus", "native"}, name) ||
+		strings.HasPrefix(name, "store.db") || strings.HasPrefix(name, "damaged-")
 }
 
 // tighten takes the rights of others away from what the lab has in a data

@@ -21,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"dicelab/internal/pocket"
+	"dicelab/internal/pocket/pockettest"
 	"dicelab/internal/web"
 )
 
@@ -36,7 +37,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, pockettest.EngineGoroutines()...)
 }
 
 // addresses are what a stack prints when it serves.

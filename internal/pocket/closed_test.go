@@ -11,6 +11,7 @@ import (
 	"go.uber.org/goleak"
 
 	"dicelab/internal/pocket"
+	"dicelab/internal/pocket/pockettest"
 )
 
 // A stack that is stopped under load answers what it has taken and leaves
@@ -68,7 +69,7 @@ func TestStopUnderLoad(t *testing.T) {
 		all = append(all, a)
 	}
 	verify(t, dir, all, func(int) time.Time { return time.Time{} })
-	if err := goleak.Find(); err != nil { // tries again for a while
+	if err := goleak.Find(pockettest.EngineGoroutines()...); err != nil { // tries again for a while
 		t.Error(err)
 	}
 	if after := openFiles(t); after > before {

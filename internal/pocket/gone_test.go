@@ -173,9 +173,9 @@ func TestDirectoryGone(t *testing.T) {
 	}
 }
 
-// The file of the store, and the directory of the metrics, are watched too.
+// The directories of the store, and that of the metrics, are watched too.
 func TestFileGone(t *testing.T) {
-	for _, name := range []string{"store.db", "prometheus"} {
+	for _, name := range []string{"spans", "lines", "prometheus"} {
 		t.Run(name, func(t *testing.T) {
 			w := startWhole(t)
 			if err := os.Rename(filepath.Join(w.dir, name), filepath.Join(w.dir, "aside")); err != nil {

@@ -2,7 +2,7 @@
 // where no Prometheus, Loki, Tempo, Alloy and Collector run. Its parts are the
 // packages below it; this one puts them together.
 //
-//	OTLP in   (otlp)    ─┬→ one SQLite file (store) → Tempo's API (tempo), Loki's API (loki)
+//	OTLP in   (otlp)    ─┬→ journals and indexes (store) → Tempo's API (tempo), Loki's API (loki)
 //	stdout in (collect) ─┘
 //	stored spans (generate) ─┬→ TSDB of the real Prometheus (metrics) → its own API
 //	scrapes      (metrics)  ─┘
@@ -89,8 +89,8 @@ func (s *Stack) print(line string) {
 	}
 }
 
-// OpenStore opens the file of traces and logs and starts to take both. It fails
-// with [*DamagedError] if the file cannot be read.
+// OpenStore opens the files of traces and logs and starts to take both. It fails
+// with [*DamagedError] if one cannot be read.
 func (s *Stack) OpenStore(ctx context.Context) (err error) {
 	if s.store, err = s.openStore(ctx); err != nil {
 		return err
@@ -103,8 +103,10 @@ func (s *Stack) OpenStore(ctx context.Context) (err error) {
 	if s.watch, err = disk.New(disk.Options{Dir: s.o.Dir, Print: s.o.Print}); err != nil {
 		return err
 	}
-	if err := s.watch.Keep(store.FileName); err != nil {
-		return err
+	for _, name := range store.Dirs() {
+		if err := s.watch.Keep(name); err != nil {
+			return err
+		}
 	}
 	s.o.Logger = slog.New(s.watch.Handler(s.o.Logger.Handler()))
 	s.streams = streams.New(linesGate{s.store, s.watch}, 0, nil)
@@ -126,7 +128,7 @@ func (s *Stack) OpenStore(ctx context.Context) (err error) {
 	return nil
 }
 
-// CloseStore stores what was read of the services' output and closes the file.
+// CloseStore stores what was read of the services' output and closes the files.
 // Call it when the services have exited.
 func (s *Stack) CloseStore(ctx context.Context) error {
 	err := s.collector.Close(ctx)

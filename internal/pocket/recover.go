@@ -29,38 +29,24 @@ func (e *DamagedError) Error() string { return e.Err.Error() }
 // Unwrap returns the cause.
 func (e *DamagedError) Unwrap() error { return e.Err }
 
-// openStore opens the file of traces and logs.
+// openStore opens the store of traces and logs.
 func (s *Stack) openStore(ctx context.Context) (*store.Store, error) {
 	o := s.o.Store
 	o.Check = s.o.Recover
-	opened, err := (*store.Store)(nil), orphaned(s.o.Dir)
-	damaged := err != nil
-	if err == nil {
-		opened, err = store.Open(ctx, s.o.Dir, o)
-		damaged = store.Damaged(err)
-	}
+	opened, err := store.Open(ctx, s.o.Dir, o)
 	switch {
 	case err == nil:
 		if s.o.Recover {
 			s.print("Traces and log lines: nothing to recover.")
 		}
 		return opened, nil
-	case !damaged:
+	case !store.Damaged(err):
 		return nil, err
 	}
 	if err := s.recover(&DamagedError{Dir: s.o.Dir, Files: present(s.o.Dir, store.Files()), Lost: "traces and log lines", Err: err}); err != nil {
 		return nil, err
 	}
 	return store.Open(ctx, s.o.Dir, o)
-}
-
-// orphaned reports a log of the store without its file: SQLite would delete it as
-// a leftover. It happens where somebody moves the one file away of which they know.
-func orphaned(dir string) error {
-	if there := present(dir, store.Files()[:2]); len(there) == 1 && there[0] != store.FileName {
-		return fmt.Errorf("%s is there without %s, to which it belongs and without which it cannot be read: put that back, or move this away too", filepath.Join(dir, there[0]), store.FileName)
-	}
-	return nil
 }
 
 // checkMetrics moves the TSDB aside if it is damaged.

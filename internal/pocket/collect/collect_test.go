@@ -20,11 +20,12 @@ import (
 
 	"dicelab/internal/contract"
 	"dicelab/internal/pocket/collect"
+	"dicelab/internal/pocket/pockettest"
 	"dicelab/internal/pocket/store"
 	"dicelab/internal/pocket/streams"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, pockettest.EngineGoroutines()...) }
 
 // memory is a store in memory.
 type memory struct {

@@ -18,10 +18,11 @@ import (
 	"dicelab/internal/contract"
 	"dicelab/internal/pocket/collect"
 	"dicelab/internal/pocket/loki"
+	"dicelab/internal/pocket/pockettest"
 	"dicelab/internal/pocket/store"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, pockettest.EngineGoroutines()...) }
 
 // now is the time of every test: 2026-03-01T12:00:00Z, 1772366400 s.
 func now() time.Time { return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC) }

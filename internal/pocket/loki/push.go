@@ -25,6 +25,7 @@ import (
 const (
 	maxLine          = 256 << 10 // bytes of a line
 	maxLabels        = 15        // of a stream
+	maxLabelName     = 100       // bytes of the name of a label of a stream, which the store has as a field
 	maxMetadata      = 128       // of a line
 	maxMetadataBytes = 64 << 10  // of a line, names and values
 )
@@ -233,6 +234,9 @@ func checkNames(l store.Line) error {
 	for key := range l.Stream {
 		if !isLabelName(key) {
 			return fmt.Errorf("the label name %q of a stream is not valid: letters, digits and _ are, with no digit first", key)
+		}
+		if len(key) > maxLabelName {
+			return fmt.Errorf("the label name '%.50s…' of a stream has %d bytes, limit %d", key, len(key), maxLabelName)
 		}
 		if key == contract.FieldTraceID || key == contract.FieldSpanID {
 			return fmt.Errorf("the embedded stack does not take %s as a label of a stream: send it as structured metadata of the line, "+

@@ -89,9 +89,9 @@ func (h *handler) newRun(r *http.Request, q *logql.Query) *run {
 
 // each calls yield for every line in [from, to) that the query lets through,
 // until it returns false.
-func (run *run) each(from, to time.Time, forward bool, yield func(store.Line, logql.Labels) bool) error {
+func (run *run) each(from, to time.Time, forward bool, wanted int, yield func(store.Line, logql.Labels) bool) error {
 	var ended error // of the context, before the store has seen it
-	q := store.LineQuery{From: from, To: to, Forward: forward, Streams: func(labels map[string]string) bool {
+	q := store.LineQuery{From: from, To: to, Forward: forward, Wanted: wanted, Streams: func(labels map[string]string) bool {
 		matches, err := run.query.Selector.Matches(run.ctx, labels)
 		ended = cmp.Or(ended, err)
 		return matches && err == nil
@@ -125,7 +125,7 @@ func (run *run) each(from, to time.Time, forward bool, yield func(store.Line, lo
 func (run *run) lines(p rangeParams) ([]stream, error) {
 	found := make(map[string]*stream)
 	size := 0
-	err := run.each(p.start, p.end, p.forward, func(l store.Line, labels logql.Labels) bool {
+	err := run.each(p.start, p.end, p.forward, p.limit, func(l store.Line, labels logql.Labels) bool {
 		key, e := run.entry(l, labels)
 		name := logql.FormatLabels(key)
 		if found[name] == nil {
@@ -173,7 +173,7 @@ func (run *run) metric(start, end time.Time, step time.Duration) ([]logql.Series
 	var refused error
 	// A point at t counts (t-range, t]; the store reads [from, to).
 	from, to := start.Add(time.Nanosecond-run.query.Aggregation.Range), end.Add(time.Nanosecond)
-	err = run.each(from, to, true, func(l store.Line, labels logql.Labels) bool {
+	err = run.each(from, to, true, 0, func(l store.Line, labels logql.Labels) bool {
 		refused = counter.Add(l.Time, labels)
 		return refused == nil
 	})

@@ -98,6 +98,13 @@ func (s *Set) Compile(expr string, mode Mode) (*Pattern, error) {
 	return &Pattern{re: re, size: size}, nil
 }
 
+// cheap is the largest size of a pattern that takes a few milliseconds for a
+// mebibyte.
+const cheap = 100
+
+// Cheap reports whether a match takes so little time that it need not be stopped.
+func (p *Pattern) Cheap() bool { return p.size <= cheap }
+
 // Check adds an expression to the set without compiling it, for a library that
 // compiles it later and whose matches cannot be stopped. It fails as Compile does,
 // and where the expression repeats something, so that a match may take its size

@@ -8,6 +8,8 @@ import (
 	"net/http/httptest"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"dicelab/internal/pocket"
 )
 
@@ -42,4 +44,19 @@ func Start(t testing.TB, o pocket.Options) Stack {
 		return server.URL
 	}
 	return Stack{serve(stack.Receiver()), serve(stack.Prometheus()), serve(stack.Tempo()), serve(stack.Loki())}
+}
+
+// EngineGoroutines are options of goleak that leave out the goroutines which the
+// store's engine starts when the program starts, or once afterwards, and never ends.
+func EngineGoroutines() []goleak.Option {
+	const metrics, logs = "github.com/VictoriaMetrics/VictoriaMetrics/lib/", "github.com/VictoriaMetrics/VictoriaLogs/lib/"
+	var options []goleak.Option
+	for _, name := range []string{
+		metrics + "fasttime.init.0.func1", metrics + "timeutil.init.0.func1", metrics + "bytesutil.newInternStringMap.func1",
+		metrics + "blockcache.(*Cache).cleaner", metrics + "logger.newLogThrottler.func1",
+		logs + "logstorage.init.0.func1", "github.com/VictoriaMetrics/metrics.summariesSwapCron",
+	} {
+		options = append(options, goleak.IgnoreAnyFunction(name))
+	}
+	return options
 }

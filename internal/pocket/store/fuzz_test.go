@@ -63,8 +63,5 @@ func FuzzSpan(f *testing.F) {
 		if string(wantBytes) != string(gotBytes) {
 			t.Fatalf("got %v\nwant %v", got.Spans[0].Span, want)
 		}
-		if _, err := s.TagNames(t.Context(), store.ScopeSpan, 1000); err != nil { // every row's JSON is SQLite's too
-			t.Fatal(err)
-		}
 	})
 }

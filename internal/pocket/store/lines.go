@@ -2,16 +2,25 @@ package store
 
 import (
 	"context"
-	"database/sql"
-	"encoding/json"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
-	"reflect"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"dicelab/internal/contract"
+	"dicelab/internal/pocket/journal"
+)
+
+// The fields of a line's row: its text, its labels and its structured metadata.
+const (
+	fieldText      = "_msg"
+	prefixLabel    = "l." // of the stream
+	prefixMetadata = "m."
 )
 
 // Line is a log line.
@@ -26,249 +35,233 @@ type Line struct {
 type LineQuery struct {
 	Streams         func(labels map[string]string) bool // which streams; nil means all
 	From, To        time.Time                           // [From, To); zero means unbounded
-	TraceID, SpanID string                              // exact match on metadata, by index; "" means any
+	TraceID, SpanID string                              // exact match on metadata; "" means any
 	Forward         bool                                // oldest first; default newest first
+	Wanted          int                                 // how many lines are taken, about; 0 means all
 }
 
-// linePage is how many lines are read from the file at a time.
-const linePage = 1000
-
-type lineRow struct {
-	stream              string // labels as JSON, keys sorted
-	time                int64
-	trace, span, others any // nil where there are none
-	text                string
-}
-
-// AppendLines stores lines and returns when they are committed. On error none
-// of them is stored, unless ctx ended while the commit was under way. It fails
-// with [*TooManyStreamsError] where they would make too many streams.
+// AppendLines stores lines and returns when they are in the journal. On error none
+// of them is known to be stored.
 func (s *Store) AppendLines(ctx context.Context, lines []Line) error {
-	if len(lines) == 0 {
-		return ctx.Err()
-	}
-	rows := make([]lineRow, len(lines))
-	var labels labelCache
-	for i, l := range lines {
-		row, err := encodeLine(l, &labels)
-		if err != nil {
-			return fmt.Errorf("storing log line %d of %d: %w", i+1, len(lines), err)
-		}
-		rows[i] = row
-	}
-	return s.do(ctx, func(w *writer) error { return w.insertLines(rows) })
-}
-
-func (w *writer) insertLines(rows []lineRow) error {
-	if err := w.admit(rows); err != nil {
+	if err := errors.Join(ctx.Err(), s.open()); err != nil {
 		return err
 	}
-	for len(rows) > 0 {
-		n := 1
-		if len(rows) >= insertRows {
-			n = insertRows
-		}
-		w.args = w.args[:0]
-		for _, r := range rows[:n] {
-			stream, err := intern(w, w.streams, r.stream, "SELECT id FROM log_stream WHERE labels = ?", 1,
-				"INSERT INTO log_stream (labels) VALUES (?) RETURNING id", r.stream)
-			if err != nil {
-				return err
-			}
-			w.args = append(w.args, stream, r.time, r.trace, r.span, r.others, r.text)
-		}
-		if _, err := w.exec(insertInto+"log_row (stream, time, trace_id, span_id, metadata, text) VALUES "+values("(?,?,?,?,?,?)", n), w.args...); err != nil {
-			return fmt.Errorf("inserting log lines: %w", err)
-		}
-		rows = rows[n:]
+	if len(lines) == 0 {
+		return nil
 	}
-	return nil
+	var payload []byte
+	for i, l := range lines {
+		if at := nanos(l.Time); l.Time.IsZero() || at == math.MinInt64 || at == math.MaxInt64 {
+			return fmt.Errorf("storing log line %d of %d: its time %v is outside of the years 1678 to 2261: give it the time when it was written or read", i+1, len(lines), l.Time)
+		}
+		payload = appendLine(payload, l)
+	}
+	return s.append(s.lines, journal.Record{Kind: recordLines, Rows: len(lines), Payload: payload}, func(at int64, known *names) rows {
+		return lineRows(at, lines, known, nil)
+	})
 }
 
-// labelCache remembers the text of the last labels: lines of a stream often come
-// together and share their map.
-type labelCache struct {
-	labels uintptr // of a map that the append holds
-	text   string
+// A line in the journal is its time, text, labels and metadata. Numbers are
+// varints, texts begin with their length.
+func appendLine(b []byte, l Line) []byte {
+	text := func(s string) { b = append(binary.AppendUvarint(b, uint64(len(s))), s...) }
+	b = binary.AppendVarint(b, nanos(l.Time))
+	text(l.Text)
+	for _, m := range []map[string]string{l.Stream, l.Metadata} {
+		b = binary.AppendUvarint(b, uint64(len(m)))
+		for _, k := range slices.Sorted(maps.Keys(m)) {
+			text(k)
+			text(m[k])
+		}
+	}
+	return b
 }
 
-// encode gives labels as JSON, keys sorted: one text for one stream.
-func (c *labelCache) encode(labels map[string]string) (string, error) {
-	if labels == nil {
-		return "{}", nil
+// lineReader reads what appendLine wrote.
+type lineReader struct {
+	rest []byte
+	err  error
+}
+
+func (r *lineReader) number() uint64 {
+	v, n := binary.Uvarint(r.rest)
+	if n <= 0 {
+		r.err, r.rest = errors.New("a record of lines ends too early"), nil
+		return 0
 	}
-	at := reflect.ValueOf(labels).Pointer()
-	if c.labels == at {
-		return c.text, nil
+	r.rest = r.rest[n:]
+	return v
+}
+
+func (r *lineReader) text() string {
+	n := r.number()
+	if n > uint64(len(r.rest)) {
+		r.err, r.rest = errors.New("a record of lines ends too early"), nil
+		return ""
 	}
-	b, err := json.Marshal(labels)
+	s := string(r.rest[:n])
+	r.rest = r.rest[n:]
+	return s
+}
+
+func (r *lineReader) texts() map[string]string {
+	m := map[string]string{}
+	for n := r.number(); n > 0 && r.err == nil; n-- {
+		k := r.text()
+		m[k] = r.text()
+	}
+	return m
+}
+
+func (r *lineReader) line() Line {
+	at, n := binary.Varint(r.rest)
+	if n <= 0 {
+		r.err = errors.New("a record of lines ends too early")
+		return Line{}
+	}
+	r.rest = r.rest[n:]
+	l := Line{Time: time.Unix(0, at).UTC(), Text: r.text()}
+	l.Stream, l.Metadata = r.texts(), r.texts()
+	return l
+}
+
+// buildLines makes the rows of a record that AppendLines has written.
+func (s *Store) buildLines(record journal.Record, known *names, skip map[string]bool) (rows, error) {
+	lines, err := decodeLines(record)
 	if err != nil {
-		return "", fmt.Errorf("encoding labels: %w", err)
+		return rows{}, err
 	}
-	c.labels, c.text = at, string(b)
-	return c.text, nil
+	return lineRows(record.At, lines, known, skip), nil
 }
 
-func encodeLine(l Line, labels *labelCache) (row lineRow, err error) {
-	row = lineRow{time: nanos(l.Time), text: l.Text}
-	if l.Time.IsZero() || row.time == math.MinInt64 || row.time == math.MaxInt64 {
-		return row, fmt.Errorf("its time %v is outside of the years 1678 to 2261: give it the time when it was written or read", l.Time)
+func decodeLines(record journal.Record) ([]Line, error) {
+	r := &lineReader{rest: record.Payload}
+	lines := make([]Line, 0, record.Rows)
+	for len(r.rest) > 0 && r.err == nil {
+		lines = append(lines, r.line())
 	}
-	if row.stream, err = labels.encode(l.Stream); err != nil {
-		return row, err
-	}
-	known := 0
-	if v, ok := l.Metadata[contract.FieldTraceID]; ok {
-		row.trace, known = v, known+1
-	}
-	if v, ok := l.Metadata[contract.FieldSpanID]; ok {
-		row.span, known = v, known+1
-	}
-	if len(l.Metadata) > known {
-		others := maps.Clone(l.Metadata)
-		delete(others, contract.FieldTraceID)
-		delete(others, contract.FieldSpanID)
-		b, err := json.Marshal(others)
-		if err != nil {
-			return row, fmt.Errorf("encoding metadata: %w", err)
+	return lines, r.err
+}
+
+func lineRows(at int64, lines []Line, known *names, skip map[string]bool) rows {
+	out := newRows()
+	record := strconv.FormatInt(at, 10)
+	var row fieldList
+	for i, l := range lines {
+		number := strconv.Itoa(i)
+		if skip[number] {
+			continue
 		}
-		row.others = string(b)
+		row.reset()
+		for _, k := range slices.Sorted(maps.Keys(l.Stream)) {
+			row.add(prefixLabel+k, l.Stream[k])
+		}
+		stream := len(row.fields)
+		for _, k := range slices.Sorted(maps.Keys(l.Metadata)) {
+			name := prefixMetadata + k
+			if l.Metadata[k] == "" || !known.take(name) {
+				row.more = true
+				continue
+			}
+			row.add(name, l.Metadata[k])
+		}
+		row.add(fieldText, l.Text)
+		if row.more {
+			row.add(fieldMore, "1")
+		}
+		row.add(fieldAt, record)
+		row.add(fieldRow, number)
+		out.row(nanos(l.Time), stream, row.fields)
 	}
-	return row, nil
+	return out
 }
 
 // Lines calls yield for each line that q selects, newest first unless
 // q.Forward, until yield returns false, and returns nil then. Lines of one time
-// keep the order in which they were stored, reversed if newest first. The maps
-// of a line may be shared with other lines: they must not be changed.
+// keep the order in which they were stored, reversed if newest first.
 func (s *Store) Lines(ctx context.Context, q LineQuery, yield func(Line) bool) error {
-	streams, err := s.streams(ctx, q.Streams)
-	if err != nil {
-		return err
-	}
-	if len(streams) == 0 {
-		return nil
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
 	from, to := bounds(q.From, q.To)
-	if q.TraceID != "" || q.SpanID != "" {
-		_, err := s.page(ctx, streams, q, from, to, true, yield)
+	filter := ""
+	for _, m := range []struct{ name, value string }{{contract.FieldTraceID, q.TraceID}, {contract.FieldSpanID, q.SpanID}} {
+		if m.value != "" {
+			filter += fmt.Sprintf(` (%s:=%s or %s:="1")`, quote(prefixMetadata+m.name), quote(m.value), fieldMore)
+		}
+	}
+	streams, err := s.streams(ctx, from, to)
+	if err != nil {
 		return err
 	}
-	ids := make([]int64, 0, len(streams))
-	for id := range streams {
-		ids = append(ids, id)
-	}
-	walk := walk{table: "log_row", key: "stream", ids: ids, index: "log_stream_time", column: "time", forward: q.Forward, page: linePage}
-	return walk.run(ctx, s.read, from, to, func(lo, hi int64) (bool, error) {
-		return s.page(ctx, streams, q, lo, hi, false, yield)
-	})
-}
-
-// page yields the lines of [from, to) and reports whether to go on.
-func (s *Store) page(ctx context.Context, streams map[int64]map[string]string, q LineQuery, from, to int64, byID bool, yield func(Line) bool) (more bool, err error) {
-	where := []string{"time >= ?", "time < ?"}
-	args := []any{from, to}
-	if q.TraceID != "" {
-		where, args = append(where, "trace_id = ?"), append(args, q.TraceID)
-	}
-	if q.SpanID != "" {
-		where, args = append(where, "span_id = ?"), append(args, q.SpanID)
-	}
-	if !byID {
-		marks := make([]string, 0, len(streams))
-		for id := range streams {
-			marks, args = append(marks, "?"), append(args, id)
+	var ids []string
+	for id, labels := range streams {
+		if q.Streams == nil || q.Streams(labels) {
+			ids = append(ids, id)
 		}
-		where = append(where, "stream IN ("+strings.Join(marks, ",")+")")
 	}
-	order := "time DESC, id DESC"
-	if q.Forward {
-		order = "time, id"
+	switch {
+	case len(ids) == 0:
+		return nil
+	case len(ids) < len(streams):
+		filter = "_stream_id:in(" + strings.Join(ids, ",") + ")" + filter
 	}
-	rows, err := s.read.QueryContext(ctx, "SELECT stream, time, trace_id, span_id, metadata, text FROM log_row WHERE "+
-		strings.Join(where, " AND ")+" ORDER BY "+order, args...)
-	if err != nil {
-		return false, fmt.Errorf("reading log lines: %w", err)
+	if filter == "" {
+		filter = everything
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var stream, ns int64
-		var trace, span, others sql.NullString
+	w := walk{ctx: ctx, all: s.lines, filter: filter, fields: "_stream_id", forward: q.Forward, from: from, to: to, wanted: q.Wanted}
+	records := lineRecords{}
+	var damaged error
+	err = w.run(func(r row) bool {
 		var l Line
-		if err := rows.Scan(&stream, &ns, &trace, &span, &others, &l.Text); err != nil {
-			return false, fmt.Errorf("reading log line: %w", err)
+		if l, damaged = records.line(r); damaged != nil {
+			return false
 		}
-		var known bool
-		if l.Stream, known = streams[stream]; !known {
-			continue
+		if _, known := streams[r.value("_stream_id")]; !known && q.Streams != nil && !q.Streams(l.Stream) { // it is younger than the list
+			return true
 		}
-		l.Time = time.Unix(0, ns).UTC()
-		l.Metadata = make(map[string]string, 2)
-		if others.Valid {
-			if err := json.Unmarshal([]byte(others.String), &l.Metadata); err != nil {
-				return false, fmt.Errorf("decoding metadata of log line: %w", err)
-			}
+		if q.TraceID != "" && l.Metadata[contract.FieldTraceID] != q.TraceID || q.SpanID != "" && l.Metadata[contract.FieldSpanID] != q.SpanID {
+			return true
 		}
-		if trace.Valid {
-			l.Metadata[contract.FieldTraceID] = trace.String
-		}
-		if span.Valid {
-			l.Metadata[contract.FieldSpanID] = span.String
-		}
-		if !yield(l) {
-			return false, nil
-		}
-	}
-	if err := rows.Err(); err != nil {
-		return false, fmt.Errorf("reading log lines: %w", err)
-	}
-	return true, nil
+		return yield(l)
+	})
+	return errors.Join(err, damaged)
 }
 
-// streams gives the labels of the streams that match selects, by id.
-func (s *Store) streams(ctx context.Context, match func(map[string]string) bool) (map[int64]map[string]string, error) {
-	return s.queryStreams(ctx, match, "SELECT id, labels FROM log_stream")
+// maxRecords is how many records a query keeps decoded: rows that follow each other
+// come from few.
+const maxRecords = 32
+
+// recordAt is where a record is.
+type recordAt struct {
+	in *partition
+	at int64
 }
 
-func (s *Store) queryStreams(ctx context.Context, match func(map[string]string) bool, query string, args ...any) (map[int64]map[string]string, error) {
-	rows, err := s.read.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, fmt.Errorf("reading log streams: %w", err)
-	}
-	defer rows.Close()
-	streams := make(map[int64]map[string]string)
-	for rows.Next() {
-		var id int64
-		var text string
-		if err := rows.Scan(&id, &text); err != nil {
-			return nil, fmt.Errorf("reading log stream: %w", err)
-		}
-		var labels map[string]string
-		if err := json.Unmarshal([]byte(text), &labels); err != nil {
-			return nil, fmt.Errorf("decoding labels of log stream %d: %w", id, err)
-		}
-		if match == nil || match(labels) {
-			streams[id] = labels
-		}
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("reading log streams: %w", err)
-	}
-	return streams, nil
-}
+// lineRecords are the records of journals that a query has decoded.
+type lineRecords map[recordAt][]Line
 
-// Streams lists the labels of every stream that has a line in [from, to); a
-// zero time is no bound. The order is not defined.
-func (s *Store) Streams(ctx context.Context, from, to time.Time) ([]map[string]string, error) {
-	lo, hi := bounds(from, to)
-	byID, err := s.queryStreams(ctx, nil, `SELECT id, labels FROM log_stream s
-		WHERE EXISTS (SELECT 1 FROM log_row r WHERE r.stream = s.id AND r.time >= ? AND r.time < ?)`, lo, hi)
-	if err != nil {
-		return nil, err
+// line returns the line that a row refers to. The index finds lines; the journal
+// has them as they came, and gives many at once.
+func (records lineRecords) line(r row) (Line, error) {
+	at := recordAt{r.in, r.number(fieldAt)}
+	lines, ok := records[at]
+	if !ok {
+		record, err := r.in.journal.Read(at.at)
+		if err != nil {
+			return Line{}, err
+		}
+		if lines, err = decodeLines(record); err != nil {
+			return Line{}, fmt.Errorf("reading %s: %w", r.in.dir, err)
+		}
+		if len(records) >= maxRecords {
+			clear(records)
+		}
+		records[at] = lines
 	}
-	list := make([]map[string]string, 0, len(byID))
-	for _, labels := range byID {
-		list = append(list, labels)
+	n := r.number(fieldRow)
+	if n < 0 || n >= int64(len(lines)) {
+		return Line{}, fmt.Errorf("reading %s: a record has %d lines, and no line %d", r.in.dir, len(lines), n)
 	}
-	return list, nil
+	return lines[n], nil
 }

@@ -26,9 +26,7 @@ func (e *InUseError) Error() string {
 }
 
 // lockDir takes the data directory for this process. The lock goes with the
-// process, however that ends; the file stays and means nothing by itself. It is
-// a file of its own, since SQLite's locks would keep readers such as the
-// sqlite3 shell out.
+// process, however that ends; the file stays and means nothing by itself.
 func lockDir(dir string) (_ *os.File, err error) {
 	f, err := os.OpenFile(filepath.Join(dir, "store.lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

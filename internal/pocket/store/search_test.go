@@ -11,6 +11,7 @@ import (
 	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 
@@ -66,11 +67,24 @@ func makeSpans(t *testing.T, s *store.Store, n int) []made {
 	return all
 }
 
+// asMade is what a stored span was made of.
+func asMade(s store.Span) made {
+	m := made{trace: hex.EncodeToString(s.GetTraceId()), service: s.Source.Service, name: s.GetName(), kind: int64(s.GetKind()), status: int64(s.GetStatus().GetCode()),
+		start: int64(s.GetStartTimeUnixNano()), took: s.Duration()}
+	for _, kv := range s.GetAttributes() {
+		m.die = kv.GetValue().GetStringValue()
+	}
+	return m
+}
+
 func TestSearchFindsWhatAScanFinds(t *testing.T) {
 	s := open(t, t.TempDir(), store.Options{})
 	all := makeSpans(t, s, 5000)
-	equal := func(c store.Column, text string) store.Condition {
-		return store.Condition{Column: c, Op: store.Equal, Text: text}
+	service := func(op store.Op, value string) store.Condition {
+		return store.Condition{Scope: store.ScopeResource, Name: store.AttrServiceName, Op: op, Value: value}
+	}
+	die := func(op store.Op, value string) store.Condition {
+		return store.Condition{Scope: store.ScopeSpan, Name: contract.AttrDieType, Op: op, Value: value}
 	}
 	tests := []struct {
 		name     string
@@ -80,37 +94,44 @@ func TestSearchFindsWhatAScanFinds(t *testing.T) {
 	}{
 		{name: "everything", holds: func(made) bool { return true }},
 		{name: "a period", from: 10 * time.Minute, to: 11 * time.Minute, holds: func(made) bool { return true }},
-		{name: "service", where: []store.Condition{equal(store.ColumnService, "service-1")}, holds: func(m made) bool { return m.service == "service-1" }},
-		{name: "service, name and status", where: []store.Condition{equal(store.ColumnService, "service-1"), equal(store.ColumnName, "name-2"),
-			{Column: store.ColumnStatus, Op: store.Equal, Number: 2}},
+		{name: "service", where: []store.Condition{service(store.Equal, "service-1")}, holds: func(m made) bool { return m.service == "service-1" }},
+		{name: "service, name and status", where: []store.Condition{service(store.Equal, "service-1"), intrinsic(store.Name, store.Equal, "name-2"),
+			intrinsic(store.Status, store.Equal, int64(2))},
 			holds: func(m made) bool { return m.service == "service-1" && m.name == "name-2" && m.status == 2 }},
-		{name: "in a period", where: []store.Condition{equal(store.ColumnName, "name-2")}, from: 5 * time.Minute, to: 20*time.Minute + time.Second,
+		{name: "in a period", where: []store.Condition{intrinsic(store.Name, store.Equal, "name-2")}, from: 5 * time.Minute, to: 20*time.Minute + time.Second,
 			holds: func(m made) bool { return m.name == "name-2" }},
-		{name: "not that service", where: []store.Condition{{Column: store.ColumnService, Op: store.NotEqual, Text: "service-1"}},
+		{name: "not that service", where: []store.Condition{service(store.NotEqual, "service-1")},
 			holds: func(m made) bool { return m.service != "service-1" }},
-		{name: "pattern", where: []store.Condition{{Column: store.ColumnName, Op: store.Matches, Matches: regexp.MustCompile("^(?:name-[23]|na)$").MatchString}},
+		{name: "pattern", where: []store.Condition{intrinsic(store.Name, store.Matches, "name-[23]|na")},
 			holds: func(m made) bool { return regexp.MustCompile("^name-[23]$").MatchString(m.name) }},
-		{name: "not the pattern", where: []store.Condition{{Column: store.ColumnName, Op: store.NotMatches, Matches: regexp.MustCompile("^name-[0-6]$").MatchString}},
+		{name: "not the pattern", where: []store.Condition{intrinsic(store.Name, store.NotMatches, "name-[0-6]")},
 			holds: func(m made) bool { return m.name == "name-7" }},
-		{name: "die", where: []store.Condition{equal(store.ColumnDie, contract.DieRisky)}, holds: func(m made) bool { return m.die == contract.DieRisky }},
-		{name: "another die: a span without one is none", where: []store.Condition{{Column: store.ColumnDie, Op: store.NotEqual, Text: contract.DieRisky}},
+		{name: "die", where: []store.Condition{die(store.Equal, contract.DieRisky)}, holds: func(m made) bool { return m.die == contract.DieRisky }},
+		{name: "another die: a span without one is none", where: []store.Condition{die(store.NotEqual, contract.DieRisky)},
 			holds: func(m made) bool { return m.die == contract.DieFair }},
-		{name: "kind above", where: []store.Condition{{Column: store.ColumnKind, Op: store.Greater, Number: 2}}, holds: func(m made) bool { return m.kind > 2 }},
-		{name: "status not", where: []store.Condition{{Column: store.ColumnStatus, Op: store.NotEqual, Number: 0}}, holds: func(m made) bool { return m.status != 0 }},
-		{name: "rare duration", where: []store.Condition{{Column: store.ColumnDuration, Op: store.Greater, Number: int64(time.Minute)}},
+		{name: "kind above", where: []store.Condition{intrinsic(store.Kind, store.Greater, int64(2))}, holds: func(m made) bool { return m.kind > 2 }},
+		{name: "status not", where: []store.Condition{intrinsic(store.Status, store.NotEqual, int64(0))}, holds: func(m made) bool { return m.status != 0 }},
+		{name: "rare duration", where: []store.Condition{intrinsic(store.Duration, store.Greater, int64(time.Minute))},
 			holds: func(m made) bool { return m.took > int64(time.Minute) }},
-		{name: "rare duration in a period", where: []store.Condition{{Column: store.ColumnDuration, Op: store.GreaterEqual, Number: int64(time.Minute)}},
+		{name: "rare duration in a period", where: []store.Condition{intrinsic(store.Duration, store.GreaterEqual, int64(time.Minute))},
 			from: time.Minute, to: 25 * time.Minute, holds: func(m made) bool { return m.took >= int64(time.Minute) }},
-		{name: "frequent duration and name", where: []store.Condition{{Column: store.ColumnDuration, Op: store.Less, Number: int64(time.Second / 2)}, equal(store.ColumnName, "name-1")},
+		{name: "frequent duration and name", where: []store.Condition{intrinsic(store.Duration, store.Less, int64(time.Second/2)), intrinsic(store.Name, store.Equal, "name-1")},
 			holds: func(m made) bool { return m.took < int64(time.Second/2) && m.name == "name-1" }},
-		{name: "rare duration and name", where: []store.Condition{{Column: store.ColumnDuration, Op: store.Greater, Number: int64(time.Minute)}, equal(store.ColumnName, "name-1")},
+		{name: "rare duration and name", where: []store.Condition{intrinsic(store.Duration, store.Greater, int64(time.Minute)), intrinsic(store.Name, store.Equal, "name-1")},
 			holds: func(m made) bool { return m.took > int64(time.Minute) && m.name == "name-1" }},
-		{name: "nothing", where: []store.Condition{equal(store.ColumnName, "name-9")}, holds: func(made) bool { return false }},
+		{name: "nothing", where: []store.Condition{intrinsic(store.Name, store.Equal, "name-9")}, holds: func(made) bool { return false }},
 	}
 	for _, tt := range tests {
 		for _, limit := range []int{10, 1 << 20} {
 			t.Run(fmt.Sprintf("%s, %d", tt.name, limit), func(t *testing.T) {
-				q := store.SearchQuery{Where: tt.where, Limit: limit, From: epoch.Add(tt.from), Match: func(store.Trace) []int { return []int{0} }}
+				q := store.SearchQuery{Where: tt.where, Limit: limit, From: epoch.Add(tt.from), Match: func(trace store.Trace) (found []int) {
+					for i, span := range trace.Spans {
+						if tt.holds(asMade(span)) {
+							found = append(found, i)
+						}
+					}
+					return found
+				}}
 				if tt.to > 0 {
 					q.To = epoch.Add(tt.to)
 				}
@@ -157,39 +178,59 @@ func TestSearchFindsWhatAScanFinds(t *testing.T) {
 // Once swept, nothing of a span is found any more, and what is left still is.
 func TestSweepLeavesNoTraces(t *testing.T) {
 	now := epoch
-	s := open(t, t.TempDir(), store.Options{TraceAge: time.Hour, Now: func() time.Time { return now }})
-	all := makeSpans(t, s, 3000)
-	kept := epoch.Truncate(time.Minute).Add(15 * time.Minute) // where a segment begins
-	now = kept.Add(time.Hour)
-	if err := s.Sweep(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	want := map[string]int{}
-	for _, m := range all {
-		if m.start >= kept.UnixNano() {
-			want[m.trace]++
+	s := open(t, t.TempDir(), store.Options{TraceAge: 20 * time.Hour, Now: func() time.Time { return now }})
+	for day := range 3 {
+		now = epoch.Add(time.Duration(day) * 15 * time.Hour)
+		for i := range 100 {
+			span := &tracepb.Span{TraceId: fmt.Appendf(nil, "%016d", i), SpanId: fmt.Appendf(nil, "%08d", day), Name: fmt.Sprint("day ", day), StartTimeUnixNano: uint64(now.UnixNano()),
+				Attributes: []*commonpb.KeyValue{integer(fmt.Sprint("of", day), int64(day))}}
+			if err := s.AppendSpans(t.Context(), []*tracepb.ResourceSpans{from(fmt.Sprint("service ", day), "", span)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		now = now.Add(2 * time.Hour)
+		if err := s.Sweep(t.Context()); err != nil { // which begins another partition
+			t.Fatal(err)
 		}
 	}
-	search := func() map[string]int {
-		found, err := s.Search(t.Context(), store.SearchQuery{Limit: 1 << 20, Match: func(store.Trace) []int { return []int{0} }})
+	for _, tt := range []struct {
+		after time.Duration
+		days  []int
+	}{{33 * time.Hour, []int{1, 2}}, {46 * time.Hour, []int{2}}, {70 * time.Hour, nil}} {
+		now = epoch.Add(tt.after)
+		for range 2 { // the last one is rolled by the first
+			if err := s.Sweep(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var names, services, tags []string
+		for _, day := range tt.days {
+			names, services, tags = append(names, fmt.Sprint("day ", day)), append(services, fmt.Sprint("service ", day)), append(tags, fmt.Sprint("of", day))
+		}
+		for name, list := range map[string]struct {
+			want []string
+			get  func() ([]string, error)
+		}{
+			"names":    {names, func() ([]string, error) { return s.Names(t.Context(), 10) }},
+			"services": {services, func() ([]string, error) { return s.Services(t.Context(), 10) }},
+			"tags":     {tags, func() ([]string, error) { return s.TagNames(t.Context(), store.ScopeSpan, 10) }},
+		} {
+			got, err := list.get()
+			if diff := gocmp.Diff(list.want, got, cmpopts.EquateEmpty()); diff != "" || err != nil {
+				t.Errorf("after %v: %s (-want +got), %v:\n%s", tt.after, name, err, diff)
+			}
+		}
+		found, err := s.Search(t.Context(), store.SearchQuery{Limit: 1000, Match: func(store.Trace) []int { return []int{0} }})
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := map[string]int{}
-		for _, trace := range found.Traces {
-			got[fmt.Sprintf("%x", trace.ID)] = len(trace.Spans)
+		if want := min(1, len(tt.days)) * 100; len(found.Traces) != want {
+			t.Errorf("after %v: %d traces, want %d", tt.after, len(found.Traces), want)
 		}
-		return got
-	}
-	if diff := gocmp.Diff(want, search()); diff != "" {
-		t.Errorf("spans by trace (-want +got):\n%s", diff)
-	}
-	now = epoch.Add(2 * time.Hour)
-	if err := s.Sweep(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	names, err := s.Words(t.Context(), store.ColumnName, 10)
-	if err != nil || len(names) != 0 || len(search()) != 0 {
-		t.Errorf("after all are swept: names %v, traces %v, error %v", names, search(), err)
+		for _, trace := range found.Traces {
+			if len(trace.Spans) != len(tt.days) {
+				t.Errorf("after %v: trace %s has %d spans, want %d", tt.after, trace.ID[:], len(trace.Spans), len(tt.days))
+			}
+		}
 	}
 }

@@ -1,13 +1,10 @@
 package store_test
 
 import (
-	"database/sql"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -188,73 +185,6 @@ func TestAppendSpansRefusesIDs(t *testing.T) {
 	}
 }
 
-// A person reads the file with SQL, while the store has it open.
-func TestViews(t *testing.T) {
-	dir := t.TempDir()
-	s := open(t, dir, store.Options{})
-	if err := s.AppendSpans(t.Context(), []*tracepb.ResourceSpans{from(contract.ServiceRoller, "lib", &tracepb.Span{
-		TraceId: unhex(t, traceB), SpanId: unhex(t, spanA), ParentSpanId: unhex(t, spanB), Name: contract.SpanRoll, Kind: tracepb.Span_SPAN_KIND_INTERNAL,
-		StartTimeUnixNano: uint64(epoch.UnixNano()), EndTimeUnixNano: uint64(epoch.UnixNano()) + 2500000,
-		Attributes: []*commonpb.KeyValue{str(contract.AttrDieType, contract.DieRisky), integer(contract.AttrDieResult, 7)},
-		Status:     &tracepb.Status{Code: tracepb.Status_STATUS_CODE_ERROR, Message: "m"},
-	})}); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.AppendLines(t.Context(), []store.Line{line(time.Millisecond, contract.ServiceRoller, contract.LevelError, "text", traceB, spanA)}); err != nil {
-		t.Fatal(err)
-	}
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, store.FileName)+"?mode=ro")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	tests := []struct {
-		view string
-		want map[string]string
-	}{
-		{view: "spans", want: map[string]string{
-			"trace_id": traceB, "span_id": spanA, "parent_id": spanB, "start": "2026-03-01T12:00:00.123456789Z", "duration_ms": "2.5",
-			"service": contract.ServiceRoller, "name": contract.SpanRoll, "kind": "internal", "status": "error", "die": contract.DieRisky, "scope": "lib", "part": "1",
-			"attributes": `{"die.type":"risky","die.result":7}`, "resource": `{"service.name":"dice-roller","process.pid":7}`,
-		}},
-		{view: "logs", want: map[string]string{
-			"time": "2026-03-01T12:00:00.124456789Z", "service": contract.ServiceRoller, "level": contract.LevelError, "trace_id": traceB, "span_id": spanA, "text": "text",
-			"labels":   `{"container_name":"dice-roller-stage2","job":"dice-roller","level":"ERROR","service_name":"dice-roller"}`,
-			"metadata": `{"pod":"p1"}`, "line": "1",
-		}},
-	}
-	for _, tt := range tests {
-		t.Run(tt.view, func(t *testing.T) {
-			rows, err := db.QueryContext(t.Context(), "SELECT * FROM "+tt.view)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer rows.Close()
-			columns, err := rows.Columns()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !rows.Next() {
-				t.Fatal("no row", rows.Err())
-			}
-			values := make([]any, len(columns))
-			for i := range values {
-				values[i] = new(any)
-			}
-			if err := rows.Scan(values...); err != nil {
-				t.Fatal(err)
-			}
-			got := make(map[string]string)
-			for i, c := range columns {
-				got[c] = fmt.Sprint(*values[i].(*any))
-			}
-			if diff := cmp.Diff(tt.want, got); diff != "" {
-				t.Errorf("row (-want +got):\n%s", diff)
-			}
-		})
-	}
-}
-
 // Spans that are alike share what they have in common. Nothing of what they have
 // not is lost, nor shown wrongly.
 func TestSpansThatAreAlike(t *testing.T) {
@@ -312,67 +242,4 @@ func TestSpansThatAreAlike(t *testing.T) {
 	if diff := cmp.Diff(want, got, protocmp.Transform(), equateNaN()); diff != "" {
 		t.Errorf("spans (-want +got):\n%s", diff)
 	}
-	// The view, in SQLite's own words.
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, store.FileName)+"?mode=ro")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	rows, err := db.QueryContext(t.Context(), "SELECT span_id, attributes FROM spans")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer rows.Close()
-	shown := 0
-	for ; rows.Next(); shown++ {
-		var id, text string
-		if err := rows.Scan(&id, &text); err != nil {
-			t.Fatal(err)
-		}
-		attributes := map[string]any{}
-		if err := json.Unmarshal([]byte(text), &attributes); err != nil {
-			t.Fatalf("span %s has attributes %s: %v", id, text, err)
-		}
-		if diff := cmp.Diff(plain(want[string(unhex(t, id))].GetAttributes()), attributes); diff != "" {
-			t.Errorf("span %s in the view (-want +got):\n%s", id, diff)
-		}
-	}
-	if err := rows.Err(); err != nil || shown != len(want) {
-		t.Errorf("the view shows %d spans of %d, error %v", shown, len(want), err)
-	}
-}
-
-// plain gives attributes as JSON has them; of a key that comes twice the last
-// counts.
-func plain(kvs []*commonpb.KeyValue) map[string]any {
-	m := map[string]any{}
-	for _, kv := range kvs {
-		m[kv.GetKey()] = plainValue(kv.GetValue())
-	}
-	return m
-}
-
-func plainValue(v *commonpb.AnyValue) any {
-	switch v := v.GetValue().(type) {
-	case *commonpb.AnyValue_StringValue:
-		return v.StringValue
-	case *commonpb.AnyValue_IntValue:
-		return float64(v.IntValue)
-	case *commonpb.AnyValue_DoubleValue:
-		if math.IsNaN(v.DoubleValue) {
-			return "NaN"
-		}
-		return v.DoubleValue
-	case *commonpb.AnyValue_BoolValue:
-		return v.BoolValue
-	case *commonpb.AnyValue_ArrayValue:
-		list := []any{}
-		for _, e := range v.ArrayValue.GetValues() {
-			list = append(list, plainValue(e))
-		}
-		return list
-	case *commonpb.AnyValue_KvlistValue:
-		return plain(v.KvlistValue.GetValues())
-	}
-	return nil
 }

@@ -2,21 +2,17 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"math"
-	"net/url"
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	_ "modernc.org/sqlite" // the database/sql driver "sqlite"
+	"dicelab/internal/pocket/journal"
 )
-
-// FileName is the name of the database file in the data directory.
-const FileName = "store.db"
 
 // The default bounds of a store.
 const (
@@ -27,12 +23,13 @@ const (
 
 // Options are the bounds of a store. The zero value means the defaults.
 type Options struct {
-	TraceAge   time.Duration    // spans older than this go; default DefaultTraceAge
-	LogAge     time.Duration    // log lines older than this go; default DefaultLogAge
-	MaxBytes   int64            // bytes of the file that are in use; default DefaultMaxBytes
-	SweepEvery time.Duration    // how often the bounds are enforced; default 30 s
-	Now        func() time.Time // default time.Now
-	Check      bool             // read all of the file when it is opened, and fail if it is damaged
+	TraceAge   time.Duration                  // spans older than this are deleted; default DefaultTraceAge
+	LogAge     time.Duration                  // log lines older than this are deleted; default DefaultLogAge
+	MaxBytes   int64                          // bytes of all files; default DefaultMaxBytes
+	SweepEvery time.Duration                  // how often the bounds are enforced; default 30 s
+	Now        func() time.Time               // default time.Now
+	Room       func(dir string) (Room, error) // measures the file system; default the system's own numbers
+	Check      bool                           // read all journals when the store is opened, and fail if one is damaged
 }
 
 func (o Options) withDefaults() (Options, error) {
@@ -52,6 +49,9 @@ func (o Options) withDefaults() (Options, error) {
 	if o.SweepEvery == 0 {
 		o.SweepEvery = 30 * time.Second
 	}
+	if o.Room == nil {
+		o.Room = roomOf
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -63,37 +63,27 @@ var ErrClosed = errors.New("the store is closed")
 
 // Store is an open store. Its methods may be called from any goroutine.
 type Store struct {
-	opts   Options
-	path   string // of the file
-	lock   *os.File
-	write  *sql.DB // one connection
-	read   *sql.DB // read-only connections
-	writer *writer // has the connection; the goroutine that writes uses it
-	index  *traceIndex
+	opts         Options
+	dir          string
+	lock         *os.File
+	spans, lines *partitions
 
-	readParts *sql.Stmt // partsQuery; closed with read
+	added atomic.Int64  // bytes of records since the bounds were last enforced
+	full  chan struct{} // has an element when they should be
 
-	queue   chan *request
-	cancel  context.CancelFunc
-	closing <-chan struct{} // closed by Close: no more appends
-	stopped chan struct{}   // closed when the writer has committed the last one
-	swept   chan struct{}   // closed when the sweeper has ended
+	closing chan struct{}
+	swept   chan struct{} // closed when the sweeper has ended
 
 	closeOnce sync.Once
 	closeErr  error
 
 	mu       sync.Mutex
-	sweepErr error               // of the last sweep
-	sources  map[int64]*Source   // span_source by id; its rows never change
-	classes  map[int64]spanClass // span_class by id; nor do these
-	formed   map[int64]*formList // of segments, by id; nor do these
-
-	formedSize int // bytes of formed
+	sweepErr error // of the last sweep
 }
 
 // Open opens the store in dir, which is created if it is missing. It fails with
-// [*NewerSchemaError] or [*OlderSchemaError] on a file of another version and
-// with [*InUseError] if another process has the directory open.
+// [*InUseError] if another process has the directory open, and with an error that
+// [Damaged] knows if what is in it cannot be read.
 func Open(ctx context.Context, dir string, opts Options) (_ *Store, err error) {
 	opts, err = opts.withDefaults()
 	if err != nil {
@@ -105,100 +95,44 @@ func Open(ctx context.Context, dir string, opts Options) (_ *Store, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("creating data directory %s (choose one that this user can write to): %w", dir, err)
 	}
-	life, cancel := context.WithCancel(context.Background()) // of the store, not of opening it
-	s := &Store{
-		opts:    opts,
-		queue:   make(chan *request, 64),
-		cancel:  cancel,
-		closing: life.Done(),
-		stopped: make(chan struct{}),
-		swept:   make(chan struct{}),
-		sources: make(map[int64]*Source),
-		classes: make(map[int64]spanClass),
-		formed:  make(map[int64]*formList),
-	}
+	s := &Store{opts: opts, dir: dir, full: make(chan struct{}, 1), closing: make(chan struct{}), swept: make(chan struct{})}
 	defer func() {
 		if err != nil {
-			cancel()
 			err = errors.Join(err, s.release())
 		}
 	}()
 	if s.lock, err = lockDir(dir); err != nil {
 		return nil, err
 	}
-	path := filepath.Join(dir, FileName)
-	s.path = path
-	// The WAL is copied into the file every 16 MiB: pages of the trace ID index
-	// are touched at random and share the copy.
-	// What is free can be given back to the file system, see giveBack. That has to
-	// be said before anything is written.
-	if s.write, err = openDB(path, 1, "auto_vacuum(INCREMENTAL)", "journal_mode(WAL)", "synchronous(NORMAL)", "busy_timeout(5000)",
-		"cache_size(-8192)", "wal_autocheckpoint(4096)", "journal_size_limit(33554432)"); err != nil {
+	if err := refuseOld(dir); err != nil {
 		return nil, err
 	}
-	conn, err := s.write.Conn(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("opening %s: %w", path, err)
+	if s.spans, err = openPartitions(ctx, filepath.Join(dir, spansDir), s.buildSpans, opts.Now); err != nil {
+		return nil, err
 	}
-	if err := migrate(ctx, conn, path); err != nil {
-		return nil, errors.Join(err, conn.Close())
+	if s.lines, err = openPartitions(ctx, filepath.Join(dir, linesDir), s.buildLines, opts.Now); err != nil {
+		return nil, err
 	}
-	if opts.Check {
-		if err := check(ctx, conn, path); err != nil {
-			return nil, errors.Join(err, conn.Close())
+	for _, all := range []*partitions{s.spans, s.lines} {
+		for _, p := range all.list {
+			if opts.Check {
+				err = errors.Join(err, p.check())
+			}
 		}
 	}
-	if s.read, err = openDB(path, 3, "query_only(1)", "busy_timeout(5000)", "cache_size(-2048)"); err != nil {
-		return nil, errors.Join(err, conn.Close())
+	if err != nil {
+		return nil, err
 	}
-	if s.index, err = loadIndex(ctx, conn); err != nil {
-		return nil, errors.Join(err, conn.Close())
-	}
-	if s.readParts, err = s.read.PrepareContext(ctx, partsQuery); err != nil {
-		return nil, errors.Join(fmt.Errorf("preparing to read traces: %w", err), conn.Close())
-	}
-	if s.writer, err = newWriter(ctx, conn, s.index); err != nil {
-		return nil, errors.Join(err, conn.Close())
-	}
-	go s.runWriter(s.writer)
-	go s.runSweeper(life)
+	go s.sweeper()
 	return s, nil
 }
 
-// check reads the whole file, which takes a second for a gigabyte or two.
-func check(ctx context.Context, conn *sql.Conn, path string) error {
-	var found string
-	if err := conn.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&found); err != nil {
-		return fmt.Errorf("checking %s: %w", path, err)
-	}
-	if found != "ok" {
-		return fmt.Errorf("checking %s: it is damaged: %s", path, found)
-	}
-	return nil
-}
-
-func openDB(path string, conns int, pragmas ...string) (*sql.DB, error) {
-	u := url.URL{Scheme: "file", Path: path, RawQuery: url.Values{"_pragma": pragmas}.Encode()}
-	db, err := sql.Open("sqlite", u.String())
-	if err != nil {
-		return nil, fmt.Errorf("opening %s: %w", path, err)
-	}
-	db.SetMaxOpenConns(conns)
-	db.SetMaxIdleConns(conns)
-	if conns > 1 {
-		db.SetConnMaxIdleTime(time.Minute) // an idle lab gives their caches back
-	}
-	return db, nil
-}
-
-// Close takes no more appends, commits those that were taken, and closes the
-// file. It returns the error of the last sweep too, if that failed. Reads must
-// have ended.
+// Close takes no more appends and closes the files. It returns the error of the
+// last sweep too, if that failed. Reads must have ended.
 func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
-		s.cancel()
+		close(s.closing)
 		<-s.swept
-		<-s.stopped
 		s.mu.Lock()
 		sweepErr := s.sweepErr
 		s.mu.Unlock()
@@ -207,18 +141,13 @@ func (s *Store) Close() error {
 	return s.closeErr
 }
 
-// release closes what Open opened, readers first: the last connection to close
-// is the writer's, which folds the WAL into the file.
+// release closes what Open opened.
 func (s *Store) release() error {
 	var errs []error
-	if s.read != nil {
-		errs = append(errs, s.read.Close())
-	}
-	if s.writer != nil {
-		errs = append(errs, s.writer.close())
-	}
-	if s.write != nil {
-		errs = append(errs, s.write.Close())
+	for _, p := range []*partitions{s.spans, s.lines} {
+		if p != nil {
+			errs = append(errs, p.close())
+		}
 	}
 	if s.lock != nil {
 		errs = append(errs, s.lock.Close())
@@ -229,17 +158,39 @@ func (s *Store) release() error {
 	return nil
 }
 
-// Health reports whether the store can be read and its bounds are enforced: nil,
-// or what is wrong.
-func (s *Store) Health(ctx context.Context) error {
+// open reports whether the store takes appends.
+func (s *Store) open() error {
 	select {
 	case <-s.closing:
 		return ErrClosed
 	default:
+		return nil
 	}
-	var version int
-	if err := s.read.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
-		return fmt.Errorf("reading the store: %w", err)
+}
+
+// append adds a record, and has the bounds enforced when much was added.
+func (s *Store) append(to *partitions, record journal.Record, make func(at int64, known *names) rows) error {
+	if err := s.room(len(record.Payload)); err != nil {
+		return fmt.Errorf("storing telemetry: %w", err)
+	}
+	if err := to.append(record, make); err != nil {
+		return fmt.Errorf("storing telemetry: %w", explain(err))
+	}
+	if added := s.added.Add(int64(len(record.Payload))); added > s.opts.MaxBytes/(4*fraction) {
+		s.added.Store(0)
+		select {
+		case s.full <- struct{}{}:
+		default:
+		}
+	}
+	return nil
+}
+
+// Health reports whether the store takes telemetry and its bounds are enforced:
+// nil, or what is wrong.
+func (s *Store) Health(context.Context) error {
+	if err := s.open(); err != nil {
+		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

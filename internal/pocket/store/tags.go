@@ -1,63 +1,15 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
 )
-
-// tagRows is how many spans, the newest by arrival, are at least looked at for
-// names and values of span attributes.
-const tagRows = 10_000
-
-// newestSegments names the segments, from the newest on, that have ?1 spans.
-const newestSegments = `WITH newest AS (SELECT id, last, forms FROM span_segment WHERE id >= coalesce((
-	SELECT id FROM (SELECT id, sum(spans) OVER (ORDER BY id DESC) AS n FROM span_segment ORDER BY id DESC LIMIT ?1)
-	WHERE n >= ?1 ORDER BY id DESC LIMIT 1), 0)) `
-const (
-	// tagKeys bounds the attributes that are looked at for names and values: a
-	// hundred of each span.
-	tagKeys = 100 * tagRows
-	// tagBytes bounds the texts of an answer.
-	tagBytes = 4 << 20
-)
-
-// Scope says where an attribute is.
-type Scope string
-
-// The scopes of attributes.
-const (
-	ScopeResource Scope = "resource"
-	ScopeSpan     Scope = "span"
-)
-
-// source gives the SQL that yields a column attributes for the scope.
-func (s Scope) source() (string, error) {
-	switch s {
-	case ScopeResource:
-		return "SELECT resource AS attributes FROM span_source ORDER BY id DESC LIMIT ?1", nil
-	case ScopeSpan:
-		// What a form says its first span had, a change some other.
-		return newestSegments + `SELECT f.value -> 3 AS attributes FROM newest g, json_each(g.forms) f
-			UNION ALL SELECT e.value -> 5 FROM newest g CROSS JOIN span_part p CROSS JOIN json_each(p.spans) e WHERE p.id BETWEEN g.id AND g.last`, nil
-	}
-	return "", fmt.Errorf("listing attributes: scope %q is neither %s nor %s", s, ScopeResource, ScopeSpan)
-}
-
-// TagNames lists at most limit names of attributes, sorted; of spans those of the
-// newest 10,000. Names and values are listed of a million attributes, and in
-// answers of 4 MiB, at most.
-func (s *Store) TagNames(ctx context.Context, scope Scope, limit int) ([]string, error) {
-	from, err := scope.source()
-	if err != nil {
-		return nil, err
-	}
-	values, err := s.tagValues(ctx, "SELECT DISTINCT 'string', key FROM (SELECT j.key AS key FROM ("+from+") a, json_each(a.attributes) j LIMIT ?2) ORDER BY 2 LIMIT ?3", tagRows, tagKeys, limit)
-	names := make([]string, len(values))
-	for i, v := range values {
-		names[i] = v.Text
-	}
-	return names, err
-}
 
 // TagValue is a value that an attribute has.
 type TagValue struct {
@@ -65,55 +17,179 @@ type TagValue struct {
 	Text string
 }
 
-// TagValues lists at most limit values of an attribute, sorted; of spans those
-// of the newest 10,000. Lists and maps are left out: TraceQL has none.
-func (s *Store) TagValues(ctx context.Context, scope Scope, name string, limit int) ([]TagValue, error) {
-	from, err := scope.source()
-	if err != nil {
-		return nil, err
-	}
-	return s.tagValues(ctx, `SELECT DISTINCT CASE type WHEN 'integer' THEN 'int' WHEN 'real' THEN 'float' WHEN 'text' THEN 'string' ELSE 'bool' END,
-		CASE type WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' ELSE CAST(value AS TEXT) END
-		FROM (SELECT j.key AS key, j.type AS type, j.value AS value FROM (`+from+`) a, json_each(a.attributes) j LIMIT ?2)
-		WHERE key = ?3 AND type IN ('integer', 'real', 'text', 'true', 'false') ORDER BY 1, 2 LIMIT ?4`, tagRows, tagKeys, name, limit)
+// maxTagBytes bounds the texts of an answer.
+const maxTagBytes = 4 << 20
+
+// tagTypes are the types of values by the kind of their field.
+func tagTypes() map[string]string {
+	return map[string]string{typeString: "string", typeInt: "int", typeFloat: "float", typeBool: "bool"}
 }
 
-// Words lists at most limit texts that a column of text has, sorted.
-func (s *Store) Words(ctx context.Context, column Column, limit int) ([]string, error) {
-	query := "SELECT DISTINCT 'string', c.%s FROM span_class c WHERE EXISTS (SELECT 1 FROM span_summary s WHERE s.class = c.id) ORDER BY 2 LIMIT ?"
-	switch column {
-	case ColumnService:
-		query = fmt.Sprintf(query, "service")
-	case ColumnName:
-		query = fmt.Sprintf(query, "name")
-	default:
-		return nil, fmt.Errorf("listing words of column %d: only service and name are listed", column)
-	}
-	values, err := s.tagValues(ctx, query, limit)
-	words := make([]string, len(values))
-	for i, v := range values {
-		words[i] = v.Text
-	}
-	return words, err
-}
-
-func (s *Store) tagValues(ctx context.Context, query string, args ...any) ([]TagValue, error) {
-	rows, err := s.read.QueryContext(ctx, query, args...)
+// TagNames lists at most limit names of attributes, sorted.
+func (s *Store) TagNames(ctx context.Context, scope Scope, limit int) ([]string, error) {
+	prefix := (Condition{Scope: scope}).scopes()[0]
+	found, err := s.listed(ctx, "* | field_names", "name")
 	if err != nil {
 		return nil, fmt.Errorf("listing attributes: %w", err)
 	}
-	defer rows.Close()
-	var values []TagValue
-	for size := 0; size < tagBytes && rows.Next(); {
-		var v TagValue
-		if err := rows.Scan(&v.Type, &v.Text); err != nil {
-			return nil, fmt.Errorf("listing attributes: %w", err)
+	var names []string
+	for _, name := range found {
+		for _, kind := range kinds() {
+			if attribute, ok := strings.CutPrefix(name, prefix+kind); ok {
+				names = append(names, attribute)
+			}
 		}
-		size += len(v.Text)
-		values = append(values, v)
 	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("listing attributes: %w", err)
+	return limited(names, limit), nil
+}
+
+// TagValues lists at most limit values of an attribute, sorted. Lists and maps are
+// left out: TraceQL has none.
+func (s *Store) TagValues(ctx context.Context, scope Scope, name string, limit int) ([]TagValue, error) {
+	var values []TagValue
+	prefix := (Condition{Scope: scope}).scopes()[0]
+	for kind, tagType := range tagTypes() {
+		found, err := s.values(ctx, prefix+kind+name, limit)
+		if err != nil {
+			return nil, fmt.Errorf("listing values of %s: %w", name, err)
+		}
+		for _, v := range found {
+			values = append(values, TagValue{tagType, v})
+		}
 	}
-	return values, nil
+	empty, err := s.values(ctx, prefix+typeEmpty+name, 1)
+	if err != nil {
+		return nil, fmt.Errorf("listing values of %s: %w", name, err)
+	}
+	if len(empty) > 0 {
+		values = append(values, TagValue{Type: "string"})
+	}
+	slices.SortFunc(values, func(a, b TagValue) int { return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.Text, b.Text)) })
+	return values[:min(len(values), limit)], nil
+}
+
+// Services lists at most limit names of services, sorted; "" is that of spans without
+// one.
+func (s *Store) Services(ctx context.Context, limit int) ([]string, error) {
+	services, err := s.values(ctx, fieldService, limit)
+	if err != nil {
+		return nil, fmt.Errorf("listing services: %w", err)
+	}
+	without, err := s.listed(ctx, fieldService+`:="" | fields `+fieldAt+` | limit 1`, fieldAt)
+	if err != nil {
+		return nil, fmt.Errorf("listing services: %w", err)
+	}
+	if len(without) > 0 {
+		services = append(services, "")
+	}
+	return limited(services, limit), nil
+}
+
+// Names lists at most limit names of spans, sorted.
+func (s *Store) Names(ctx context.Context, limit int) ([]string, error) {
+	return s.values(ctx, fieldName, limit)
+}
+
+// sortedValues is the number of values of a field of which the first in order are
+// listed: the engine has them in memory.
+const sortedValues = 10_000
+
+// values lists at most limit values of a field of spans: of [sortedValues] of each
+// partition, or of some where these are too long, the first in order.
+func (s *Store) values(ctx context.Context, field string, limit int) ([]string, error) {
+	list := func(most int) ([]string, error) {
+		return s.listed(ctx, quote(field)+":* | uniq by ("+quote(field)+") limit "+strconv.Itoa(most), field)
+	}
+	found, err := list(max(limit, sortedValues))
+	if err != nil && ctx.Err() == nil {
+		found, err = list(limit)
+	}
+	return limited(found, limit), err
+}
+
+// listed runs a query over all spans and returns a column.
+func (s *Store) listed(ctx context.Context, query, column string) (found []string, err error) {
+	err = s.spans.read(math.MinInt64, math.MaxInt64, func(parts []*partition) error {
+		for _, p := range slices.Backward(parts) {
+			rows, err := p.index.query(ctx, query)
+			if err != nil {
+				return err
+			}
+			for _, r := range rows {
+				found = append(found, r.value(column))
+			}
+		}
+		return nil
+	})
+	return found, err
+}
+
+// limited sorts texts and returns the first of them, each once.
+func limited(texts []string, limit int) []string {
+	slices.Sort(texts)
+	texts = slices.Compact(texts)
+	texts = texts[:min(len(texts), limit)]
+	bytes := 0
+	for i, t := range texts {
+		if bytes += len(t); bytes > maxTagBytes {
+			return texts[:i]
+		}
+	}
+	return texts
+}
+
+// Streams lists the labels of every stream that has a line in [from, to); a
+// zero time is no bound. The order is not defined.
+func (s *Store) Streams(ctx context.Context, from, to time.Time) (list []map[string]string, err error) {
+	lo, hi := bounds(from, to)
+	streams, err := s.streams(ctx, lo, hi)
+	list = make([]map[string]string, 0, len(streams))
+	for _, labels := range streams {
+		list = append(list, labels)
+	}
+	return list, err
+}
+
+// streams lists the labels of the streams that have lines in [from, to), by the
+// engine's ID.
+func (s *Store) streams(ctx context.Context, from, to int64) (map[string]map[string]string, error) {
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	streams := map[string]map[string]string{}
+	err := s.lines.read(from, to, func(parts []*partition) error {
+		for _, p := range parts {
+			rows, err := p.index.query(ctx, between(from, to)+" * | uniq by (_stream_id, _stream)")
+			if err != nil {
+				return fmt.Errorf("listing streams: %w", err)
+			}
+			for _, r := range rows {
+				if streams[r.value("_stream_id")], err = parseStream(r.value("_stream")); err != nil {
+					return fmt.Errorf("listing streams: %w", err)
+				}
+			}
+		}
+		return nil
+	})
+	return streams, err
+}
+
+// parseStream reads the labels of a stream as the engine writes them, {l.a="x"}.
+func parseStream(text string) (map[string]string, error) {
+	labels := map[string]string{}
+	rest := strings.TrimSuffix(strings.TrimPrefix(text, "{"), "}")
+	for rest != "" {
+		name, quoted, _ := strings.Cut(rest, "=")
+		quoted, err := strconv.QuotedPrefix(quoted)
+		if err != nil {
+			return nil, fmt.Errorf("reading the stream %.200s: %w", text, err)
+		}
+		value, err := strconv.Unquote(quoted)
+		if err != nil {
+			return nil, fmt.Errorf("reading the stream %.200s: %w", text, err)
+		}
+		labels[strings.TrimPrefix(name, prefixLabel)] = value
+		rest = strings.TrimPrefix(rest[len(name)+1+len(quoted):], ",")
+	}
+	return labels, nil
 }

@@ -4,14 +4,12 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"database/sql"
-	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
+	"time"
 
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
 	resourcepb "go.opentelemetry.io/proto/otlp/resource/v1"
@@ -30,7 +28,7 @@ type Source struct {
 	Scope             *commonpb.InstrumentationScope
 	ScopeSchemaURL    string
 
-	data []byte // the row's protobuf: ResourceSpans of one ScopeSpans without spans
+	key, scopeKey string // the same for equal resources, and for equal scopes in them
 }
 
 // Span is a stored span, complete. Attributes may be shared with other spans:
@@ -42,24 +40,29 @@ type Span struct {
 
 // Duration is the span's end minus its start, in nanoseconds; negative if its
 // clock went backwards.
-func (s Span) Duration() int64 {
-	return int64(s.GetEndTimeUnixNano() - s.GetStartTimeUnixNano())
-}
+func (s Span) Duration() int64 { return duration(s.Span) }
 
 // Trace is what is stored of a trace.
 type Trace struct {
 	ID    TraceID
 	Spans []Span // by start; none if the trace is not known
-	// Partial says that the trace is larger than [MaxTraceBytes], so that only the
+	// Partial reports that the trace is larger than [MaxTraceBytes], so that only the
 	// spans that came first are here.
 	Partial bool
 
 	bytes int // of the spans, as in MaxTraceBytes
 }
 
-// MaxTraceBytes bounds what is read of one trace, in bytes of its spans as JSON:
-// about 40,000 spans. (Tempo's own bound, max_bytes_per_trace, is 5 MB.)
+// MaxTraceBytes bounds what is read of one trace, in bytes of its spans as JSON,
+// estimated: about 40,000 spans. (Tempo's own bound, max_bytes_per_trace, is 5 MB.)
 const MaxTraceBytes = 16 << 20
+
+const (
+	// jsonBytes is how many bytes of JSON a byte of a span's protobuf becomes, about.
+	jsonBytes = 2
+	// maxTraceRows bounds the rows that are read for traces at once, of a partition.
+	maxTraceRows = 100_000
+)
 
 // Root is the first span without a parent; false if it is not there (yet).
 func (t Trace) Root() (Span, bool) {
@@ -88,17 +91,16 @@ func (t Trace) Bounds() (start, end uint64) {
 func (t Trace) ResourceSpans() []*tracepb.ResourceSpans {
 	var list []*tracepb.ResourceSpans
 	resources := make(map[string]*tracepb.ResourceSpans)
-	scopes := make(map[*Source]*tracepb.ScopeSpans)
+	scopes := make(map[string]*tracepb.ScopeSpans)
 	for _, s := range t.Spans {
-		scope, ok := scopes[s.Source]
+		scope, ok := scopes[s.Source.scopeKey]
 		if !ok {
 			scope = &tracepb.ScopeSpans{Scope: s.Source.Scope, SchemaUrl: s.Source.ScopeSchemaURL}
-			scopes[s.Source] = scope
-			key := s.Source.ResourceSchemaURL + "\x00" + s.Source.resourceKey()
-			resource, ok := resources[key]
+			scopes[s.Source.scopeKey] = scope
+			resource, ok := resources[s.Source.key]
 			if !ok {
 				resource = &tracepb.ResourceSpans{Resource: s.Source.Resource, SchemaUrl: s.Source.ResourceSchemaURL}
-				resources[key] = resource
+				resources[s.Source.key] = resource
 				list = append(list, resource)
 			}
 			resource.ScopeSpans = append(resource.ScopeSpans, scope)
@@ -108,240 +110,121 @@ func (t Trace) ResourceSpans() []*tracepb.ResourceSpans {
 	return list
 }
 
-func (s *Source) resourceKey() string {
-	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(s.Resource)
-	if err != nil {
-		return string(s.data) // it was decoded from protobuf, so this cannot be; at worst a resource comes twice
-	}
-	return string(b)
-}
-
 // Trace gives the trace with this ID; without spans if there is none. A span
 // that was sent twice (same ID, kind and start) is there once.
 func (s *Store) Trace(ctx context.Context, id TraceID) (Trace, error) {
-	t := Trace{ID: id}
-	parts, partial, err := s.parts(ctx, id)
+	traces, err := s.traces(ctx, id)
 	if err != nil {
-		return t, fmt.Errorf("reading trace %x: %w", id, err)
+		return Trace{ID: id}, fmt.Errorf("reading trace %x: %w", id, err)
 	}
-	t.Partial = partial
-	type identity struct {
-		id    string
-		kind  tracepb.Span_SpanKind
-		start uint64
+	return traces[0], nil
+}
+
+// traces reads several traces, each as Trace does.
+func (s *Store) traces(ctx context.Context, ids ...TraceID) ([]Trace, error) {
+	readers := make(map[string]*traceReader, len(ids))
+	texts := make([]string, len(ids))
+	for i, id := range ids {
+		text := hex.EncodeToString(id[:])
+		texts[i] = quote(text)
+		readers[text] = &traceReader{Trace: Trace{ID: id}, seen: map[spanIdentity]bool{}}
 	}
-	seen := make(map[identity]bool)
-reading:
-	for _, part := range parts {
-		forms, err := s.forms(ctx, part.segment)
-		if errors.Is(err, sql.ErrNoRows) { // swept since
-			continue
-		}
-		if err != nil {
-			return t, fmt.Errorf("reading trace %x: %w", id, err)
-		}
-		spans, err := splitArray(part.text)
-		if err != nil {
-			return t, fmt.Errorf("reading trace %x: %w", id, err)
-		}
-		for _, text := range spans {
-			span, size, err := s.decodeSpan(ctx, forms, text)
-			if errors.Is(err, sql.ErrNoRows) { // swept since
-				continue
-			}
+	query := fmt.Sprintf("%s:in(%s) | fields %s, %s, %s | limit %d", fieldTrace, strings.Join(texts, ","), fieldTrace, fieldAt, fieldRow, maxTraceRows)
+	from, to := bounds(time.Time{}, time.Time{})
+	err := s.spans.read(from, to, func(parts []*partition) error {
+		for _, p := range parts {
+			rows, err := p.index.query(ctx, query)
 			if err != nil {
-				return t, fmt.Errorf("reading trace %x: %w", id, err)
+				return err
 			}
-			key := identity{string(span.SpanId), span.Kind, span.StartTimeUnixNano}
-			if seen[key] {
-				continue
+			if err := p.readSpans(ctx, rows, readers); err != nil {
+				return err
 			}
-			seen[key] = true
-			if t.bytes+size > MaxTraceBytes && len(t.Spans) > 0 {
-				t.Partial = true
-				break reading
+			if len(rows) == maxTraceRows {
+				for _, r := range readers {
+					r.Partial = true
+				}
 			}
-			t.bytes += size
-			span.TraceId = bytes.Clone(id[:])
-			t.Spans = append(t.Spans, span)
 		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
-	slices.SortStableFunc(t.Spans, func(a, b Span) int { return cmp.Compare(a.GetStartTimeUnixNano(), b.GetStartTimeUnixNano()) })
-	return t, nil
+	traces := make([]Trace, len(ids))
+	for i, id := range ids {
+		t := readers[hex.EncodeToString(id[:])].Trace
+		slices.SortStableFunc(t.Spans, func(a, b Span) int { return cmp.Compare(a.GetStartTimeUnixNano(), b.GetStartTimeUnixNano()) })
+		traces[i] = t
+	}
+	return traces, nil
 }
 
-// partsQuery reads parts of a trace by their IDs, with the segment of each. A
-// search runs it for every trace that it looks at, so it is prepared.
-const partsQuery = `SELECT (SELECT max(id) FROM span_segment WHERE id <= p.id), p.spans
-	FROM span_part p WHERE p.id IN (SELECT value FROM json_each(?)) AND p.trace_id = ? ORDER BY p.id`
-
-// partRow is a row of span_part.
-type partRow struct {
-	segment int64
-	text    []byte
-}
-
-// parts reads the rows of a trace, in the order in which they came, and tells
-// whether there are more than may be read.
-func (s *Store) parts(ctx context.Context, id TraceID) (parts []partRow, partial bool, err error) {
-	ids, err := s.index.find(ctx, s.read, id)
-	if err != nil || len(ids) == 0 {
-		return nil, false, err
-	}
-	list, err := json.Marshal(ids)
-	if err != nil {
-		return nil, false, err
-	}
-	rows, err := s.readParts.QueryContext(ctx, string(list), id[:])
-	if err != nil {
-		return nil, false, err
-	}
-	defer rows.Close()
-	size := 0
-	for rows.Next() {
-		var part partRow
-		if err := rows.Scan(&part.segment, &part.text); err != nil {
-			return nil, false, err
-		}
-		if size += len(part.text); size > MaxTraceBytes && len(parts) > 0 {
-			return parts, true, nil
-		}
-		parts = append(parts, part)
-	}
-	return parts, false, rows.Err()
-}
-
-// The elements of a span's array, see schema.
-const (
-	elementForm = iota
-	elementSpanID
-	elementParentID
-	elementStart
-	elementDuration
-	elementChanges
-	elementRest // not always there
-)
-
-// decodeSpan gives a span, and its size as text with what its form says of it.
-func (s *Store) decodeSpan(ctx context.Context, forms *formList, text []byte) (_ Span, size int, err error) {
-	elements, err := splitArray(text)
-	if err != nil {
-		return Span{}, 0, err
-	}
-	if len(elements) < elementRest {
-		return Span{}, 0, fmt.Errorf("a span has %d elements: the file is damaged", len(elements))
-	}
-	var numbers [elementDuration + 1]int64
-	for _, i := range []int{elementForm, elementStart, elementDuration} {
-		if numbers[i], err = strconv.ParseInt(string(elements[i]), 10, 64); err != nil {
-			return Span{}, 0, fmt.Errorf("decoding element %d of a span: %w", i, err)
-		}
-	}
-	span := &tracepb.Span{}
-	if len(elements) > elementRest {
-		rest, err := base64.StdEncoding.AppendDecode(nil, bytes.Trim(elements[elementRest], `"`))
-		if err == nil {
-			err = proto.Unmarshal(rest, span)
-		}
+// readSpans reads the spans that rows refer to, in the order in which they came.
+func (p *partition) readSpans(ctx context.Context, rows []row, readers map[string]*traceReader) error {
+	byRecord := map[int64]map[int]*traceReader{}
+	var records []int64
+	for _, r := range rows {
+		at, err := strconv.ParseInt(r.value(fieldAt), 10, 64)
 		if err != nil {
-			return Span{}, 0, fmt.Errorf("decoding the rest of a span: %w", err)
+			return fmt.Errorf("a row of %s does not say where its span is: %w", p.dir, err)
+		}
+		if byRecord[at] == nil {
+			byRecord[at] = map[int]*traceReader{}
+			records = append(records, at)
+		}
+		byRecord[at][int(r.number(fieldRow))] = readers[r.value(fieldTrace)]
+	}
+	slices.Sort(records)
+	for _, at := range records {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		record, err := p.journal.Read(at)
+		if err != nil {
+			return err
+		}
+		if len(record.Payload) < arrivalBytes {
+			return fmt.Errorf("a record of %s is too short", p.dir)
+		}
+		wanted := byRecord[at]
+		err = pick(record.Payload[arrivalBytes:], func(n int) bool { return wanted[n] != nil && !wanted[n].full() }, func(n int, s Span) { wanted[n].add(s) })
+		if err != nil {
+			return fmt.Errorf("reading %s: %w", p.dir, err)
 		}
 	}
-	if span.SpanId, err = decodeID(elements[elementSpanID]); err != nil {
-		return Span{}, 0, err
-	}
-	if span.ParentSpanId, err = decodeID(elements[elementParentID]); err != nil {
-		return Span{}, 0, err
-	}
-	form, err := forms.form(numbers[elementForm])
-	if err != nil {
-		return Span{}, 0, err
-	}
-	if span.Attributes == nil {
-		if span.Attributes, err = form.change(elements[elementChanges]); err != nil {
-			return Span{}, 0, err
-		}
-	}
-	class, err := s.class(ctx, form.class)
-	if err != nil {
-		return Span{}, 0, err
-	}
-	source, err := s.source(ctx, form.source)
-	if err != nil {
-		return Span{}, 0, err
-	}
-	start, duration := uint64(numbers[elementStart]), uint64(numbers[elementDuration])
-	span.StartTimeUnixNano, span.EndTimeUnixNano = start, start+duration
-	span.Name, span.Kind, span.Flags = class.name, tracepb.Span_SpanKind(class.kind), uint32(form.flags)
-	switch {
-	case form.flags&flagStatus != 0:
-		span.Status = &tracepb.Status{}
-	case span.Status == nil && class.status != 0:
-		span.Status = &tracepb.Status{Code: tracepb.Status_StatusCode(class.status)}
-	}
-	return Span{Span: span, Source: source}, len(text) + form.size, nil
+	return nil
 }
 
-func decodeID(text []byte) ([]byte, error) {
-	id, err := hex.AppendDecode(nil, bytes.Trim(text, `"`))
-	if err != nil {
-		return nil, fmt.Errorf("decoding an ID of a span: %w", err)
-	}
-	return id, nil
+// spanIdentity is the same for a span that was sent twice.
+type spanIdentity struct {
+	id    string
+	kind  tracepb.Span_SpanKind
+	start uint64
 }
 
-// class gives a row of span_class, from memory where it can.
-func (s *Store) class(ctx context.Context, id int64) (spanClass, error) {
-	s.mu.Lock()
-	c, ok := s.classes[id]
-	s.mu.Unlock()
-	if ok {
-		return c, nil
-	}
-	if err := s.read.QueryRowContext(ctx, "SELECT service, name, kind, status, die FROM span_class WHERE id = ?", id).
-		Scan(&c.service, &c.name, &c.kind, &c.status, &c.die); err != nil {
-		return c, fmt.Errorf("reading span class %d: %w", id, err)
-	}
-	if c.bytes() > maxWord {
-		return c, nil
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.classes) >= maxWords {
-		clear(s.classes)
-	}
-	s.classes[id] = c
-	return c, nil
+// traceReader collects the spans of a trace.
+type traceReader struct {
+	Trace
+	seen map[spanIdentity]bool
 }
 
-// source gives a row of span_source, from memory where it can.
-func (s *Store) source(ctx context.Context, id int64) (*Source, error) {
-	s.mu.Lock()
-	src, ok := s.sources[id]
-	s.mu.Unlock()
-	if ok {
-		return src, nil
+// full reports whether the trace has as many bytes as are read of one.
+func (r *traceReader) full() bool {
+	if r.bytes >= MaxTraceBytes {
+		r.Partial = true
+		return true
 	}
-	src = &Source{}
-	if err := s.read.QueryRowContext(ctx, "SELECT service, data FROM span_source WHERE id = ?", id).Scan(&src.Service, &src.data); err != nil {
-		return nil, fmt.Errorf("reading span source %d: %w", id, err)
+	return false
+}
+
+func (r *traceReader) add(s Span) {
+	key := spanIdentity{string(s.GetSpanId()), s.GetKind(), s.GetStartTimeUnixNano()}
+	if r.seen[key] {
+		return
 	}
-	var head tracepb.ResourceSpans
-	if err := proto.Unmarshal(src.data, &head); err != nil {
-		return nil, fmt.Errorf("decoding span source %d: %w", id, err)
-	}
-	src.Resource, src.ResourceSchemaURL = head.GetResource(), head.GetSchemaUrl()
-	for _, scope := range head.GetScopeSpans() {
-		src.Scope, src.ScopeSchemaURL = scope.GetScope(), scope.GetSchemaUrl()
-	}
-	if len(src.data) > maxWord {
-		return src, nil
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.sources) >= maxWords {
-		clear(s.sources)
-	}
-	s.sources[id] = src
-	return src, nil
+	r.seen[key] = true
+	r.bytes += jsonBytes * proto.Size(s.Span)
+	s.TraceId = bytes.Clone(r.ID[:])
+	r.Spans = append(r.Spans, s)
 }

@@ -1,63 +1,138 @@
 package store
 
 import (
+	"cmp"
 	"context"
-	"database/sql"
-	"errors"
-	"fmt"
+	"slices"
+	"strconv"
 )
 
-// walk goes through rows in order of time although there is no index on time
-// alone, only one on (key, time): it cuts the time into windows that hold about
-// page rows of the wanted keys each, newest window first unless forward. Each
-// window is found from the index alone, and read with a query of its own, so
-// that no reader holds an old snapshot (and with it the WAL) for long.
+// How many rows a walk reads at once, about: as many as it wants, within these.
+const (
+	fewestRows = 100
+	mostRows   = 5_000
+)
+
+// everything is the filter that holds for every row.
+const everything = "*"
+
+// walk reads rows in the order of their times, stretch by stretch, each as long as
+// about as many rows as are read at once need.
 type walk struct {
-	table, key, column string // names from this package, never from outside
-	ids                []int64
-	forward            bool
-	index              string // on (key, column)
-	page               int
+	ctx      context.Context
+	all      *partitions
+	from, to int64  // nanoseconds since 1970
+	forward  bool   // the oldest first
+	filter   string // of LogsQL
+	fields   string // that are wanted, as LogsQL's pipe fields lists them; "" for all
+	wanted   int    // rows, about, that yield takes; 0 for all
 }
 
-// run calls visit for one window [lo, hi) after the other within [from, to),
-// until it says that it wants no more.
-func (w walk) run(ctx context.Context, db *sql.DB, from, to int64, visit func(lo, hi int64) (more bool, err error)) error {
-	cond, order := "%[3]s >= ? AND %[3]s < ?", "DESC"
-	if w.forward {
-		order = "ASC"
-	}
-	st, err := db.PrepareContext(ctx, fmt.Sprintf("SELECT %[3]s FROM %[1]s INDEXED BY %[5]s WHERE %[2]s = ? AND "+cond+" ORDER BY %[3]s %[4]s LIMIT 1 OFFSET ?",
-		w.table, w.key, w.column, order, w.index))
-	if err != nil {
-		return fmt.Errorf("preparing a walk of %s: %w", w.table, err)
-	}
-	defer st.Close()
-	for from < to {
-		lo, hi := from, to
-		offset := max(w.page/max(len(w.ids), 1), 1)
-		for _, id := range w.ids {
-			var at int64
-			err := st.QueryRowContext(ctx, id, lo, hi, offset).Scan(&at)
+// run calls yield for each row until it returns false. Rows of one time are in the
+// order in which they were stored, or against it if the newest are first.
+func (w walk) run(yield func(row) bool) error {
+	return w.all.read(w.from, w.to, func(parts []*partition) error {
+		from, to := w.to, w.from // of the rows there are
+		for _, p := range parts {
+			oldest, newest := p.times()
+			from, to = min(from, max(oldest, w.from)), max(to, min(newest+1, w.to))
+		}
+		at := w.wanted
+		if at == 0 {
+			at = mostRows
+		}
+		at = max(fewestRows, min(at, mostRows))
+		length := w.first(parts, to-from, at)
+		for from < to {
+			lo, hi := max(from, to-length), to
+			if w.forward {
+				lo, hi = from, min(to, from+length)
+			}
+			found, err := w.stretch(parts, lo, hi, 4*at)
+			if err != nil {
+				return err
+			}
+			if len(found) > 4*at && hi-lo > 1 {
+				length = max(1, (hi-lo)/8)
+				continue
+			}
+			for _, r := range found {
+				if !yield(r) {
+					return nil
+				}
+			}
 			switch {
-			case errors.Is(err, sql.ErrNoRows): // fewer than a page are left of this one
-			case err != nil:
-				return fmt.Errorf("walking %s: %w", w.table, err)
-			case w.forward:
-				hi = at + 1 // with every row of that time, so that each window has rows
-			default:
-				lo = at
+			case len(found) < at/16 && length < (to-from)/16:
+				length *= 16
+			case len(found) < at/2 && length < to-from:
+				length *= 4
+			}
+			if w.forward {
+				from = hi
+			} else {
+				to = lo
 			}
 		}
-		more, err := visit(lo, hi)
-		if err != nil || !more {
-			return err
+		return nil
+	})
+}
+
+// first returns the length of a stretch that has about n rows of all if they are
+// spread evenly, in nanoseconds; a longer one where a filter leaves rows out.
+func (w walk) first(parts []*partition, all int64, n int) int64 {
+	var rows int64
+	for _, p := range parts {
+		_, r := p.journal.Size()
+		rows += r
+	}
+	if w.filter != everything {
+		n *= 16
+	}
+	return max(1, min(all, int64(float64(all)*float64(n)/float64(max(rows, 1)))))
+}
+
+// stretch returns the rows in [from, to), in order; more than most if there are
+// more, not all of them.
+func (w walk) stretch(parts []*partition, from, to int64, most int) (found []row, err error) {
+	query := between(from, to) + " " + w.filter
+	if w.fields != "" {
+		query += " | fields _time, " + fieldAt + ", " + fieldRow + ", " + w.fields
+	}
+	if to-from > 1 { // there is no shorter stretch
+		query += " | limit " + strconv.Itoa(most+1)
+	}
+	for _, p := range parts {
+		if oldest, newest := p.times(); oldest >= to || newest < from {
+			continue
 		}
-		if w.forward {
-			from = hi
-		} else {
-			to = lo
+		rows, err := p.index.query(w.ctx, query)
+		if err != nil {
+			return nil, err
+		}
+		for i := range rows {
+			rows[i].in = p
+		}
+		ofPartition := len(found)
+		found = append(found, rows...)
+		slices.SortFunc(found[ofPartition:], func(a, b row) int {
+			return cmp.Or(cmp.Compare(a.number(fieldAt), b.number(fieldAt)), cmp.Compare(a.number(fieldRow), b.number(fieldRow)))
+		})
+		if len(found) > most && to-from > 1 {
+			return found, nil
 		}
 	}
-	return nil
+	slices.SortStableFunc(found, func(a, b row) int { return cmp.Compare(a.time, b.time) })
+	if !w.forward {
+		slices.Reverse(found)
+	}
+	return found, nil
+}
+
+// number returns a field that is a number, 0 if it is none.
+func (r row) number(name string) int64 {
+	n, err := strconv.ParseInt(r.value(name), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
 }

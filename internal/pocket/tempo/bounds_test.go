@@ -53,11 +53,6 @@ type one struct {
 
 func (s one) Search(_ context.Context, q store.SearchQuery) (store.SearchResult, error) {
 	close(s.began)
-	for _, c := range q.Where {
-		if c.Matches != nil {
-			c.Matches(s.trace.Spans[0].GetName())
-		}
-	}
 	return store.SearchResult{Traces: []store.FoundTrace{{Trace: s.trace, Matched: q.Match(s.trace)}}}, nil
 }
 

@@ -29,7 +29,8 @@ type Store interface {
 	Search(ctx context.Context, q store.SearchQuery) (store.SearchResult, error)
 	TagNames(ctx context.Context, scope store.Scope, limit int) ([]string, error)
 	TagValues(ctx context.Context, scope store.Scope, name string, limit int) ([]store.TagValue, error)
-	Words(ctx context.Context, column store.Column, limit int) ([]string, error)
+	Services(ctx context.Context, limit int) ([]string, error)
+	Names(ctx context.Context, limit int) ([]string, error)
 	Health(ctx context.Context) error
 }
 

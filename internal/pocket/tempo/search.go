@@ -15,7 +15,6 @@ import (
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 
-	"dicelab/internal/contract"
 	"dicelab/internal/pocket/store"
 	"dicelab/internal/pocket/traceql"
 )
@@ -78,7 +77,7 @@ func (a *api) search(w http.ResponseWriter, r *http.Request) error {
 	}
 	window, ctx := window{from, to}, r.Context()
 	found, err := a.store.Search(ctx, store.SearchQuery{
-		From: window.earliest(), To: to, Limit: limit, Where: conditions(ctx, query), Match: window.only(matcher(ctx, query)),
+		From: window.earliest(), To: to, Limit: limit, Where: conditions(query), Match: window.only(matcher(ctx, query)),
 	})
 	if err == nil {
 		err = ctx.Err() // once it has ended, nothing matches
@@ -127,49 +126,51 @@ func (a *api) query(values url.Values) (*traceql.Query, error) {
 	return a.parser.Parse(values.Get("q"))
 }
 
-// conditions are those of the query's that the store can check, of one
+// conditions are those of the query's with which the store finds candidates, of one
 // span: of several spansets, those of the one with the most; the last of these,
-// whose spans are shown. Their regular expressions match nothing once ctx has ended.
-func conditions(ctx context.Context, q *traceql.Query) (most []store.Condition) {
+// whose spans are shown.
+func conditions(q *traceql.Query) (most []store.Condition) {
 	for _, required := range q.Required() {
-		if list := checkable(ctx, required); len(list) >= len(most) {
+		if list := checkable(required); len(list) >= len(most) {
 			most = list
 		}
 	}
 	return most
 }
 
-func checkable(ctx context.Context, required []traceql.Condition) (list []store.Condition) {
+func checkable(required []traceql.Condition) (list []store.Condition) {
 	for _, c := range required {
-		cond := store.Condition{Op: store.Op(c.Op), Text: c.Value.Text, Number: c.Value.Int}
-		switch {
-		case c.Field.Scope == traceql.Name:
-			cond.Column = store.ColumnName
-		case c.Field.Scope == traceql.Status:
-			cond.Column = store.ColumnStatus
-		case c.Field.Scope == traceql.Kind:
-			cond.Column = store.ColumnKind
-		case c.Field.Scope == traceql.Duration:
-			cond.Column = store.ColumnDuration
-		case c.Field.Scope == traceql.ResourceScope && c.Field.Name == store.AttrServiceName && c.Value.Type == traceql.String:
-			cond.Column = store.ColumnService
-		case c.Field.Scope == traceql.SpanScope && c.Field.Name == contract.AttrDieType && c.Value.Type == traceql.String:
-			cond.Column = store.ColumnDie
+		cond := store.Condition{Op: store.Op(c.Op), Name: c.Field.Name}
+		switch c.Field.Scope {
+		case traceql.Name:
+			cond.Scope, cond.Name = store.ScopeIntrinsic, store.Name
+		case traceql.Status:
+			cond.Scope, cond.Name = store.ScopeIntrinsic, store.Status
+		case traceql.Kind:
+			cond.Scope, cond.Name = store.ScopeIntrinsic, store.Kind
+		case traceql.Duration:
+			cond.Scope, cond.Name = store.ScopeIntrinsic, store.Duration
+		case traceql.AnyScope:
+			cond.Scope = store.ScopeAny
+		case traceql.SpanScope:
+			cond.Scope = store.ScopeSpan
+		case traceql.ResourceScope:
+			cond.Scope = store.ScopeResource
 		default:
-			continue
+			continue // of the trace, not of a span
 		}
-		// SQL is given what finds words by equality or expression; < and > on
-		// text, and the empty text, which the die's column does not hold, are
-		// left to the query.
-		ordered := strings.ContainsAny(c.Op, "<>")
-		if c.Value.Type == traceql.String && (ordered || (cond.Column == store.ColumnDie && c.Op == "=" && c.Value.Text == "")) {
-			continue
+		switch c.Value.Type {
+		case traceql.String:
+			cond.Value = c.Value.Text
+		case traceql.Float:
+			cond.Value = c.Value.Float
+		case traceql.Bool:
+			cond.Value = c.Value.Bool
+		default:
+			cond.Value = c.Value.Int
 		}
-		if c.Pattern != nil {
-			cond.Matches = func(text string) bool {
-				matches, err := c.Pattern.Match(ctx, text)
-				return matches && err == nil
-			}
+		if c.Pattern != nil && !c.Pattern.Cheap() {
+			continue // the engine could not stop within a match
 		}
 		list = append(list, cond)
 	}

@@ -1,6 +1,7 @@
 package tempo
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 
@@ -89,8 +90,8 @@ func (a *api) tagValues(w http.ResponseWriter, r *http.Request) error {
 			list = append(list, tagValue{Type: typ, Value: v})
 		}
 	}
-	words := func(column store.Column) error {
-		found, err := a.store.Words(ctx, column, limit)
+	words := func(list func(context.Context, int) ([]string, error)) error {
+		found, err := list(ctx, limit)
 		texts("string", found)
 		return err
 	}
@@ -100,9 +101,9 @@ func (a *api) tagValues(w http.ResponseWriter, r *http.Request) error {
 	case field.Scope == traceql.Kind:
 		texts("keyword", []string{"client", "consumer", "internal", "producer", "server", "unspecified"})
 	case field.Scope == traceql.Name:
-		err = words(store.ColumnName)
+		err = words(a.store.Names)
 	case field == traceql.Field{Scope: traceql.ResourceScope, Name: store.AttrServiceName}:
-		err = words(store.ColumnService) // also "", of spans without a service
+		err = words(a.store.Services) // also "", of spans without a service
 	case field.Scope <= traceql.ResourceScope:
 		seen := make(map[tagValue]bool)
 		for _, scope := range []store.Scope{store.ScopeResource, store.ScopeSpan} {

@@ -24,11 +24,12 @@ import (
 	"google.golang.org/protobuf/testing/protocmp"
 
 	"dicelab/internal/contract"
+	"dicelab/internal/pocket/pockettest"
 	"dicelab/internal/pocket/store"
 	"dicelab/internal/pocket/tempo"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, pockettest.EngineGoroutines()...) }
 
 const (
 	fairTrace   = "00f7651916cd43dd8448eb211c80319c" // leading zeros
@@ -204,7 +205,7 @@ func TestSearchJSON(t *testing.T) {
 			{"key":"service.name","value":{"stringValue":"dice-roller"}},{"key":"die.type","value":{"stringValue":"fair"}},{"key":"status","value":{"stringValue":"unset"}},{"key":"kind","value":{"stringValue":"server"}},{"key":"http.response.status_code","value":{"intValue":"200"}}]}]},
 		 "spanSets":[{"matched":1,"spans":[{"spanID":"0000000000000013","name":"GET /roll","startTimeUnixNano":"1800000000005000000","durationNanos":"80000000","attributes":[
 			{"key":"service.name","value":{"stringValue":"dice-roller"}},{"key":"die.type","value":{"stringValue":"fair"}},{"key":"status","value":{"stringValue":"unset"}},{"key":"kind","value":{"stringValue":"server"}},{"key":"http.response.status_code","value":{"intValue":"200"}}]}]}]}
-	],"metrics":{"inspectedTraces":3,"completedJobs":1,"totalJobs":1}}`)
+	],"metrics":{"inspectedTraces":2,"completedJobs":1,"totalJobs":1}}`)
 }
 
 type found struct {
@@ -505,7 +506,11 @@ func (w waiting) TagValues(ctx context.Context, _ store.Scope, _ string, _ int) 
 	return nil, w.wait(ctx)
 }
 
-func (w waiting) Words(ctx context.Context, _ store.Column, _ int) ([]string, error) {
+func (w waiting) Services(ctx context.Context, _ int) ([]string, error) {
+	return nil, w.wait(ctx)
+}
+
+func (w waiting) Names(ctx context.Context, _ int) ([]string, error) {
 	return nil, w.wait(ctx)
 }
 
@@ -636,13 +641,15 @@ func TestManyTags(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	var attributes []*commonpb.KeyValue
-	for i := range 2000 {
-		attributes = append(attributes, integer(fmt.Sprintf("k%04d", i), 1))
-	}
-	many := span(fairTrace, "0000000000000001", "", "n", tracepb.Span_SPAN_KIND_SERVER, 0, 1, attributes...)
-	if err := s.AppendSpans(t.Context(), []*tracepb.ResourceSpans{batch(contract.ServiceRoller, many)}); err != nil {
-		t.Fatal(err)
+	for i := 0; i < 2000; i += 100 {
+		var attributes []*commonpb.KeyValue
+		for k := i; k < i+100; k++ {
+			attributes = append(attributes, integer(fmt.Sprintf("k%04d", k), 1))
+		}
+		many := span(fairTrace, fmt.Sprintf("%016d", i), "", "n", tracepb.Span_SPAN_KIND_SERVER, 0, 1, attributes...)
+		if err := s.AppendSpans(t.Context(), []*tracepb.ResourceSpans{batch(contract.ServiceRoller, many)}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	h, err := tempo.NewHandler(s, tempo.Options{})
 	if err != nil {
