@@ -287,17 +287,6 @@ func (j *Journal) Size() (bytes, rows int64) {
 	return j.size, j.rows
 }
 
-// Reset empties the journal, when all of it is in another file.
-func (j *Journal) Reset() error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if err := j.file.Truncate(int64(len(format))); err != nil {
-		return fmt.Errorf("emptying the journal: %w", err)
-	}
-	j.size, j.rows, j.dirty = int64(len(format)), 0, true
-	return nil
-}
-
 // syncer syncs the file every second in which something was appended.
 func (j *Journal) syncer() {
 	defer close(j.stopped)

@@ -100,13 +100,6 @@ func TestAppend(t *testing.T) {
 	}
 	more := made(t, j)
 	equal(t, append(want, more...), records(t, j))
-	if err := j.Reset(); err != nil {
-		t.Fatal(err)
-	}
-	want = made(t, j)
-	end(t, j)
-	j = open(t, path)
-	equal(t, want, records(t, j))
 	end(t, j)
 }
 
