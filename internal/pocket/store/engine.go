@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -69,14 +70,22 @@ func openIndex(dir string) (x *index, err error) {
 	})}, nil
 }
 
-// checkIndex reads the files of an index that name its others.
+// checkIndex reads the files of an index that name its others. A directory that
+// the list beside it does not name was being written when the process ended: the
+// engine deletes it.
 func checkIndex(dir string) error {
 	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if path == dir && errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
-		if err != nil || filepath.Ext(path) != ".json" {
+		if err != nil {
 			return err
+		}
+		if d.IsDir() && unlisted(path) {
+			return filepath.SkipDir
+		}
+		if filepath.Ext(path) != ".json" {
+			return nil
 		}
 		content, err := os.ReadFile(path)
 		if err == nil && !json.Valid(content) {
@@ -84,6 +93,13 @@ func checkIndex(dir string) error {
 		}
 		return err
 	})
+}
+
+// unlisted reports whether there is a list of directories beside a directory, and
+// it is not on it.
+func unlisted(dir string) bool {
+	list, err := os.ReadFile(filepath.Join(filepath.Dir(dir), "parts.json"))
+	return err == nil && !bytes.Contains(list, []byte(strconv.Quote(filepath.Base(dir))))
 }
 
 // close closes the index. The engine clears what a merge that has just begun reads, so
