@@ -27,7 +27,7 @@ import (
 // does not read, costs its bytes alone.
 const (
 	maxPages    = 8         // that are made at once
-	maxLarge    = 16        // large pages, of which one is made and the others wait
+	maxLarge    = 16        // large pages at once: one is made, the others wait
 	largeAnswer = 256 << 10 // bytes of answers or files beyond which a page is large
 	maxAnswers  = 64 << 20  // bytes of answers or files of one page
 	maxUnsent   = 32 << 20  // bytes, compressed, of finished pages

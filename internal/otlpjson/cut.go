@@ -11,9 +11,6 @@ import (
 // own lists, and of lists within attributes, events and links.
 type Cut struct{ Attributes, Events, Links, Within int }
 
-// Any reports whether something was left out.
-func (c Cut) Any() bool { return c != Cut{} }
-
 func (c *Cut) count(list string, n int) {
 	switch list {
 	case "attributes":

@@ -57,6 +57,14 @@ func openPartitions(ctx context.Context, dir string, make build, now func() time
 	return all, all.list[len(all.list)-1].readNames(ctx)
 }
 
+// check reads all journals.
+func (all *partitions) check() (err error) {
+	for _, p := range all.list {
+		err = errors.Join(err, p.check())
+	}
+	return err
+}
+
 // begin begins a partition, to which rows are added from now on.
 func (all *partitions) begin(ctx context.Context) error {
 	created := all.now().UTC()

@@ -113,15 +113,10 @@ func Open(ctx context.Context, dir string, opts Options) (_ *Store, err error) {
 	if s.lines, err = openPartitions(ctx, filepath.Join(dir, linesDir), s.buildLines, opts.Now); err != nil {
 		return nil, err
 	}
-	for _, all := range []*partitions{s.spans, s.lines} {
-		for _, p := range all.list {
-			if opts.Check {
-				err = errors.Join(err, p.check())
-			}
+	if opts.Check {
+		if err := errors.Join(s.spans.check(), s.lines.check()); err != nil {
+			return nil, err
 		}
-	}
-	if err != nil {
-		return nil, err
 	}
 	go s.sweeper()
 	return s, nil
