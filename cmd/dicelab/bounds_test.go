@@ -37,7 +37,7 @@ func bounds() map[string][]string {
 		"time of the store to take an export, of an export to arrive":                                               {otlp + "opts.Timeout", otlp + "opts.Receive"},
 		"exports under way on one gRPC connection":                                                                  {"internal/web maxStreams"},
 		"a log line; its structured metadata":                                                                       {loki + "maxLine", loki + "maxMetadataBytes", loki + "maxMetadata"},
-		"labels of a stream; streams":                                                                               {loki + "maxLabels", loki + "maxLabelBytes", loki + "maxLabelName", store + "MaxStreams", "internal/pocket/streams Reserve"},
+		"labels of a stream; streams":                                                                               {loki + "maxLabels", loki + "maxLabelBytes", loki + "maxLabelName", "internal/pocket/streams Max", "internal/pocket/streams Reserve"},
 		"a form of a page; headers of a request, or of an answer to a service":                                      {"internal/web maxForm", "internal/web MaxHeaderBytes"},
 		"an answer of the dice roller":                                                                              {"internal/roller maxAnswer"},
 		"pages of the explorer that are made at once; large ones, of which one is made and the others wait":         {explorer + "maxPages", explorer + "maxLarge"},

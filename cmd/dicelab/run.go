@@ -53,6 +53,12 @@ func run(ctx context.Context, env environment) int {
 	if status, ok := errors.AsType[statusError](err); ok {
 		return int(status)
 	}
+	complain(env, err)
+	return lab.ExitCode(err)
+}
+
+// complain prints an error, and what to do about it.
+func complain(env environment, err error) {
 	for line := range strings.SplitSeq(strings.TrimSpace(err.Error()), "\n") {
 		if !strings.HasPrefix(line, " ") { // what is indented belongs to the line above
 			line = "dicelab: error: " + line
@@ -63,7 +69,6 @@ func run(ctx context.Context, env environment) int {
 	if errors.As(err, &h) {
 		fmt.Fprintf(env.stderr, "dicelab: hint: %s\n", h.hint)
 	}
-	return lab.ExitCode(err)
 }
 
 func dispatch(ctx context.Context, env environment) error {

@@ -17,6 +17,7 @@ import (
 	"dicelab/internal/lab/native"
 	"dicelab/internal/pocket"
 	"dicelab/internal/pocket/metrics"
+	"dicelab/internal/pocket/store"
 	"dicelab/stack"
 )
 
@@ -43,9 +44,11 @@ func (j joiner) telemetry() (telemetryStack, error) {
 		return telemetryStack{}, err
 	}
 	otlp.OwnKey = rand.Text()
+	keep := j.keep.options()
+	keep.Fail = j.storeFailed
 	s := pocket.New(pocket.Options{
 		OwnKey: otlp.OwnKey, Print: j.report.Note, Recover: *j.recover,
-		Dir: j.dir.Path(), Store: j.keep.options(), Rules: rules, Explorer: j.at.url(explorerAt), Version: version(),
+		Dir: j.dir.Path(), Store: keep, Rules: rules, Explorer: j.at.url(explorerAt), Version: version(),
 		Logger: slog.New(slog.NewTextHandler(j.env.stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		Targets: []metrics.Target{
 			{Job: contract.ServiceFrontend, Address: j.at.target(frontendAt)},
@@ -53,6 +56,17 @@ func (j joiner) telemetry() (telemetryStack, error) {
 		},
 	})
 	return telemetryStack{j.embedded(s), otlp, s.ReadLog}, nil
+}
+
+// storeFailed ends the program when the store cannot go on. Its services end when
+// they find that it has.
+func (j joiner) storeFailed(err error) {
+	if failed, ok := errors.AsType[*store.FailedError](err); ok {
+		err = hint(err, failed.Hint())
+	}
+	complain(j.env, err)
+	_ = j.env.stderr.Flush() // there is nowhere to say that it failed
+	os.Exit(lab.ExitCode(err))
 }
 
 // configurations are those of the real servers.

@@ -25,7 +25,7 @@ func TestDocumentedBounds(t *testing.T) {
 	for _, row := range []string{
 		fmt.Sprintf("| %d MiB, of which one request may have half, and the lab's own services alone the last %d MiB |", intake.DefaultBytes>>20, intake.DefaultBytes/intake.ReservedPart>>20),
 		fmt.Sprintf("| %d MiB as JSON,", store.MaxTraceBytes>>20),
-		fmt.Sprintf("a name of 100 bytes; %s, the last %d for the lab's own lines |", thousands(store.MaxStreams), streams.Reserve),
+		fmt.Sprintf("a name of 100 bytes; %s, the last %d for the lab's own lines |", thousands(streams.Max), streams.Reserve),
 		fmt.Sprintf("| %d MiB; nested %d deep |", otlp.MaxSpanBytes>>20, otlp.MaxDepth),
 		fmt.Sprintf("every server of the lab | %s |", thousands(web.MaxConnections)),
 		fmt.Sprintf("| %d s, 30 s, 1 min |", metrics.DefaultTimeout/time.Second),

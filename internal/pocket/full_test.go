@@ -113,7 +113,7 @@ func (c *child) expect(acks []acknowledged) {
 	}
 	for _, a := range acks {
 		if a.line {
-			if !strings.Contains(lines.body, `"`+a.text()+"x") {
+			if !strings.Contains(lines.body, `"`+a.text()+`"`) && !strings.Contains(lines.body, `"`+a.text()+"x") {
 				c.t.Errorf("line %s was acknowledged and is missing", a.text())
 			}
 			continue

@@ -13,9 +13,8 @@ import (
 
 // wrote notes how an append went, unless that says nothing about the disk.
 func wrote(watch *disk.Watch, err error) error {
-	var many *store.TooManyStreamsError
 	switch {
-	case errors.As(err, &many), errors.Is(err, store.ErrClosed), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, store.ErrClosed), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
 	}
 	return watch.Wrote(err, errors.Is(err, store.ErrFull))

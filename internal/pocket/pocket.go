@@ -113,7 +113,9 @@ func (s *Stack) OpenStore(ctx context.Context) (err error) {
 	dropped := collect.NewDropped()
 	s.registry.MustRegister(dropped)
 	s.collector = collect.New(s.streams.Own(), collect.Options{Dropped: dropped, Logger: s.o.Logger})
-	s.receiver = otlp.New(s.generator.Wrap(spansGate{s.store, s.watch}), otlp.Options{Budget: s.budget, OwnKey: s.o.OwnKey})
+	s.receiver = otlp.New(s.generator.Wrap(spansGate{s.store, s.watch}), otlp.Options{
+		Budget: s.budget, OwnKey: s.o.OwnKey, Age: s.store.TraceAge(), Early: store.MaxEarly,
+	})
 	if s.tempo, err = tempo.NewHandler(healthGate{s.store, s.watch}, tempo.Options{Version: s.o.Version, Answers: s.answers}); err != nil {
 		return err
 	}
@@ -205,7 +207,7 @@ func (s *Stack) Tempo() http.Handler { return s.tempo }
 
 // Loki serves Loki's API.
 func (s *Stack) Loki() http.Handler {
-	return loki.NewHandler(pushStore{s.store, s.streams.Others()}, loki.Options{Version: s.o.Version, Budget: s.budget, Answers: s.answers, Ready: healthGate{s.store, s.watch}.Health})
+	return loki.NewHandler(pushStore{s.store, s.streams.Others()}, loki.Options{Version: s.o.Version, Budget: s.budget, Answers: s.answers, Age: s.store.LogAge(), Early: store.MaxEarly, Ready: healthGate{s.store, s.watch}.Health})
 }
 
 // Prometheus serves Prometheus's API.

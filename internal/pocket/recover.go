@@ -32,7 +32,10 @@ func (e *DamagedError) Unwrap() error { return e.Err }
 // openStore opens the store of traces and logs.
 func (s *Stack) openStore(ctx context.Context) (*store.Store, error) {
 	o := s.o.Store
-	o.Check = s.o.Recover
+	o.Rebuild = s.o.Recover
+	if s.o.Recover {
+		s.print("Traces and log lines: reading the journals, and making their indexes anew.")
+	}
 	opened, err := store.Open(ctx, s.o.Dir, o)
 	switch {
 	case err == nil:

@@ -46,6 +46,10 @@ type Options struct {
 	Version string           // of the program, for buildinfo
 	Timeout time.Duration    // of a request; default 1 minute, as in Loki (limits_config, query_timeout)
 	Now     func() time.Time // default time.Now
+	// Age and Early are how old a line may be, and how far ahead its time; others are
+	// refused, as in Loki (reject_old_samples_max_age, creation_grace_period). 0
+	// means that any time is taken.
+	Age, Early time.Duration
 	// Ready returns nil, or why lines cannot be stored or read, which /ready
 	// answers; default nil: they always can.
 	Ready func(context.Context) error

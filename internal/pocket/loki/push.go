@@ -51,7 +51,7 @@ func (h *handler) push(w http.ResponseWriter, r *http.Request) error {
 	if len(lines) == 0 {
 		return failure(http.StatusUnprocessableEntity, "error at least one valid stream is required for ingestion")
 	}
-	valid, invalid := sift(lines)
+	valid, invalid := h.sift(lines)
 	if len(valid) == 0 {
 		return badRequest(invalid)
 	}
@@ -70,9 +70,13 @@ func (h *handler) push(w http.ResponseWriter, r *http.Request) error {
 }
 
 // sift returns the lines that are right, and what is wrong with the first other.
-func sift(lines []store.Line) (valid []store.Line, invalid error) {
+func (h *handler) sift(lines []store.Line) (valid []store.Line, invalid error) {
+	now := h.opts.Now()
 	for i, l := range lines {
 		err := check(l)
+		if err == nil {
+			err = h.checkTime(l, now)
+		}
 		if err == nil && invalid != nil {
 			valid = append(valid, l)
 		}
@@ -218,6 +222,22 @@ func check(l store.Line) error {
 		return fmt.Errorf("entry for stream '%s' has the timestamp %v, which is not of the years 1970 to 2261", name(), l.Time)
 	}
 	return checkNames(l)
+}
+
+// checkTime refuses lines that would be deleted at once, or never.
+func (h *handler) checkTime(l store.Line, now time.Time) error {
+	if h.opts.Age == 0 {
+		return nil
+	}
+	oldest, newest := now.Add(-h.opts.Age), now.Add(h.opts.Early)
+	at := func(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+	switch {
+	case l.Time.Before(oldest):
+		return fmt.Errorf("entry for stream '%s' has timestamp too old: %s, oldest acceptable timestamp is: %s (dicelab up --keep-logs)", logql.FormatLabels(l.Stream), at(l.Time), at(oldest))
+	case l.Time.After(newest):
+		return fmt.Errorf("entry for stream '%s' has timestamp too new: %s, newest acceptable timestamp is: %s", logql.FormatLabels(l.Stream), at(l.Time), at(newest))
+	}
+	return nil
 }
 
 // sizeOf is the bytes of names and values.

@@ -29,6 +29,9 @@ type Options struct {
 	// Budget is for what all exports under way take in memory, of which one may
 	// take half; default one of its own, of [intake.DefaultBytes].
 	Budget *intake.Budget
+	// Age and Early are how long ago a span may begin, and how far ahead, for a search
+	// of its time to find it; 0 means at any time. Of others the sender is told.
+	Age, Early time.Duration
 	// OwnKey is the value of [contract.HeaderOwnKey] with which the lab's own
 	// services send. They may use the reserve of the budget. Empty means that
 	// nobody may.
@@ -100,6 +103,7 @@ func (r *Receiver) take(ctx context.Context, share *intake.Share, body []byte, f
 // prune.
 func (r *Receiver) export(ctx context.Context, req *coltracepb.ExportTraceServiceRequest, large bool) (*coltracepb.ExportTraceServiceResponse, error) {
 	rejected, reason := prune(req, large)
+	misplaced := r.misplaced(req, time.Now())
 	ctx, cancel := context.WithTimeoutCause(ctx, r.opts.Timeout, errors.New("the store took too long"))
 	defer cancel()
 	if err := r.store.AppendSpans(ctx, req.GetResourceSpans()); err != nil {
@@ -108,12 +112,16 @@ func (r *Receiver) export(ctx context.Context, req *coltracepb.ExportTraceServic
 		}
 		return nil, fmt.Errorf("storing spans, send them again later: %w", err)
 	}
-	resp := &coltracepb.ExportTraceServiceResponse{}
+	message := misplaced
 	if rejected > 0 {
-		resp.PartialSuccess = &coltracepb.ExportTracePartialSuccess{
-			RejectedSpans: int64(rejected),
-			ErrorMessage:  fmt.Sprintf("%d spans were rejected, the first because %v", rejected, reason),
+		message = fmt.Sprintf("%d spans were rejected, the first because %v", rejected, reason)
+		if misplaced != "" {
+			message += "; besides, " + misplaced
 		}
+	}
+	resp := &coltracepb.ExportTraceServiceResponse{}
+	if message != "" { // without rejected spans it is a warning (OTLP, partial success)
+		resp.PartialSuccess = &coltracepb.ExportTracePartialSuccess{RejectedSpans: int64(rejected), ErrorMessage: message}
 	}
 	return resp, nil
 }

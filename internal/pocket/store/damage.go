@@ -42,24 +42,18 @@ func refuseOld(dir string) error {
 	return nil
 }
 
-// IndexError reports a partition whose index cannot be opened, or that is none.
-type IndexError struct {
-	Dir string // of the partition
-	Err error
-}
+// NameError reports a directory that is no partition, where partitions are.
+type NameError struct{ Dir string }
 
-// Error names the partition.
-func (e *IndexError) Error() string { return fmt.Sprintf("opening %s: %v", e.Dir, e.Err) }
-
-// Unwrap returns the cause.
-func (e *IndexError) Unwrap() error { return e.Err }
+// Error names the directory.
+func (e *NameError) Error() string { return e.Dir + " is not the name of a partition" }
 
 // Damaged reports whether an error of [Open] comes from what the files hold, so
 // that a store can be opened when they are moved away. It is false where the
 // system, another process or ctx is the reason.
 func Damaged(err error) bool {
 	var old *OldFormatError
-	var index *IndexError
+	var name *NameError
 	var record *journal.DamagedError
-	return errors.As(err, &old) || errors.As(err, &index) || errors.As(err, &record)
+	return errors.As(err, &old) || errors.As(err, &name) || errors.As(err, &record)
 }

@@ -1,21 +1,17 @@
 package store
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
+	"log"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/VictoriaMetrics/VictoriaLogs/lib/logstorage"
+	"github.com/VictoriaMetrics/VictoriaMetrics/lib/logger"
 )
 
 // index is rows of named fields by time, in the storage engine of VictoriaLogs.
@@ -42,7 +38,7 @@ const engineMemory = "40MB"
 // other way to be told. Programs of the lab have flag sets of their own, so that
 // these flags are not seen.
 var configure = sync.OnceFunc(func() {
-	for name, value := range map[string]string{"memory.allowedBytes": engineMemory, "loggerLevel": "ERROR"} {
+	for name, value := range map[string]string{"memory.allowedBytes": engineMemory, "loggerLevel": "ERROR", "loggerDisableTimestamps": "true"} {
 		if err := flag.Set(name, value); err != nil {
 			panic(err) // this version of the engine has these flags
 		}
@@ -50,56 +46,30 @@ var configure = sync.OnceFunc(func() {
 	if !flag.Parsed() {
 		_ = flag.CommandLine.Parse(nil) // no arguments, so no error
 	}
+	logger.SetOutputForTests(engineLog{}) // the only way to have its messages
 })
 
-// openIndex opens an index, or creates it. The engine panics on what it cannot
-// read, also in goroutines of its own, which ends the process: so the files that it
-// reads first are read before.
-func openIndex(dir string) (x *index, err error) {
-	configure()
-	if err := checkIndex(dir); err != nil {
-		return nil, err
+// engineLog takes what the engine logs, a line of level, place and text each.
+type engineLog struct{}
+
+// Write passes errors on to the log of the process. What the engine says before it
+// panics, or exits, goes to [openIndexes.failed].
+func (engineLog) Write(line []byte) (int, error) {
+	level, text, _ := strings.Cut(strings.TrimSpace(string(line)), "\t")
+	if level == "panic" || level == "fatal" {
+		_, text, _ = strings.Cut(text, "\t")
+		opened.failed(text)
 	}
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("the index cannot be opened: %v", p)
-		}
-	}()
+	log.Printf("the store's engine: %s", text)
+	return len(line), nil
+}
+
+// openIndex opens an index, or creates it.
+func openIndex(dir string) *index {
+	configure()
 	return &index{logstorage.MustOpenStorage(dir, &logstorage.StorageConfig{
 		Retention: forever, FutureRetention: forever, MaxBackfillAge: forever, FlushInterval: flushEvery,
-	})}, nil
-}
-
-// checkIndex reads the files of an index that name its others. A directory that
-// the list beside it does not name was being written when the process ended: the
-// engine deletes it.
-func checkIndex(dir string) error {
-	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if path == dir && errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if d.IsDir() && unlisted(path) {
-			return filepath.SkipDir
-		}
-		if filepath.Ext(path) != ".json" {
-			return nil
-		}
-		content, err := os.ReadFile(path)
-		if err == nil && !json.Valid(content) {
-			err = fmt.Errorf("the index cannot be opened: %s is not JSON", path)
-		}
-		return err
-	})
-}
-
-// unlisted reports whether there is a list of directories beside a directory, and
-// it is not on it.
-func unlisted(dir string) bool {
-	list, err := os.ReadFile(filepath.Join(filepath.Dir(dir), "parts.json"))
-	return err == nil && !bytes.Contains(list, []byte(strconv.Quote(filepath.Base(dir))))
+	})}
 }
 
 // close closes the index. The engine clears what a merge that has just begun reads, so
@@ -119,15 +89,25 @@ func (x *index) close() {
 // flush makes the rows that were added visible to queries.
 func (x *index) flush() { x.storage.DebugFlush() }
 
-// written returns how many rows are in files, and the times of the first and the
-// last row of all, in nanoseconds since 1970; 0 and 0 if there is none.
-func (x *index) written() (rows int64, oldest, newest int64) {
+// times returns the times of the first and the last row, in nanoseconds since 1970;
+// 0 and 0 if there is none.
+func (x *index) times() (oldest, newest int64) {
 	var s logstorage.StorageStats
 	x.storage.UpdateStats(&s)
 	if s.RowsCount() == 0 {
-		return 0, 0, 0
+		return 0, 0
 	}
-	return int64(s.SmallPartRowsCount + s.BigPartRowsCount), s.MinTimestamp, s.MaxTimestamp
+	return s.MinTimestamp, s.MaxTimestamp
+}
+
+// count returns how many rows a query finds. What the engine says of its files
+// would count rows that it cannot find.
+func (x *index) count(ctx context.Context) (int64, error) {
+	found, err := x.query(ctx, everything+" | stats count() rows")
+	if err != nil || len(found) != 1 {
+		return 0, err
+	}
+	return found[0].number("rows"), nil
 }
 
 // field is a named value. An empty value is the same as none.

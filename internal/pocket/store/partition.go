@@ -39,11 +39,13 @@ const partitionName = "2006-01-02T15-04-05.000000000Z"
 // has.
 type build func(record journal.Record, known *names, skip map[string]bool) (rows, error)
 
-// openPartition opens the partition in dir, or creates it.
-func openPartition(ctx context.Context, dir string, make build) (_ *partition, err error) {
+// openPartition opens the partition in dir, or creates it. Its index is made anew
+// where it was marked as damaged, where the process ended while it was opened, and
+// where that was asked for.
+func openPartition(ctx context.Context, dir string, make build, o Options) (_ *partition, err error) {
 	created, err := time.Parse(partitionName, filepath.Base(dir))
 	if err != nil {
-		return nil, &IndexError{dir, errors.New(dir + " is not the name of a partition")}
+		return nil, &NameError{dir}
 	}
 	p := &partition{dir: dir, created: created}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -52,13 +54,23 @@ func openPartition(ctx context.Context, dir string, make build) (_ *partition, e
 	if p.journal, err = journal.Open(filepath.Join(dir, "journal")); err != nil {
 		return nil, err
 	}
-	if p.index, err = openIndex(filepath.Join(dir, "index")); err != nil {
-		return nil, errors.Join(&IndexError{dir, err}, p.journal.Close())
+	if _, err := os.Lstat(filepath.Join(dir, rebuildMark)); err == nil || o.Rebuild {
+		if err := os.RemoveAll(filepath.Join(dir, "index")); err != nil {
+			return nil, errors.Join(fmt.Errorf("deleting a damaged index: %w", err), p.journal.Close())
+		}
 	}
+	if err := mark(dir); err != nil {
+		return nil, errors.Join(err, p.journal.Close())
+	}
+	opened.add(dir, o.Fail)
+	p.index = openIndex(filepath.Join(dir, "index"))
 	if err := p.recover(ctx, make); err != nil {
 		return nil, errors.Join(err, p.close())
 	}
-	_, p.oldest, p.newest = p.index.written()
+	if err := os.Remove(filepath.Join(dir, rebuildMark)); err != nil {
+		return nil, errors.Join(fmt.Errorf("opening a partition: %w", err), p.close())
+	}
+	p.oldest, p.newest = p.index.times()
 	return p, p.measure()
 }
 
@@ -67,7 +79,10 @@ func openPartition(ctx context.Context, dir string, make build) (_ *partition, e
 // many were added as are missing.
 func (p *partition) recover(ctx context.Context, make build) error {
 	_, accepted := p.journal.Size()
-	written, _, _ := p.index.written()
+	written, err := p.index.count(ctx)
+	if err != nil {
+		return err
+	}
 	missing := accepted - written
 	if missing == 0 {
 		return nil
@@ -88,13 +103,15 @@ func (p *partition) recover(ctx context.Context, make build) error {
 		if err != nil {
 			return err
 		}
-		found, err := p.index.query(ctx, fieldAt+":="+strconv.FormatInt(at, 10)+" | fields "+fieldRow)
-		if err != nil {
-			return err
-		}
 		there := map[string]bool{}
-		for _, row := range found {
-			there[row.value(fieldRow)] = true
+		if written > 0 {
+			found, err := p.index.query(ctx, fieldAt+":="+strconv.FormatInt(at, 10)+" | fields "+fieldRow)
+			if err != nil {
+				return err
+			}
+			for _, row := range found {
+				there[row.value(fieldRow)] = true
+			}
 		}
 		if len(there) == record.Rows {
 			continue
@@ -115,20 +132,6 @@ func (p *partition) readNames(ctx context.Context) (err error) {
 		p.names, err = readNames(ctx, p.index)
 	}
 	return err
-}
-
-// check reads all of the journal.
-func (p *partition) check() error {
-	places, err := p.journal.Places()
-	if err != nil {
-		return err
-	}
-	for _, at := range places {
-		if _, err := p.journal.Read(at); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // append writes a record to the journal, and the rows that make makes of it to the
@@ -196,5 +199,6 @@ func (p *partition) size() int64 {
 
 func (p *partition) close() error {
 	p.index.close()
+	opened.remove(p.dir)
 	return p.journal.Close()
 }

@@ -18,14 +18,14 @@ import (
 type partitions struct {
 	dir   string
 	build build
-	now   func() time.Time
+	opts  Options
 
 	mu   sync.RWMutex
 	list []*partition
 }
 
-func openPartitions(ctx context.Context, dir string, make build, now func() time.Time) (_ *partitions, err error) {
-	all := &partitions{dir: dir, build: make, now: now}
+func openPartitions(ctx context.Context, dir string, make build, o Options) (_ *partitions, err error) {
+	all := &partitions{dir: dir, build: make, opts: o}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, all.close())
@@ -45,7 +45,7 @@ func openPartitions(ctx context.Context, dir string, make build, now func() time
 			}
 			continue
 		}
-		p, err := openPartition(ctx, filepath.Join(dir, e.Name()), make)
+		p, err := openPartition(ctx, filepath.Join(dir, e.Name()), make, o)
 		if err != nil {
 			return nil, err
 		}
@@ -57,21 +57,13 @@ func openPartitions(ctx context.Context, dir string, make build, now func() time
 	return all, all.list[len(all.list)-1].readNames(ctx)
 }
 
-// check reads all journals.
-func (all *partitions) check() (err error) {
-	for _, p := range all.list {
-		err = errors.Join(err, p.check())
-	}
-	return err
-}
-
 // begin begins a partition, to which rows are added from now on.
 func (all *partitions) begin(ctx context.Context) error {
-	created := all.now().UTC()
+	created := all.opts.Now().UTC()
 	if n := len(all.list); n > 0 && !created.After(all.list[n-1].created) { // the clock was set back
 		created = all.list[n-1].created.Add(1)
 	}
-	p, err := openPartition(ctx, filepath.Join(all.dir, created.Format(partitionName)), all.build)
+	p, err := openPartition(ctx, filepath.Join(all.dir, created.Format(partitionName)), all.build, all.opts)
 	if err != nil {
 		return err
 	}
@@ -124,7 +116,7 @@ func (all *partitions) roll(ctx context.Context, age time.Duration, size int64) 
 	if _, newest := last.times(); newest == 0 {
 		return nil // empty
 	}
-	if all.now().Sub(last.created) < age && last.size() < size {
+	if all.opts.Now().Sub(last.created) < age && last.size() < size {
 		return nil
 	}
 	return all.begin(ctx)

@@ -55,8 +55,9 @@ func kinds() []string {
 // maxValue limits the name and an attribute in a row, in bytes.
 const maxValue = 8 << 10
 
-// maxEarly is how far in the future a span may begin to be found by its time.
-const maxEarly = time.Hour
+// MaxEarly is how far in the future a span may begin to be found by its time. One
+// that begins later, or before what is kept, is found at the time of its arrival.
+const MaxEarly = time.Hour
 
 const recordSpans, recordLines byte = 'S', 'L'
 
@@ -110,7 +111,7 @@ func (s *Store) buildSpans(record journal.Record, known *names, skip map[string]
 func (s *Store) spanRows(at, arrived int64, batches []*tracepb.ResourceSpans, known *names, skip map[string]bool) rows {
 	out := newRows()
 	record := strconv.FormatInt(at, 10)
-	earliest, latest := arrived-int64(s.opts.TraceAge), arrived+int64(maxEarly)
+	earliest, latest := arrived-int64(s.opts.TraceAge), arrived+int64(MaxEarly)
 	var row fieldList
 	n := 0
 	for _, resource := range batches {

@@ -29,7 +29,10 @@ type Options struct {
 	SweepEvery time.Duration                  // how often the bounds are enforced; default 30 s
 	Now        func() time.Time               // default time.Now
 	Room       func(dir string) (Room, error) // measures the file system; default the system's own numbers
-	Check      bool                           // read all journals when the store is opened, and fail if one is damaged
+	Rebuild    bool                           // make all indexes anew, from the journals, when the store is opened
+	// Fail is called with [*FailedError] when the engine cannot go on, and must not
+	// return; the default writes it to the standard error and ends the process.
+	Fail func(error)
 }
 
 func (o Options) withDefaults() (Options, error) {
@@ -54,6 +57,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Fail == nil {
+		o.Fail = exit
 	}
 	return o, nil
 }
@@ -107,16 +113,11 @@ func Open(ctx context.Context, dir string, opts Options) (_ *Store, err error) {
 	if err := refuseOld(dir); err != nil {
 		return nil, err
 	}
-	if s.spans, err = openPartitions(ctx, filepath.Join(dir, spansDir), s.buildSpans, opts.Now); err != nil {
+	if s.spans, err = openPartitions(ctx, filepath.Join(dir, spansDir), s.buildSpans, opts); err != nil {
 		return nil, err
 	}
-	if s.lines, err = openPartitions(ctx, filepath.Join(dir, linesDir), s.buildLines, opts.Now); err != nil {
+	if s.lines, err = openPartitions(ctx, filepath.Join(dir, linesDir), s.buildLines, opts); err != nil {
 		return nil, err
-	}
-	if opts.Check {
-		if err := errors.Join(s.spans.check(), s.lines.check()); err != nil {
-			return nil, err
-		}
 	}
 	go s.sweeper()
 	return s, nil
@@ -180,6 +181,12 @@ func (s *Store) append(to *partitions, record journal.Record, make func(at int64
 	}
 	return nil
 }
+
+// TraceAge is how long spans are kept.
+func (s *Store) TraceAge() time.Duration { return s.opts.TraceAge }
+
+// LogAge is how long log lines are kept.
+func (s *Store) LogAge() time.Duration { return s.opts.LogAge }
 
 // Health reports whether the store takes telemetry and its bounds are enforced:
 // nil, or what is wrong.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -96,18 +95,12 @@ func TestOpenErrors(t *testing.T) {
 			prepare: func(t *testing.T, dir string) { flip(t, filepath.Join(partition(t, dir, "spans"), "journal"), 3) }},
 		{name: "header in a journal", want: "journal is damaged at byte 18", is: as(new(*journal.DamagedError)), damaged: true,
 			prepare: func(t *testing.T, dir string) { flip(t, filepath.Join(partition(t, dir, "lines"), "journal"), 18) }},
-		{name: "middle of a journal, which recovering reads", opts: store.Options{Check: true}, want: "journal is damaged at byte 18: its checksum does not match",
+		{name: "middle of a journal, which making the index anew reads", opts: store.Options{Rebuild: true}, want: "journal is damaged at byte 18: its checksum does not match",
 			is: as(new(*journal.DamagedError)), damaged: true,
 			prepare: func(t *testing.T, dir string) { flip(t, filepath.Join(partition(t, dir, "lines"), "journal"), 40) }},
-		{name: "index", want: "the index cannot be opened", is: as(new(*store.IndexError)), damaged: true,
+		{name: "directory that is no partition", want: "spans/mine is not the name of a partition", is: as(new(*store.NameError)), damaged: true,
 			prepare: func(t *testing.T, dir string) {
-				err := filepath.WalkDir(filepath.Join(partition(t, dir, "spans"), "index"), func(path string, d fs.DirEntry, err error) error {
-					if err == nil && d.Name() == "metadata.json" {
-						err = os.WriteFile(path, []byte("nonsense"), 0o600)
-					}
-					return err
-				})
-				if err != nil {
+				if err := os.Mkdir(filepath.Join(dir, "spans", "mine"), 0o700); err != nil {
 					t.Fatal(err)
 				}
 			}},

@@ -17,7 +17,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"reflect"
 	"sync"
@@ -25,6 +24,10 @@ import (
 
 	"dicelab/internal/pocket/store"
 )
+
+// Max bounds the streams of log lines. It is Loki's own bound
+// (max_global_streams_per_user).
+const Max = 5000
 
 // Reserve is the number of streams that only the lab's own lines may make: each
 // of its three services has one for a level, and one for none.
@@ -36,8 +39,7 @@ const reloadEvery = 30 * time.Second
 
 // Store keeps the lines.
 type Store interface {
-	// AppendLines stores all lines, or on error none. It fails with
-	// [*store.TooManyStreamsError] if they would make too many streams.
+	// AppendLines stores all lines, or on error none.
 	AppendLines(ctx context.Context, lines []store.Line) error
 	// Streams lists the labels of the streams that have lines in [from, to); a zero
 	// time is no bound.
@@ -75,10 +77,10 @@ type Table struct {
 type id [sha256.Size]byte
 
 // New returns a table for s, which may have up to max streams; 0 means
-// [store.MaxStreams]. now is the clock; nil means [time.Now].
+// [Max]. now is the clock; nil means [time.Now].
 func New(s Store, max int, now func() time.Time) *Table {
 	if max <= 0 {
-		max = store.MaxStreams
+		max = Max
 	}
 	if now == nil {
 		now = time.Now
@@ -102,17 +104,7 @@ func (t *Table) Others() Appender { return Appender{t, max(t.max-Reserve, 0)} }
 // [*RefusedError] if some of them, and only those, are refused; any other error
 // means that none is stored.
 func (a Appender) AppendLines(ctx context.Context, lines []store.Line) error {
-	err := a.append(ctx, lines, a.max)
-	var full *store.TooManyStreamsError
-	if errors.As(err, &full) { // the store counts what it has not deleted yet
-		a.table.forget()
-		err = a.append(ctx, lines, 0)
-	}
-	return err
-}
-
-func (a Appender) append(ctx context.Context, lines []store.Line, most int) error {
-	refused, err := a.table.choose(ctx, lines, most)
+	refused, err := a.table.choose(ctx, lines, a.max)
 	if err != nil {
 		return err
 	}

@@ -91,31 +91,22 @@ func TestDeletedStreamsMakeRoom(t *testing.T) {
 	}
 }
 
-// If the store refuses streams that the table does not know to be too many, lines
-// of those that exist are stored.
-func TestStoreHasLessRoom(t *testing.T) {
-	s := &fake{max: 3}
-	table := streams.New(s, 0, nil)
-	if err := table.Own().AppendLines(t.Context(), lines(0, 3)); err != nil {
-		t.Fatal(err)
-	}
-	var refused *streams.RefusedError
-	if err := table.Own().AppendLines(t.Context(), lines(1, 5)); !errors.As(err, &refused) || len(refused.Refused) != 2 {
-		t.Errorf("%v, want two lines refused", err)
-	}
-	if len(s.lines) != 5 {
-		t.Errorf("%d lines are stored, want 5", len(s.lines))
-	}
-	s.err = errors.New("disk full")
-	if err := table.Own().AppendLines(t.Context(), lines(0, 1)); !errors.Is(err, s.err) {
+// What the store cannot take is its error, and makes no streams.
+func TestStoreFails(t *testing.T) {
+	s := &fake{err: errors.New("disk full")}
+	table := streams.New(s, streams.Reserve+2, nil)
+	if err := table.Others().AppendLines(t.Context(), lines(0, 2)); !errors.Is(err, s.err) {
 		t.Errorf("a store that fails: %v", err)
+	}
+	s.err = nil
+	if err := table.Others().AppendLines(t.Context(), lines(2, 4)); err != nil {
+		t.Errorf("afterwards: %v", err)
 	}
 }
 
 // fake is a store in memory.
 type fake struct {
 	lines []store.Line
-	max   int // streams; 0 means no bound
 	err   error
 }
 
@@ -131,11 +122,7 @@ func (f *fake) AppendLines(_ context.Context, lines []store.Line) error {
 	if f.err != nil {
 		return f.err
 	}
-	all := append(f.lines[:len(f.lines):len(f.lines)], lines...)
-	if n := len(f.streams(all)); f.max > 0 && n > f.max {
-		return fmt.Errorf("writing: %w", &store.TooManyStreamsError{Streams: f.max, New: n - f.max})
-	}
-	f.lines = all
+	f.lines = append(f.lines, lines...)
 	return nil
 }
 

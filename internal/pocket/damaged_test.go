@@ -1,0 +1,143 @@
+package pocket_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"testing"
+	"time"
+
+	"dicelab/internal/pocket"
+)
+
+// A damaged file of an index costs nothing but the time to make the index anew: the
+// engine ends the process in one line that says what to do, when the file is opened
+// or when a query reads it, and the next start has all that was acknowledged.
+func TestDamagedIndex(t *testing.T) {
+	invert := func(b []byte) []byte {
+		for i := range b {
+			b[i] ^= 0xff
+		}
+		return b
+	}
+	half := func(b []byte) []byte { return b[:len(b)/2] }
+	empty := func([]byte) []byte { return nil }
+	whole, acks := filledStack(t)
+	for _, tt := range []struct {
+		file   string // below index
+		damage func([]byte) []byte
+	}{
+		{"partitions/*/datadb/parts.json", empty}, {"partitions/*/datadb/*/metadata.json", invert}, {"partitions/*/datadb/*/metaindex.bin", half},
+		{"partitions/*/datadb/*/index.bin", invert}, {"partitions/*/datadb/*/column_idxs.bin", half},
+		{"partitions/*/datadb/*/values.bin0", empty}, {"partitions/*/datadb/*/columns_header.bin", invert},
+		{"partitions/*/indexdb/*/metaindex.bin", invert},
+	} {
+		t.Run(filepath.Base(tt.file), func(t *testing.T) {
+			dir := t.TempDir()
+			if err := os.CopyFS(dir, os.DirFS(whole)); err != nil {
+				t.Fatal(err)
+			}
+			damageFiles(t, filepath.Join(dir, "spans", "*", "index", tt.file), tt.damage)
+			said, err := runStack(t, dir, acks)
+			want := regexp.MustCompile(`^the store of traces and log lines cannot go on: .+\n$`)
+			if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != 1 || !want.MatchString(said) {
+				t.Errorf("ended with %v and %q, want status 1 and one line", err, said)
+			}
+			c := startChild(t, dir)
+			c.expect(acks)
+			c.stop()
+		})
+	}
+}
+
+// Damage that the engine does not notice is mended when that is asked for.
+func TestIndexesAreMadeAnew(t *testing.T) {
+	dir, acks := filledStack(t)
+	damageFiles(t, filepath.Join(dir, "spans", "*", "index", "partitions", "*", "datadb", "*", "bloom.bin*"), func(b []byte) []byte { return make([]byte, len(b)) })
+	var printed []string
+	stack := pocket.New(pocket.Options{Dir: dir, Recover: true, Print: func(line string) { printed = append(printed, line) }})
+	if err := stack.OpenStore(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := stack.CloseStore(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if len(printed) != 2 || printed[0] != "Traces and log lines: reading the journals, and making their indexes anew." || printed[1] != "Traces and log lines: nothing to recover." {
+		t.Errorf("printed %q", printed)
+	}
+	c := startChild(t, dir)
+	c.expect(acks)
+	c.stop()
+}
+
+// filledStack returns the directory of a stack that has ended in good order, and what
+// it has.
+func filledStack(t *testing.T) (dir string, acks []acknowledged) {
+	t.Helper()
+	dir = t.TempDir()
+	client, now := newClient(t), time.Now()
+	c := startChild(t, dir)
+	for n := range 60 {
+		a := acknowledged{n: n, line: n%2 == 1}
+		if !a.send(t.Context(), c.addresses, client, now) {
+			t.Fatalf("%s was not stored", a.text())
+		}
+		acks = append(acks, a)
+	}
+	c.stop()
+	return dir, acks
+}
+
+// damageFiles changes all files that a pattern has.
+func damageFiles(t *testing.T, pattern string, damage func([]byte) []byte) {
+	t.Helper()
+	files, err := filepath.Glob(pattern)
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no file %s: %v", pattern, err)
+	}
+	for _, path := range files {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, damage(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// runStack starts a stack and asks for its spans, and returns what it said and how
+// it ended.
+func runStack(t *testing.T, dir string, acks []acknowledged) (said string, err error) {
+	t.Helper()
+	var stderr bytes.Buffer
+	cmd := exec.Command(os.Args[0])
+	cmd.Env, cmd.Stderr = append(os.Environ(), stackDir+"="+dir), &stderr
+	in, inErr := cmd.StdinPipe()
+	out, outErr := cmd.StdoutPipe()
+	if err := errors.Join(inErr, outErr, cmd.Start()); err != nil {
+		t.Fatal(err)
+	}
+	var at addresses
+	if json.NewDecoder(out).Decode(&at) == nil { // it serves, until it reads what is damaged
+		client := newClient(t)
+		for _, a := range acks {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("%s/api/traces/%x", at.Tempo, idOf(a.round, a.sender, a.n)), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := do(client, req); err != nil {
+				break
+			}
+		}
+	}
+	_ = in.Close() // it may have ended
+	err = cmd.Wait()
+	return stderr.String(), err
+}

@@ -1,0 +1,38 @@
+package otlp
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	coltracepb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+)
+
+// misplaced counts the spans that searches of their time do not find, since they
+// begin too long ago or too far ahead, and names the first; "" if there is none.
+func (r *Receiver) misplaced(req *coltracepb.ExportTraceServiceRequest, now time.Time) string {
+	if r.opts.Age == 0 {
+		return ""
+	}
+	earliest, latest := uint64(now.Add(-r.opts.Age).UnixNano()), uint64(now.Add(r.opts.Early).UnixNano())
+	count, first := 0, ""
+	for _, resource := range req.GetResourceSpans() {
+		for _, scope := range resource.GetScopeSpans() {
+			for _, span := range scope.GetSpans() {
+				start := span.GetStartTimeUnixNano()
+				if start >= earliest && start <= latest {
+					continue
+				}
+				if count++; count == 1 {
+					at := time.Unix(0, int64(min(start, math.MaxInt64))).UTC().Format(time.RFC3339)
+					first = fmt.Sprintf("%.100q, begins at %s", span.GetName(), at)
+				}
+			}
+		}
+	}
+	if count == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d spans begin more than %v ago or %v ahead: they are stored, and found by their trace ID and by searches without a time range; the first, %s",
+		count, r.opts.Age, r.opts.Early, first)
+}
