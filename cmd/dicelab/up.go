@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"math"
 
 	"dicelab/internal/lab"
 	"dicelab/internal/lab/servers"
@@ -23,7 +22,7 @@ func up(ctx context.Context, env environment, f *flags) (err error) {
 	if err := u.settle(f); err != nil {
 		return err
 	}
-	container, err := limitMemory(env.getenv, shareOfStack, math.MaxUint64)
+	container, err := limitMemory(env.getenv, shareOfStack, memoryOfStack)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -47,7 +48,7 @@ func (j joiner) telemetry() (telemetryStack, error) {
 	keep := j.keep.options()
 	keep.Fail = j.storeFailed
 	s := pocket.New(pocket.Options{
-		OwnKey: otlp.OwnKey, Print: j.report.Note, Recover: *j.recover,
+		OwnKey: otlp.OwnKey, Memory: j.memory(), Print: j.report.Note, Recover: *j.recover,
 		Dir: j.dir.Path(), Store: keep, Rules: rules, Explorer: j.at.url(explorerAt), Version: version(),
 		Logger: slog.New(slog.NewTextHandler(j.env.stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		Targets: []metrics.Target{
@@ -56,6 +57,18 @@ func (j joiner) telemetry() (telemetryStack, error) {
 		},
 	})
 	return telemetryStack{j.embedded(s), otlp, s.ReadLog}, nil
+}
+
+// memory is what the lab's own process may have, in bytes; 0 means what GOMEMLIMIT
+// says.
+func (j joiner) memory() int64 {
+	switch {
+	case j.env.getenv(envMemoryLimit) != "":
+		return 0
+	case j.container > 0:
+		return int64(shareOfStack * float64(j.container))
+	}
+	return math.MaxInt64
 }
 
 // storeFailed ends the program when the store cannot go on. Its services end when

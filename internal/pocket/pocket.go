@@ -44,6 +44,7 @@ type Options struct {
 	Logger   *slog.Logger     // warnings of the parts
 	Print    func(string)     // prints a line for people: that nothing can be stored, and that it can again
 	Recover  bool             // move aside what cannot be opened because it is damaged, and start anew
+	Memory   int64            // bytes that the program may have, which bounds queries at once; 0 means the limit of Go's runtime
 	OwnKey   string           // with which the lab's own services send their spans; see otlp.Options
 }
 
@@ -116,7 +117,7 @@ func (s *Stack) OpenStore(ctx context.Context) (err error) {
 	s.receiver = otlp.New(s.generator.Wrap(spansGate{s.store, s.watch}), otlp.Options{
 		Budget: s.budget, OwnKey: s.o.OwnKey, Age: s.store.TraceAge(), Early: store.MaxEarly,
 	})
-	if s.tempo, err = tempo.NewHandler(healthGate{s.store, s.watch}, tempo.Options{Version: s.o.Version, Answers: s.answers}); err != nil {
+	if s.tempo, err = tempo.NewHandler(healthGate{s.store, s.watch}, tempo.Options{Version: s.o.Version, Answers: s.answers, Memory: s.o.Memory}); err != nil {
 		return err
 	}
 	watching, endWatch := context.WithCancel(context.WithoutCancel(ctx)) // CloseStore ends it
@@ -152,7 +153,7 @@ func (s *Stack) OpenMetrics(context.Context) (err error) {
 	}
 	s.metrics, err = metrics.New(metrics.Options{
 		Dir: s.o.Dir, Targets: s.o.Targets, Source: s.generator, Rules: s.o.Rules, Explorer: s.o.Explorer, Registry: s.registry, Logger: s.o.Logger,
-		Guard: s.watch, Answers: s.answers,
+		Guard: s.watch, Answers: s.answers, Memory: s.o.Memory,
 	})
 	if damaged, ok := errors.AsType[*metrics.DamagedError](err); ok {
 		return s.damagedMetrics(damaged)
@@ -207,7 +208,7 @@ func (s *Stack) Tempo() http.Handler { return s.tempo }
 
 // Loki serves Loki's API.
 func (s *Stack) Loki() http.Handler {
-	return loki.NewHandler(pushStore{s.store, s.streams.Others()}, loki.Options{Version: s.o.Version, Budget: s.budget, Answers: s.answers, Age: s.store.LogAge(), Early: store.MaxEarly, Ready: healthGate{s.store, s.watch}.Health})
+	return loki.NewHandler(pushStore{s.store, s.streams.Others()}, loki.Options{Version: s.o.Version, Budget: s.budget, Answers: s.answers, Memory: s.o.Memory, Age: s.store.LogAge(), Early: store.MaxEarly, Ready: healthGate{s.store, s.watch}.Health})
 }
 
 // Prometheus serves Prometheus's API.

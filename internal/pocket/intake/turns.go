@@ -10,7 +10,7 @@ import (
 // measures. (Prometheus's default is 20.)
 const MaxQueries = 4
 
-// What a program with a memory limit (GOMEMLIMIT) has for queries: the largest
+// What a program that may have little memory has for queries: the largest
 // take some 90 MiB, a trace of 40,000 spans as well as a million samples.
 const (
 	memoryOfRest  = 64 << 20
@@ -21,10 +21,13 @@ const (
 type Turns chan struct{}
 
 // NewTurns returns a semaphore for [MaxQueries] queries, or fewer, but at least one,
-// where the program's memory limit is too small for them.
-func NewTurns() Turns {
-	limit := debug.SetMemoryLimit(-1) // reads it
-	return make(Turns, min(max((limit-memoryOfRest)/memoryOfQuery, 1), MaxQueries))
+// where memory, the bytes that the program may have, is too little for them. 0 means
+// the limit of Go's runtime (GOMEMLIMIT).
+func NewTurns(memory int64) Turns {
+	if memory == 0 {
+		memory = debug.SetMemoryLimit(-1) // reads it
+	}
+	return make(Turns, min(max((memory-memoryOfRest)/memoryOfQuery, 1), MaxQueries))
 }
 
 // Take acquires a turn, which Leave releases. It fails with the error of ctx if that

@@ -13,9 +13,9 @@ import (
 func TestTurns(t *testing.T) {
 	usual := debug.SetMemoryLimit(-1)
 	defer debug.SetMemoryLimit(usual)
-	for limit, want := range map[int64]int{usual: 4, 1 << 30: 4, 300 << 20: 2, 160 << 20: 1, 1 << 20: 1} {
-		debug.SetMemoryLimit(limit)
-		turns := intake.NewTurns()
+	debug.SetMemoryLimit(160 << 20)
+	for limit, want := range map[int64]int{0: 1, usual: 4, 1 << 30: 4, 300 << 20: 2, 1 << 20: 1} {
+		turns := intake.NewTurns(limit)
 		for range want {
 			if err := turns.Take(t.Context()); err != nil {
 				t.Fatal(err)

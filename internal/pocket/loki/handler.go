@@ -56,6 +56,7 @@ type Options struct {
 	// Budget is for what all pushes under way take in memory, of which one may
 	// take half; default one of its own, of [intake.DefaultBytes].
 	Budget *intake.Budget
+	Memory int64 // bytes that the program may have, see [intake.NewTurns]
 	// Answers bounds the answers to queries under way; default a pool of its own.
 	Answers *answer.Pool
 }
@@ -85,7 +86,7 @@ func NewHandler(s Store, opts Options) http.Handler {
 	if opts.Answers == nil {
 		opts.Answers = answer.NewPool(answer.Options{})
 	}
-	h := &handler{store: s, opts: opts, turns: intake.NewTurns()}
+	h := &handler{store: s, opts: opts, turns: intake.NewTurns(opts.Memory)}
 	mux := http.NewServeMux()
 	h.routes(mux)
 	return mux

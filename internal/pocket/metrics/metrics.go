@@ -74,6 +74,7 @@ type Options struct {
 	// Timeout bounds a request to the API; 0 means DefaultTimeout. Prometheus's
 	// own is two minutes.
 	Timeout time.Duration
+	Memory  int64 // bytes that the program may have, see [intake.NewTurns]
 	// Answers bounds the answers of the API under way; nil means a pool of its own.
 	Answers *answer.Pool
 	// Source gives series that nothing scrapes, every Interval; nil means none.
@@ -169,7 +170,7 @@ func New(o Options) (s *Server, err error) {
 	}
 	engine := promql.NewEngine(engineOptions(promQL, o))
 	manager := newRules(loader, engine, guarded, explorer, o)
-	s = &Server{log: o.Logger, db: db, scraper: scraper, source: newCollector(o, guarded), timeout: o.Timeout, turns: intake.NewTurns(), answers: o.Answers, guard: o.Guard, rules: manager, files: loader.files()}
+	s = &Server{log: o.Logger, db: db, scraper: scraper, source: newCollector(o, guarded), timeout: o.Timeout, turns: intake.NewTurns(o.Memory), answers: o.Answers, guard: o.Guard, rules: manager, files: loader.files()}
 	s.handler = s.newHandler(newAPI(apiParts{
 		engine: boundedEngine{engine, promQL, o.Interval}, db: db, scrapes: scraper.manager, rules: manager, config: cfg,
 		registry: o.Registry, parser: promQL, timeout: o.Timeout, log: o.Logger,

@@ -42,7 +42,7 @@ func engineOptions(p parser.Parser, o Options) promql.EngineOpts {
 		MaxSamples:           querySamples,
 		Timeout:              o.Timeout,
 		LookbackDelta:        lookback,
-		ActiveQueryTracker:   slots{intake.NewTurns()},
+		ActiveQueryTracker:   slots{intake.NewTurns(o.Memory)},
 		EnableAtModifier:     true,
 		EnableNegativeOffset: true,
 		NoStepSubqueryIntervalFn: func(int64) int64 {

@@ -32,7 +32,7 @@ const flushEvery = 5 * time.Second
 
 // engineMemory is what the engine's caches may take, in bytes, of all indexes
 // together.
-const engineMemory = "40MB"
+const engineMemory = "32MB"
 
 // configure sets what the engine reads from flags of the process, once: it has no
 // other way to be told. Programs of the lab have flag sets of their own, so that

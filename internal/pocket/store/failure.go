@@ -31,7 +31,7 @@ func (e *FailedError) Error() string {
 
 // Hint says what to do.
 func (e *FailedError) Hint() string {
-	const kept = ": nothing that was acknowledged is lost"
+	const kept = "; nothing that was acknowledged is lost"
 	if e.Full {
 		return "make room, then start again" + kept
 	}

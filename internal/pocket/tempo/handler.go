@@ -38,6 +38,7 @@ type Store interface {
 type Options struct {
 	Version string        // of dicelab, shown by buildinfo
 	Timeout time.Duration // of a request; default 30 s
+	Memory  int64         // bytes that the program may have, see [intake.NewTurns]
 	// Answers bounds the answers to queries under way; default a pool of its own.
 	Answers *answer.Pool
 }
@@ -61,7 +62,7 @@ func NewHandler(s Store, opts Options) (http.Handler, error) {
 	if opts.Answers == nil {
 		opts.Answers = answer.NewPool(answer.Options{})
 	}
-	a := &api{store: s, parser: parser, opts: opts, turns: intake.NewTurns()}
+	a := &api{store: s, parser: parser, opts: opts, turns: intake.NewTurns(opts.Memory)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /ready", a.serve(a.ready))
 	mux.HandleFunc("GET /api/echo", a.serve(func(w http.ResponseWriter, _ *http.Request) error { return writeText(w, "echo\n") }))
