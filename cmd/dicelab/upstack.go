@@ -75,7 +75,7 @@ func (j joiner) memory() int64 {
 // they find that it has.
 func (j joiner) storeFailed(err error) {
 	if failed, ok := errors.AsType[*store.FailedError](err); ok {
-		err = hint(err, failed.Hint())
+		err = hint(err, failed.Hint)
 	}
 	complain(j.env, err)
 	_ = j.env.stderr.Flush() // there is nowhere to say that it failed

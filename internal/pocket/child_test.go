@@ -2,6 +2,7 @@ package pocket_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -131,15 +132,26 @@ type child struct {
 	cmd   *exec.Cmd
 	input io.WriteCloser
 	lines *bufio.Scanner
+	said  bytes.Buffer // its standard error
 
 	end sync.Once
 }
 
+// startChild returns a child that serves.
 func startChild(t *testing.T, dir string) *child {
+	t.Helper()
+	c := launch(t, dir)
+	if !c.serves() {
+		t.Fatalf("the child said %q, %v: %s", c.lines.Text(), c.lines.Err(), c.said.String())
+	}
+	return c
+}
+
+func launch(t *testing.T, dir string) *child {
 	t.Helper()
 	c := &child{t: t, cmd: exec.Command(os.Args[0])}
 	c.cmd.Env = append(os.Environ(), stackDir+"="+dir)
-	c.cmd.Stderr = os.Stderr
+	c.cmd.Stderr = &c.said
 	var err error
 	if c.input, err = c.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
@@ -153,13 +165,12 @@ func startChild(t *testing.T, dir string) *child {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.kill)
-	if !c.lines.Scan() {
-		t.Fatalf("the child said nothing: %v", c.lines.Err())
-	}
-	if err := json.Unmarshal(c.lines.Bytes(), &c.addresses); err != nil {
-		t.Fatal(err)
-	}
 	return c
+}
+
+// serves waits until the child serves; false means that it ended before.
+func (c *child) serves() bool {
+	return c.lines.Scan() && json.Unmarshal(c.lines.Bytes(), &c.addresses) == nil
 }
 
 // ask gives a command and returns the answer.
@@ -182,9 +193,16 @@ func (c *child) stop() {
 	c.t.Helper()
 	c.end.Do(func() {
 		if err := errors.Join(c.input.Close(), c.cmd.Wait()); err != nil {
-			c.t.Errorf("the child ended with %v", err)
+			c.t.Errorf("the child ended with %v: %s", err, c.said.String())
 		}
 	})
+}
+
+// wait waits until the child has ended by itself, and returns what it said and its
+// exit status.
+func (c *child) wait() (said string, status int) {
+	c.end.Do(func() { _ = c.cmd.Wait() }) // its status says how it ended
+	return c.said.String(), c.cmd.ProcessState.ExitCode()
 }
 
 // kill ends the child as kill -9 does, wherever it is.

@@ -1,13 +1,9 @@
 package pocket_test
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"testing"
@@ -44,12 +40,15 @@ func TestDamagedIndex(t *testing.T) {
 				t.Fatal(err)
 			}
 			damageFiles(t, filepath.Join(dir, "spans", "*", "index", tt.file), tt.damage)
-			said, err := runStack(t, dir, acks)
-			want := regexp.MustCompile(`^the store of traces and log lines cannot go on: .+\n$`)
-			if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != 1 || !want.MatchString(said) {
-				t.Errorf("ended with %v and %q, want status 1 and one line", err, said)
+			c := launch(t, dir)
+			if c.serves() { // until it reads what is damaged
+				readAll(t, c, acks)
 			}
-			c := startChild(t, dir)
+			want := regexp.MustCompile(`^the store of traces and log lines cannot go on: .+\n$`)
+			if said, status := c.wait(); status != 1 || !want.MatchString(said) {
+				t.Errorf("ended with status %d and %q, want 1 and one line", status, said)
+			}
+			c = startChild(t, dir)
 			c.expect(acks)
 			c.stop()
 		})
@@ -112,32 +111,17 @@ func damageFiles(t *testing.T, pattern string, damage func([]byte) []byte) {
 	}
 }
 
-// runStack starts a stack and asks for its spans, and returns what it said and how
-// it ended.
-func runStack(t *testing.T, dir string, acks []acknowledged) (said string, err error) {
+// readAll asks for spans, until there is nobody to ask.
+func readAll(t *testing.T, c *child, acks []acknowledged) {
 	t.Helper()
-	var stderr bytes.Buffer
-	cmd := exec.Command(os.Args[0])
-	cmd.Env, cmd.Stderr = append(os.Environ(), stackDir+"="+dir), &stderr
-	in, inErr := cmd.StdinPipe()
-	out, outErr := cmd.StdoutPipe()
-	if err := errors.Join(inErr, outErr, cmd.Start()); err != nil {
-		t.Fatal(err)
-	}
-	var at addresses
-	if json.NewDecoder(out).Decode(&at) == nil { // it serves, until it reads what is damaged
-		client := newClient(t)
-		for _, a := range acks {
-			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("%s/api/traces/%x", at.Tempo, idOf(a.round, a.sender, a.n)), nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := do(client, req); err != nil {
-				break
-			}
+	client := newClient(t)
+	for _, a := range acks {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("%s/api/traces/%x", c.Tempo, idOf(a.round, a.sender, a.n)), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := do(client, req); err != nil {
+			return
 		}
 	}
-	_ = in.Close() // it may have ended
-	err = cmd.Wait()
-	return stderr.String(), err
 }

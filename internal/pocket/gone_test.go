@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -20,6 +21,7 @@ import (
 	"dicelab/internal/contract"
 	"dicelab/internal/pocket"
 	"dicelab/internal/pocket/metrics"
+	"dicelab/internal/pocket/store"
 )
 
 // whole is a stack with all of its APIs.
@@ -41,7 +43,7 @@ func startWhole(t *testing.T) *whole {
 	target := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { fmt.Fprint(rw, "a 1\n") }))
 	t.Cleanup(target.Close)
 	w.stack = pocket.New(pocket.Options{
-		Dir: w.dir, Targets: []metrics.Target{{Job: "j", Address: target.Listener.Addr().String()}},
+		Dir: w.dir, Store: store.Options{FlushEvery: time.Hour}, Targets: []metrics.Target{{Job: "j", Address: target.Listener.Addr().String()}},
 		Print: func(line string) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -171,6 +173,32 @@ func TestDirectoryGone(t *testing.T) {
 	if len(w.printed) < 2 || !strings.HasPrefix(w.printed[0], "Nothing is stored any more: "+gone) || !strings.HasPrefix(w.printed[1], "Nothing is stored any more: "+replaced) {
 		t.Errorf("printed %q", w.printed)
 	}
+}
+
+// Where the directory stays away until the engine has to write, the lab ends in one
+// line, and has everything when it is started again.
+func TestDirectoryGoneForLong(t *testing.T) {
+	dir, acks := filledStack(t)
+	aside := dir + "-aside"
+	c := startChild(t, dir)
+	more := acknowledged{round: 1}
+	if !more.send(t.Context(), c.addresses, newClient(t), time.Now()) {
+		t.Fatal("not stored")
+	}
+	if err := os.Rename(dir, aside); err != nil {
+		t.Fatal(err)
+	}
+	said, status := c.wait()
+	want := regexp.MustCompile(`^the store of traces and log lines cannot go on: \S+ cannot be read any more \(.*no such file or directory\)\n$`)
+	if status != 1 || !want.MatchString(said) {
+		t.Errorf("ended with status %d and %q", status, said)
+	}
+	if err := os.Rename(aside, dir); err != nil {
+		t.Fatal(err)
+	}
+	c = startChild(t, dir)
+	c.expect(append(acks, more))
+	c.stop()
 }
 
 // The directories of the store, and that of the metrics, are watched too.

@@ -75,7 +75,7 @@ const (
 func (e *Error) Error() string {
 	switch e.Reason {
 	case Gone:
-		return fmt.Sprintf("%s is gone: put it back where it was, and storing goes on by itself, or stop this lab and start it again, which makes a new one", e.Path)
+		return fmt.Sprintf("%s is gone: put it back where it was, and storing goes on by itself, or start this lab again if it has ended by then; a start without it makes a new one", e.Path)
 	case Replaced:
 		return fmt.Sprintf("%s was replaced by another, and this lab still has the old one open: put that back, or stop this lab and start it again, which opens the new one", e.Path)
 	case ReadOnly:

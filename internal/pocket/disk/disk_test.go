@@ -98,7 +98,7 @@ func TestDirectory(t *testing.T) {
 	must(t, os.Remove(w.dir), os.Rename(w.dir+"2", w.dir))
 	must(t, w.after(10*time.Second), w.Err())
 	w.printed(
-		"Nothing is stored any more: data directory DIR is gone: put it back where it was, and storing goes on by itself, or stop this lab and start it again, which makes a new one.",
+		"Nothing is stored any more: data directory DIR is gone: put it back where it was, and storing goes on by itself, or start this lab again if it has ended by then; a start without it makes a new one.",
 		"Nothing is stored any more: data directory DIR was replaced by another, and this lab still has the old one open: put that back, or stop this lab and start it again, which opens the new one.",
 		"Storing goes on, after 2s (1 exports, pushes or scrapes refused).",
 	)
@@ -209,7 +209,7 @@ func TestOneLine(t *testing.T) {
 	}
 	must(t, w.after(20*time.Second))
 	log.Warn("after")
-	const gone = "data directory DIR is gone: put it back where it was, and storing goes on by itself, or stop this lab and start it again, which makes a new one"
+	const gone = "data directory DIR is gone: put it back where it was, and storing goes on by itself, or start this lab again if it has ended by then; a start without it makes a new one"
 	const full = "the disk is full, or a quota is used up: make room in the data directory, and writing goes on by itself"
 	w.printed(
 		"Nothing is stored any more: "+gone+".",

@@ -27,9 +27,6 @@ const (
 // forever disables the engine's own limits of time: it drops whole days.
 const forever = 200 * 365 * 24 * time.Hour
 
-// flushEvery is how long the engine keeps rows in memory.
-const flushEvery = 5 * time.Second
-
 // engineMemory is what the engine's caches may take, in bytes, of all indexes
 // together.
 const engineMemory = "32MB"
@@ -64,8 +61,8 @@ func (engineLog) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// openIndex opens an index, or creates it.
-func openIndex(dir string) *index {
+// openIndex opens an index, or creates it. Rows are in memory alone for flushEvery.
+func openIndex(dir string, flushEvery time.Duration) *index {
 	configure()
 	return &index{logstorage.MustOpenStorage(dir, &logstorage.StorageConfig{
 		Retention: forever, FutureRetention: forever, MaxBackfillAge: forever, FlushInterval: flushEvery,

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -21,7 +22,8 @@ const rebuildMark = "rebuild"
 // FailedError says that the engine cannot go on. The process must end.
 type FailedError struct {
 	Text string // what the engine said
-	Full bool   // the disk is full, or a limit of the system is reached: the files are in order
+	Hint string // what to do
+	full bool
 }
 
 // Error says what happened.
@@ -29,25 +31,36 @@ func (e *FailedError) Error() string {
 	return "the store of traces and log lines cannot go on: " + e.Text
 }
 
-// Hint says what to do.
-func (e *FailedError) Hint() string {
-	const kept = "; nothing that was acknowledged is lost"
-	if e.Full {
-		return "make room, then start again" + kept
-	}
-	return "start again: the index that is damaged is made anew from the journal beside it" + kept
-}
-
 // Unwrap returns [ErrFull] where that is why.
 func (e *FailedError) Unwrap() error {
-	if e.Full {
+	if e.full {
 		return ErrFull
 	}
 	return nil
 }
 
-// transient are the reasons of the system for which no file is damaged.
-var transient = []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM}
+// newFailed explains a message of the engine, and reports whether the index in dir
+// is damaged: where the system is the reason, it is not.
+func newFailed(text, dir string) (_ *FailedError, damaged bool) {
+	because := func(reasons ...error) bool {
+		return slices.ContainsFunc(reasons, func(reason error) bool { return strings.Contains(text, reason.Error()) })
+	}
+	e := &FailedError{Text: strings.TrimPrefix(text, "FATAL: ")}
+	switch _, err := os.Lstat(dir); {
+	case err != nil:
+		e.Text, e.Hint = fmt.Sprintf("%s cannot be read any more (%v)", dir, err), "put the directory back where it was, then start again"
+	case because(syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG):
+		e.full, e.Hint = true, "make room, then start again"
+	case because(syscall.EROFS, syscall.EACCES, syscall.EPERM):
+		e.Hint = "make the data directory writable, then start again"
+	case because(syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM):
+		e.Hint = "raise that limit, then start again"
+	default:
+		e.Hint, damaged = "start again: the index that is damaged is made anew from the journal beside it", true
+	}
+	e.Hint += "; nothing that was acknowledged is lost"
+	return e, damaged
+}
 
 // openIndexes are the partitions of the process that are open, and what is called
 // when the engine cannot go on.
@@ -75,10 +88,6 @@ func (o *openIndexes) remove(dir string) {
 func (o *openIndexes) failed(text string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	err := &FailedError{Text: strings.TrimPrefix(text, "FATAL: ")}
-	for _, reason := range transient {
-		err.Full = err.Full || strings.Contains(text, reason.Error())
-	}
 	named := map[string]func(error){}
 	for dir, fail := range o.fail {
 		if strings.Contains(text, dir+string(filepath.Separator)) {
@@ -88,16 +97,15 @@ func (o *openIndexes) failed(text string) {
 	if len(named) == 0 {
 		named = o.fail
 	}
-	var end func(error)
-	marks := []error{err}
 	for dir, fail := range named {
-		end = fail
-		if !err.Full {
-			marks = append(marks, mark(dir))
+		failed, damaged := newFailed(text, dir)
+		var err error = failed
+		if damaged {
+			for dir := range named {
+				err = errors.Join(err, mark(dir))
+			}
 		}
-	}
-	if end != nil {
-		end(errors.Join(marks...))
+		fail(err)
 	}
 }
 

@@ -63,7 +63,7 @@ func openPartition(ctx context.Context, dir string, make build, o Options) (_ *p
 		return nil, errors.Join(err, p.journal.Close())
 	}
 	opened.add(dir, o.Fail)
-	p.index = openIndex(filepath.Join(dir, "index"))
+	p.index = openIndex(filepath.Join(dir, "index"), o.FlushEvery)
 	if err := p.recover(ctx, make); err != nil {
 		return nil, errors.Join(err, p.close())
 	}

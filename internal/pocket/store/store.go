@@ -26,6 +26,7 @@ type Options struct {
 	TraceAge   time.Duration                  // spans older than this are deleted; default DefaultTraceAge
 	LogAge     time.Duration                  // log lines older than this are deleted; default DefaultLogAge
 	MaxBytes   int64                          // bytes of all files; default DefaultMaxBytes
+	FlushEvery time.Duration                  // how long the engine has rows in memory alone; default 5 s
 	SweepEvery time.Duration                  // how often the bounds are enforced; default 30 s
 	Now        func() time.Time               // default time.Now
 	Room       func(dir string) (Room, error) // measures the file system; default the system's own numbers
@@ -36,9 +37,9 @@ type Options struct {
 }
 
 func (o Options) withDefaults() (Options, error) {
-	if o.TraceAge < 0 || o.LogAge < 0 || o.MaxBytes < 0 || o.SweepEvery < 0 {
-		return o, fmt.Errorf("opening the store: bounds must not be negative: trace age %v, log age %v, %d bytes, sweep every %v",
-			o.TraceAge, o.LogAge, o.MaxBytes, o.SweepEvery)
+	if o.TraceAge < 0 || o.LogAge < 0 || o.MaxBytes < 0 || o.SweepEvery < 0 || o.FlushEvery < 0 {
+		return o, fmt.Errorf("opening the store: bounds must not be negative: trace age %v, log age %v, %d bytes, sweep every %v, flush every %v",
+			o.TraceAge, o.LogAge, o.MaxBytes, o.SweepEvery, o.FlushEvery)
 	}
 	if o.TraceAge == 0 {
 		o.TraceAge = DefaultTraceAge
@@ -48,6 +49,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.MaxBytes == 0 {
 		o.MaxBytes = DefaultMaxBytes
+	}
+	if o.FlushEvery == 0 {
+		o.FlushEvery = 5 * time.Second
 	}
 	if o.SweepEvery == 0 {
 		o.SweepEvery = 30 * time.Second
