@@ -10,7 +10,7 @@ SERVERS_FLAG = $(if $(SERVERS),--servers $(abspath $(SERVERS)))
 SERVERS_TEST = $(if $(SERVERS),-servers $(abspath $(SERVERS)))
 
 .DEFAULT_GOAL := help
-.PHONY: help run build licences dashboards stack image compose-up compose-down compose-verify compose-tool test test-stack conformance test-compose test-deps bench check fmt vet lint tidy clean go-version
+.PHONY: help run build licences dashboards stack image compose-up compose-down compose-verify compose-tool test test-stack conformance test-compose test-deps bench check fmt vet lint tidy vulnerabilities clean go-version
 
 # Docker's plugin, or the one that compose-tool builds.
 COMPOSE_RELEASE = $$($(GO) -C tools/compose list -m -f '{{.Version}}' github.com/docker/compose/v2)
@@ -76,7 +76,7 @@ test-compose: go-version compose-tool ## run the tests of the containers (Linux,
 	$(GO) vet -tags compose ./internal/composetest
 	$(GO) test -tags compose -count 1 -timeout 30m -v ./internal/composetest -compose "$(COMPOSE)" $(SERVERS_TEST)
 
-check: fmt vet lint tidy ## formatting, vet, linters, tidy modules
+check: fmt vet lint tidy vulnerabilities ## formatting, vet, linters, tidy modules, known vulnerabilities
 
 fmt:
 	@bad=$$(gofmt -l bench cmd internal stack); [ -z "$$bad" ] || { echo "not formatted; run gofmt -w on:"; echo "$$bad"; exit 1; }
@@ -91,6 +91,13 @@ lint: go-version
 tidy: go-version
 	$(GO) mod tidy -diff
 	$(GO) -C tools mod tidy -diff
+
+# govulncheck's status is 1 where it could not look, and 3 where it has found one.
+vulnerabilities: go-version
+	@found=$$($(GO) tool -modfile=tools/go.mod govulncheck ./cmd/dicelab 2>&1) && status=0 || status=$$?; \
+	if [ $$status = 1 ] && grep -q 'fetching vulnerabilities' <<<"$$found"; then \
+		echo "not checked for known vulnerabilities: https://vuln.go.dev cannot be reached"; \
+	elif [ $$status != 0 ]; then echo "$$found"; exit $$status; fi
 
 clean: ## remove what was built; the data directory stays
 	rm -rf bin
