@@ -29,3 +29,25 @@ func ExitCode(err error) int {
 	}
 	return ExitFailed
 }
+
+// hintedError is an error with what to type next.
+type hintedError struct {
+	error
+	hint string
+}
+
+func (e *hintedError) Unwrap() error { return e.error }
+
+// Hint returns err with a hint: a sentence that says what to type next.
+func Hint(err error, hint string) error { return &hintedError{err, hint} }
+
+// HintOf returns the first hint in the tree of err, or an empty string.
+func HintOf(err error) string {
+	if hinted, ok := errors.AsType[*hintedError](err); ok {
+		return hinted.hint
+	}
+	return ""
+}
+
+// Refuse returns err as a UsageError with a hint.
+func Refuse(err error, hint string) error { return Hint(&UsageError{Err: err}, hint) }

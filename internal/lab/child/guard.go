@@ -7,8 +7,23 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"syscall"
 )
+
+// RunGuard runs Guard as the whole work of this process, which a lab has started. It
+// returns the exit status to end with. If the program was killed, this process is
+// killed too, so that the lab sees it as it was.
+func RunGuard(ctx context.Context, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer, program []string) (int, error) {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	ctx, _ = Watch(ctx, getenv, stdin)
+	status, err := Guard(ctx, os.Environ(), stdout, stderr, program[0], program[1:]...)
+	if err == nil && status == 128+int(syscall.SIGKILL) {
+		err = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	}
+	return status, err
+}
 
 // Guard runs a program that knows nothing of the wire (Prometheus, Loki, …) so
 // that it, too, ends with the lab: the lab starts this process, a guard, and

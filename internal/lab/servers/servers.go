@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/mod/semver"
 
+	"dicelab/internal/lab"
 	"dicelab/stack"
 )
 
@@ -65,6 +66,20 @@ func Find(ctx context.Context, p Places) ([]Server, error) {
 		}
 	}
 	wg.Wait()
+	return found, nil
+}
+
+// FindUsable is Find, and fails if a server cannot be used. The error says what to do
+// with the flag --servers.
+func FindUsable(ctx context.Context, p Places) ([]Server, error) {
+	found, err := Find(ctx, p)
+	if err != nil {
+		return nil, lab.Refuse(err, "name the folder of the servers with --servers DIR")
+	}
+	if err := Unusable(found); err != nil {
+		return found, lab.Refuse(err,
+			"put the programs on PATH, or into one folder and name it with --servers DIR; the lab runs without them, too: dicelab up")
+	}
 	return found, nil
 }
 
@@ -131,6 +146,14 @@ func (s Server) Note() string {
 		return ""
 	}
 	return fmt.Sprintf("%s is version %s; dicelab is tested with %s", s.Name, cmp.Or(s.Reports, "unknown"), s.Version)
+}
+
+// Tested returns how the version of the program compares with the tested one.
+func (s Server) Tested() string {
+	if s.Reports == s.Version {
+		return "as tested"
+	}
+	return "tested with " + s.Version
 }
 
 // Unusable returns an error that lists what cannot be used: programs that do not
