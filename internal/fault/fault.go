@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -70,6 +71,40 @@ var ErrUnknown = errors.New("unknown fault")
 type Set struct {
 	mu    sync.Mutex // serialises writers
 	state atomic.Pointer[State]
+}
+
+// Examples lists a spec of each fault, for every one of services if there are any.
+func Examples(services ...string) (specs []string) {
+	prefixes := []string{""}
+	if len(services) > 0 {
+		prefixes = nil
+		for _, s := range services {
+			prefixes = append(prefixes, s+":")
+		}
+	}
+	for _, prefix := range prefixes {
+		for _, f := range Catalogue() {
+			specs = append(specs, prefix+strings.TrimSuffix(f.Name+"="+f.Example, "="))
+		}
+	}
+	return specs
+}
+
+// Check returns an error if spec names no fault, or gives it a wrong value.
+func Check(spec string) error {
+	_, err := NewSet(spec)
+	return err
+}
+
+// CheckOf returns the check of SERVICE:FAULT, where SERVICE is one of services.
+func CheckOf(services []string) func(text string) error {
+	return func(text string) error {
+		service, spec, ok := strings.Cut(text, ":")
+		if !ok || !slices.Contains(services, service) {
+			return fmt.Errorf("write it as SERVICE:FAULT, where SERVICE is %s", strings.Join(services, " or "))
+		}
+		return Check(spec)
+	}
 }
 
 // NewSet switches on the faults that specs name: "slow=2s", "no-export".

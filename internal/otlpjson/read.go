@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
+	"os"
 	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -56,6 +58,47 @@ type Options struct {
 
 // Read reads the documents of a file. One without a span is an error.
 func Read(r io.Reader) (*Document, error) { return read(r, Options{}) }
+
+// standardInput is the name by which ReadFiles reads from there.
+const standardInput = "-"
+
+// ReadFiles reads all traces of files; "-" is stdin. It calls warn with the notes of a
+// file. The error has a line for each file that is refused.
+func ReadFiles(names []string, stdin io.Reader, warn func(name, text string)) (traces []Trace, err error) {
+	for _, name := range names {
+		doc, bad := readFile(name, stdin)
+		if name == standardInput {
+			name = "standard input"
+		}
+		if bad != nil {
+			err = errors.Join(err, fmt.Errorf("reading %s: %w", name, bad))
+			continue
+		}
+		for _, note := range doc.Notes {
+			warn(name, note)
+		}
+		if doc.Partial {
+			warn(name, "the trace store that wrote it has left spans out, as it says")
+		}
+		traces = append(traces, doc.Traces...)
+	}
+	return traces, err
+}
+
+func readFile(name string, stdin io.Reader) (*Document, error) {
+	if name == standardInput {
+		return Read(stdin)
+	}
+	file, err := os.Open(name)
+	if failed, ok := errors.AsType[*fs.PathError](err); ok {
+		return nil, failed.Err // the caller names the file
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return Read(file)
+}
 
 // ReadAnswer reads what Tempo's API answers. It may be without spans.
 func ReadAnswer(r io.Reader, o Options) (*Document, error) {

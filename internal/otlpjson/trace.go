@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
@@ -28,6 +29,19 @@ type Trace struct {
 	// what nanoseconds in 63 bits can say (the year 2262).
 	Oldest, Newest time.Time
 	Data           []*tracepb.ResourceSpans
+}
+
+// String returns the number of spans and their services.
+func (t Trace) String() string {
+	names := make([]string, len(t.Services))
+	for i, name := range t.Services {
+		names[i] = cmp.Or(name, "a service without a name")
+	}
+	spans := "spans"
+	if t.Spans == 1 {
+		spans = "span"
+	}
+	return fmt.Sprintf("%d %s of %s", t.Spans, spans, strings.Join(names, ", "))
 }
 
 // split sorts spans by trace.

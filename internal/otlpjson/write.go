@@ -3,8 +3,10 @@ package otlpjson
 import (
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/go-json-experiment/json/jsontext"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
@@ -19,6 +21,20 @@ func (t Trace) Write(w io.Writer) error {
 	d.trace(t.Data)
 	if d.err != nil {
 		return fmt.Errorf("writing trace %s: %w", t.ID, d.err)
+	}
+	return nil
+}
+
+// Create writes the trace to a new file, whole or not at all, that its owner alone can
+// read, because telemetry may be private.
+func (t Trace) Create(path string) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("creating the file: %w", err)
+	}
+	err = t.Write(file)
+	if err = errors.Join(err, file.Close()); err != nil {
+		return errors.Join(fmt.Errorf("writing %s: %w", path, err), os.Remove(path))
 	}
 	return nil
 }

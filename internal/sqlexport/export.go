@@ -27,6 +27,11 @@ type Options struct {
 // Counts are the numbers of rows written.
 type Counts struct{ Traces, Spans, Lines int64 }
 
+// String returns the numbers in words.
+func (c Counts) String() string {
+	return fmt.Sprintf("%d spans in %d traces, %d log lines", c.Spans, c.Traces, c.Lines)
+}
+
 // Export reads all traces and log lines of a time and writes them into a new
 // SQLite file, whole or not at all.
 func Export(ctx context.Context, o Options) (counts Counts, err error) {

@@ -72,6 +72,19 @@ func (t *Terminal) Show(ctx context.Context, progress func() Progress) (err erro
 	}
 }
 
+// During runs f, and shows progress until it returns. A nil terminal shows nothing.
+func (t *Terminal) During(ctx context.Context, progress func() Progress, f func() error) error {
+	if t == nil {
+		return f()
+	}
+	ctx, end := context.WithCancel(context.WithoutCancel(ctx))
+	shown := make(chan error, 1)
+	go func() { shown <- t.Show(ctx, progress) }()
+	err := f()
+	end()
+	return errors.Join(err, <-shown)
+}
+
 // since is the line of progress; the rate is that since before.
 func (p Progress) since(before Progress) string {
 	var rate, failed float64

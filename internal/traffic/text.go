@@ -2,6 +2,7 @@ package traffic
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -11,6 +12,36 @@ import (
 	"strings"
 	"time"
 )
+
+// The forms of a report.
+const (
+	FormText = "text"
+	FormJSON = "json"
+	FormNone = "none"
+)
+
+// Write writes the report in a form.
+func (r Report) Write(out io.Writer, form string) (err error) {
+	switch form {
+	case FormText:
+		err = r.Text(out)
+	case FormJSON:
+		err = json.NewEncoder(out).Encode(r)
+	}
+	if err != nil {
+		return fmt.Errorf("writing the report: %w", err)
+	}
+	return nil
+}
+
+// WriteReport writes the report of the run in a form.
+func (g *Generator) WriteReport(out io.Writer, form string) error {
+	r, err := g.Report()
+	if err != nil {
+		return err
+	}
+	return r.Write(out, form)
+}
 
 // Text writes the report for a person.
 func (r Report) Text(out io.Writer) error {
