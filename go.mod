@@ -11,6 +11,7 @@ require (
 	github.com/KimMachineGun/automemlimit v1.0.0
 	github.com/VictoriaMetrics/VictoriaLogs v1.52.1
 	github.com/VictoriaMetrics/VictoriaMetrics v1.146.1-0.20260630165203-c82127b6d4d1
+	github.com/alecthomas/kong v1.17.0
 	github.com/alecthomas/participle/v2 v2.1.4
 	github.com/buger/jsonparser v1.1.2
 	github.com/danielgtaylor/huma/v2 v2.37.2
