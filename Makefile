@@ -115,7 +115,7 @@ compose-tool: go-version
 		$(GO) -C tools/compose build -ldflags "-s -w -X github.com/docker/compose/v2/internal.Version=$(COMPOSE_RELEASE)" -o $(CURDIR)/bin/docker-compose github.com/docker/compose/v2/cmd; }
 
 # What the tests need besides Go: a C compiler for the race detector, Chromium
-# for the pages.
+# for the pages, the shells that complete commands.
 test-deps: go-version
 	@command -v $${CC:-cc} >/dev/null || command -v gcc >/dev/null || { echo "the race detector needs a C compiler; on Debian: apt-get install gcc libc6-dev"; exit 1; }
 	@if [ -z "$(CHROMIUM)" ]; then \
@@ -124,4 +124,11 @@ test-deps: go-version
 			{ apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium; } >/tmp/dicelab-apt.log 2>&1 \
 				|| { tail -5 /tmp/dicelab-apt.log; echo "installing chromium failed; the page tests need it"; exit 1; }; \
 		else echo "the page tests need Chromium; on Debian: sudo apt-get install chromium"; exit 1; fi; \
+	fi
+	@if ! command -v bash >/dev/null || ! command -v zsh >/dev/null || ! command -v fish >/dev/null; then \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			echo "installing zsh and fish for the tests of completion"; \
+			{ apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends bash zsh fish; } >/tmp/dicelab-apt.log 2>&1 \
+				|| { tail -5 /tmp/dicelab-apt.log; echo "installing zsh and fish failed; the tests of completion need them"; exit 1; }; \
+		else echo "the tests of completion need bash, zsh and fish; on Debian: sudo apt-get install zsh fish"; exit 1; fi; \
 	fi

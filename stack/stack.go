@@ -36,6 +36,13 @@ const (
 	Grafana    = "grafana"
 )
 
+// The names of the addresses that take OTLP, on the embedded stack and on the real
+// one. The other addresses that both have are named by their component.
+const (
+	OTLPGRPC = "otlp-grpc"
+	OTLPHTTP = "otlp-http"
+)
+
 // Ports that only the real stack has; those of the query APIs and of OTLP are
 // in contract, since the embedded stack has them, too.
 const (

@@ -4,15 +4,13 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"flag"
-	"os"
 	"time"
 
-	"dicelab/internal/contract"
+	"dicelab/internal/cli"
 	"dicelab/internal/explorer/checklist"
 	"dicelab/internal/lab"
-	"dicelab/internal/lab/native"
 	"dicelab/internal/verify"
+	"dicelab/internal/verify/report"
 )
 
 // explorerChecks are the checks of verify as the explorer performs them.
@@ -32,12 +30,12 @@ func newExplorerChecks(o verify.Options, hint string, servers []checklist.Server
 	return &explorerChecks{options: o, servers: servers, hint: hint}, nil
 }
 
-// servers are those that flags tell, and whether they do.
-func (c *checkFlags) servers(f *flags) []checklist.Server {
-	servers := serversOf(c.options())
-	for i, name := range []string{frontendFlag, rollerFlag, prometheusFlag, lokiFlag, tempoFlag, alloyFlag, grafanaFlag} {
-		servers[i].Flag = "--" + name
-		f.Visit(func(given *flag.Flag) { servers[i].Told = servers[i].Told || given.Name == name })
+// serversGiven lists the servers of o with the flags of their addresses, and
+// whether those were given.
+func serversGiven(o verify.Options, given cli.Given) []checklist.Server {
+	servers := serversOf(o)
+	for i, name := range []string{"frontend-url", "roller-url", "prometheus-url", "loki-url", "tempo-url", "alloy-url", "grafana-url"} {
+		servers[i].Flag, servers[i].Told = "--"+name, given[name]
 	}
 	return servers
 }
@@ -45,27 +43,6 @@ func (c *checkFlags) servers(f *flags) []checklist.Server {
 func serversOf(o verify.Options) []checklist.Server {
 	return []checklist.Server{{Name: "front end", URL: o.Frontend}, {Name: "dice roller", URL: o.Roller}, {Name: "Prometheus", URL: o.Prometheus},
 		{Name: "Loki", URL: o.Loki}, {Name: "Tempo", URL: o.Tempo}, {Name: "Alloy", URL: o.Alloy, Optional: true}, {Name: "Grafana", URL: o.Grafana, Optional: true}}
-}
-
-// checks makes the checks of a lab's own explorer: they look at what the lab runs,
-// and their traffic generator sends its spans where the services do.
-func (j joiner) checks(otlp lab.OTLP) (*explorerChecks, error) {
-	o := verify.Options{
-		Frontend: j.at.url(frontendAt), Roller: j.at.url(rollerAt), Prometheus: *j.backends.prometheus, Loki: *j.backends.loki, Tempo: *j.backends.tempo,
-		Header: j.backends.header(), Stack: j.configurations(), Version: version(),
-		Traffic: simulate(j.at.url(frontendAt), lab.Environ(os.Environ(), contract.ServiceTraffic, otlp)),
-	}
-	switch *j.stack {
-	case stackEmbedded:
-		o.Mode = verify.Embedded
-	case stackNative:
-		o.Mode, o.Alloy = verify.Native, j.at.url(native.Alloy)
-	}
-	c, err := newExplorerChecks(o, "look at what dicelab up says of the front end", serversOf(o))
-	if err == nil && o.Mode != "" {
-		c.modeWhy = "as dicelab up runs it"
-	}
-	return c, err
 }
 
 // Servers lists what is looked at.
@@ -93,7 +70,7 @@ func (c *explorerChecks) Run(ctx context.Context, group string, began func(check
 	if err != nil {
 		return checklist.Report{}, err
 	}
-	text, err := encodeReport(found)
+	text, err := report.JSON(found)
 	return checklist.Report{Passed: found.Passed, Failed: found.Failed, NotApplicable: found.NotApplicable, Rolls: found.Rolls,
 		Took: time.Duration(found.Took), JSON: text}, err
 }

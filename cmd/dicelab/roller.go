@@ -4,21 +4,28 @@ import (
 	"context"
 	"net/http"
 
+	"dicelab/internal/cli"
 	"dicelab/internal/contract"
 	"dicelab/internal/fault"
 	"dicelab/internal/roller"
 	"dicelab/internal/telemetry"
 )
 
-func rollerCommand(ctx context.Context, env environment, f *flags) error {
-	s := serviceFlags(f, contract.ServiceRoller, contract.PortRoller)
-	dice := defineDice(f)
-	if err := f.parse(); err != nil {
-		return err
-	}
-	return s.serve(ctx, env, contract.MsgRollerStarted, func(tel *telemetry.Telemetry, faults *fault.Set) (http.Handler, error) {
-		return roller.NewHandler(roller.Options{
-			Telemetry: tel, Dice: dice.dice(), Version: version(), Faults: faults, Switches: *s.switches, Hosts: *s.hosts,
+type rollerCommand struct {
+	Service serviceFlags `embed:"" set:"port=${roller}"`
+	Dice    diceFlags    `embed:"" group:"Dice"`
+}
+
+// Help describes the environment of the command.
+func (rollerCommand) Help() string { return helpTelemetry }
+
+// Run runs the dice roller.
+func (c *rollerCommand) Run(ctx context.Context, env environment) error {
+	return c.Service.run(ctx, env, contract.ServiceRoller, contract.MsgRollerStarted,
+		func(tel *telemetry.Telemetry, faults *fault.Set) (http.Handler, error) {
+			return roller.NewHandler(roller.Options{
+				Telemetry: tel, Dice: c.Dice.dice(), Version: version(), Faults: faults,
+				Switches: c.Service.FaultSwitches, Hosts: cli.Texts(c.Service.AllowHost),
+			})
 		})
-	})
 }

@@ -4,192 +4,94 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"strconv"
-	"strings"
 	"time"
 
-	"dicelab/internal/contract"
+	"dicelab/internal/cli"
 	"dicelab/internal/lab"
 	"dicelab/internal/telemetry"
 	"dicelab/internal/traffic"
 )
 
-// What becomes of the report and of the log lines.
-const (
-	reportText = "text"
-	reportJSON = "json"
-	toStdout   = "stdout"
-	toStderr   = "stderr"
-	toNone     = "none"
-)
+type trafficCommand struct {
+	Target      string        `group:"Target" enum:"${targets}" default:"frontend" help:"Service to ask for rolls: frontend or roller."`
+	FrontendURL cli.URL       `group:"Target" when:"with target=frontend" default:"http://localhost:${frontend}" help:"URL of the front end."`
+	RollerURL   cli.URL       `group:"Target" when:"with target=roller" default:"http://localhost:${roller}" help:"URL of the dice roller."`
+	Wait        time.Duration `group:"Target" default:"10s" min:"0s" max:"1h" help:"Time to wait for a target that does not answer yet."`
+	Timeout     time.Duration `group:"Target" default:"10s" min:"1ms" max:"1h" help:"Time that an answer may take."`
+	Connections cli.Count     `group:"Target" placeholder:"NUMBER" help:"Open at most this number of connections; users beyond it share, and a roll that waits for one waits with its clock running. If not given: one a user; at a --rate ${connections}, or what the limit on open files leaves."`
 
-// Environment variables of the generator that this one grew out of.
-const (
-	envUsers    = "NUM_USERS"
-	envMaxRolls = "MAX_REQUESTS_PER_USER"
-)
+	Die      string        `group:"Rolls" enum:"${dice}" default:"mix" help:"Die to roll: fair, risky, or mix for either with equal odds."`
+	Seed     cli.Seed      `group:"Rolls" placeholder:"NUMBER" help:"Number from which chance starts: the same seed, the same users, dice and pauses. Random if not given."`
+	Duration time.Duration `group:"Rolls" when:"without forever" default:"30s" min:"1ms" max:"8760h" help:"Time to send at --rate; for users, if given, replace those that leave until it has passed."`
+	AbortOn  cli.Share     `group:"Rolls" name:"abort-on-error-rate" default:"1" help:"End the run when more than this share of the rolls has failed, 0 to 1; 1 for never."`
 
-// trafficFlags is what traffic can be told.
-type trafficFlags struct {
-	target *string
-	urls   map[string]*string // by target
+	Users    cli.Count     `group:"without rate" default:"10" from:"NUM_USERS" help:"Simulate this number of users."`
+	MaxRolls cli.Count     `group:"without rate" name:"max-rolls-per-user" default:"20" from:"MAX_REQUESTS_PER_USER" help:"Each user makes 1 to this number of rolls."`
+	Think    traffic.Range `group:"without rate" default:"500ms..2s" help:"Time that a user thinks before a roll."`
+	Forever  bool          `group:"without rate" help:"Replace each user that leaves, until stopped."`
 
-	users, maxRolls *int
-	think           *traffic.Range
-	forever         *bool
-	rate            *traffic.Rate // zero: users
-	duration        *time.Duration
+	Rate traffic.Rate `placeholder:"RATE" help:"Send rolls at this rate, such as 200/s, or 0..2000/s for one that rises, instead of simulating users."`
 
-	die           *string
-	seed          **uint64 // nil: not given
-	connections   *int     // 0: not given
-	timeout, wait *time.Duration
-	abort         *float64
-
-	report, log, logDir, traceURL, addr *string
-	hosts                               *[]string
+	Report    string      `group:"Output" enum:"text,json,none" default:"text" help:"Form of the report on standard output: text, json or none."`
+	Log       string      `group:"Output" enum:"stderr,stdout,none" default:"stderr" help:"Where log lines go: stderr, stdout or none."`
+	LogDir    string      `group:"Output" placeholder:"DIR" none:"" help:"Directory in which log lines are also kept, for an agent that follows files: DIR/SERVICE/000001.log and so on."`
+	TraceURL  cli.URL     `group:"Output" default:"${trace_link}" none:"" help:"Link to a trace; {trace_id} stands for its ID."`
+	Addr      cli.Address `group:"Output" placeholder:"HOST:PORT" none:"" help:"Address to serve /readyz and /metrics on."`
+	AllowHost []cli.Host  `group:"Output" sep:"none" placeholder:"NAME" help:"Name besides localhost and IP addresses under which the server may be addressed."`
 }
 
-func defineTraffic(f *flags) *trafficFlags {
-	return &trafficFlags{
-		target: f.oneOf("target", "`whom` to ask for rolls: "+strings.Join(traffic.Targets(), " or "), traffic.Targets()...),
-		urls: map[string]*string{
-			traffic.Frontend: f.url(traffic.Frontend+urlFlag, "http://localhost:"+contract.PortFrontend, "`URL` of the front end"),
-			traffic.Roller:   f.url(traffic.Roller+urlFlag, "http://localhost:"+contract.PortRoller, "`URL` of the dice roller"),
-		},
-		users:    f.count("users", 10, "simulate this `number` of users (environment: "+envUsers+")"),
-		maxRolls: f.count("max-rolls-per-user", 20, "each user makes 1 to this `number` of rolls (environment: "+envMaxRolls+")"),
-		think: define(f, "think", "`time` that a user thinks before a roll", &value[traffic.Range]{
-			at: &traffic.Range{Min: 500 * time.Millisecond, Max: 2 * time.Second}, text: traffic.Range.String, parse: traffic.ParseRange}),
-		forever: f.flip("forever", "replace each user that leaves, until stopped"),
-		rate: define(f, "rate", "send rolls at this `rate`, such as 200/s, or 0..2000/s for one that rises, instead of simulating users",
-			&value[traffic.Rate]{at: &traffic.Rate{}, text: func(traffic.Rate) string { return "" }, parse: traffic.ParseRate}),
-		duration: f.duration("duration", 30*time.Second, time.Millisecond, 365*24*time.Hour,
-			"`time` to send at --rate; for users, if given, replace those that leave until it has passed"),
-		die:  f.oneOf("die", "`die` to roll: fair, risky, or mix for either with equal odds", traffic.Mix, contract.DieFair, contract.DieRisky),
-		seed: f.number("seed", "`number` from which chance starts: the same seed, the same users, dice and pauses (default: chance)"),
-		connections: f.count("connections", 0, "open at most this `number` of connections; users beyond it share; a roll that waits for one waits with its clock running\n"+
-			"(if not given: one a user; at a --rate "+strconv.Itoa(manyConnections)+", or what the limit on open files leaves)"),
-		timeout:  f.duration("timeout", 10*time.Second, time.Millisecond, time.Hour, "`time` that an answer may take"),
-		wait:     f.duration("wait", 10*time.Second, 0, time.Hour, "`time` to wait for a target that does not answer yet"),
-		abort:    f.share("abort-on-error-rate", 1, "end the run when more than this `share` of the rolls has failed, 0 to 1; 1 for never"),
-		report:   f.oneOf("report", "`form` of the report on stdout: text, json or none", reportText, reportJSON, toNone),
-		log:      f.oneOf("log", "`where` log lines go: stderr, stdout or none", toStderr, toStdout, toNone),
-		logDir:   defineLogDir(f),
-		traceURL: f.url("trace-url", "http://localhost:"+contract.PortExplorer+"/traces/{trace_id}", "`link` to a trace; {trace_id} stands for its ID; "+orNone),
-		addr:     f.String("addr", "", "`address` to serve /readyz and /metrics on; "+orNone),
-		hosts:    hostsFlag(f),
-	}
-}
+// Help describes the environment of the command.
+func (trafficCommand) Help() string { return helpTelemetry }
 
-// urlFlag ends the name of the flag that says where a target is.
-const urlFlag = "-url"
-
-// settle reads the environment, refuses flags that would have no effect, and
-// fills in what was left open.
-func (t *trafficFlags) settle(f *flags) (err error) {
-	given := f.given()
-	for _, v := range []struct{ name, flag string }{{envUsers, "users"}, {envMaxRolls, "max-rolls-per-user"}} {
-		if text := f.env.getenv(v.name); text != "" && !given[v.flag] {
-			if err := f.Set(v.flag, text); err != nil {
-				return f.usage(fmt.Errorf("environment variable %s is %q: %w", v.name, text, err))
-			}
-		}
+// check completes the flags, and refuses a run that would send nothing or needs more
+// connections than the system allows, before anything is sent.
+func (c *trafficCommand) Check(given cli.Given) error {
+	if !given["rate"] && (c.Forever || !given["duration"]) {
+		c.Duration = 0
 	}
-	refuse := func(idle, with string) {
-		if given[idle] {
-			err = errors.Join(err, f.usage(fmt.Errorf("--%s has no effect with --%s: leave one of them out", idle, with)))
-		}
-	}
-	for _, name := range traffic.Targets() {
-		if name != *t.target {
-			refuse(name+urlFlag, "target="+*t.target)
-		}
-	}
-	switch {
-	case given["rate"]:
-		for _, name := range []string{"users", "max-rolls-per-user", "think", "forever"} {
-			refuse(name, "rate")
-		}
-	case *t.forever:
-		refuse("duration", "forever")
-		fallthrough
-	case !given["duration"]:
-		*t.duration = 0
-	}
-	check := t.asUsers().Check
+	check := c.users().Check
 	if given["rate"] {
-		check = t.asLoad().Check
+		check = c.load().Check
 	}
-	if bad := check(); bad != nil {
-		err = errors.Join(err, f.usage(bad))
+	wanted, flag := c.Connections, "connections"
+	if wanted == 0 && !given["rate"] {
+		wanted, flag = c.Users, "users"
 	}
-	return errors.Join(err, t.settleConnections(f, given))
+	n, err := traffic.Connections(int(wanted))
+	if e, ok := errors.AsType[*traffic.ConnectionsError](err); ok {
+		err = lab.Hint(fmt.Errorf("--%s %d: %w", flag, wanted, err),
+			fmt.Sprintf("raise the limit on open files first, as with: ulimit -n %d", 2*e.Wanted))
+	}
+	c.Connections = cli.Count(n)
+	return errors.Join(check(), err)
 }
 
-func (t *trafficFlags) asUsers() traffic.Users {
-	return traffic.Users{Count: *t.users, MaxRolls: *t.maxRolls, Think: *t.think, Duration: *t.duration, Forever: *t.forever}
+func (c *trafficCommand) users() traffic.Users {
+	return traffic.Users{
+		Count: int(c.Users), MaxRolls: int(c.MaxRolls), Think: c.Think, Duration: c.Duration, Forever: c.Forever,
+	}
 }
 
-func (t *trafficFlags) asLoad() traffic.Load {
-	return traffic.Load{Rate: *t.rate, Duration: *t.duration}
-}
+func (c *trafficCommand) load() traffic.Load { return traffic.Load{Rate: c.Rate, Duration: c.Duration} }
 
-// manyConnections is how many a run at a rate may open unless it is told.
-const manyConnections = 10000
-
-// settleConnections says before anything is sent that the system will not let as
-// many connections be open as are wanted.
-func (t *trafficFlags) settleConnections(f *flags, given map[string]bool) error {
-	most, err := traffic.MaxConnections()
+// generator makes the generator.
+func (c *trafficCommand) generator(tel *telemetry.Telemetry) (*traffic.Generator, error) {
+	url := c.FrontendURL
+	if c.Target == traffic.Roller {
+		url = c.RollerURL
+	}
+	target, err := traffic.NewTarget(c.Target, string(url))
 	if err != nil {
-		return err
+		return nil, &lab.UsageError{Err: err}
 	}
-	name := "connections"
-	switch {
-	case given[name]:
-	case given["rate"]:
-		*t.connections = min(manyConnections, most)
-	default:
-		name, *t.connections = "users", *t.users
-	}
-	if *t.connections > most {
-		return hint(usagef("%s: --%s %d: this process may have no more than %d connections open", f.Name(), name, *t.connections, most),
-			"raise the limit on open files first, as with: ulimit -n "+strconv.Itoa(2**t.connections))
-	}
-	return nil
-}
-
-// options are what a generator is made of.
-func (t *trafficFlags) options(tel *telemetry.Telemetry) (traffic.Options, error) {
-	target, err := traffic.NewTarget(*t.target, *t.urls[*t.target])
+	g, err := traffic.New(traffic.Options{
+		Telemetry: tel, Target: target, Version: version(), Die: c.Die, Timeout: c.Timeout,
+		Seed:        c.Seed.Or(rand.Uint64N(1_000_000)), // short, for a person to type: the report prints it
+		Connections: int(c.Connections), AbortAt: float64(c.AbortOn), TraceURL: string(c.TraceURL),
+		LogRolls: c.Log != "none" || c.LogDir != "",
+	})
 	if err != nil {
-		return traffic.Options{}, &lab.UsageError{Err: err}
+		return nil, &lab.UsageError{Err: err}
 	}
-	seed := rand.Uint64N(1_000_000) // short, for a person to type: the report says it
-	if *t.seed != nil {
-		seed = **t.seed
-	}
-	return traffic.Options{
-		Telemetry: tel, Target: target, Version: version(), Seed: seed, Die: *t.die, Timeout: *t.timeout,
-		Connections: *t.connections, AbortAt: *t.abort, LogRolls: *t.log != toNone || *t.logDir != "", TraceURL: *t.traceURL,
-	}, nil
-}
-
-// count defines a flag for a number of things; a preset of 0 means that it may
-// stay open.
-func (f *flags) count(name string, preset int, usage string) *int {
-	text := func(n int) string {
-		if n == 0 {
-			return ""
-		}
-		return strconv.Itoa(n)
-	}
-	return define(f, name, usage, &value[int]{at: &preset, text: text, parse: func(s string) (int, error) {
-		n, err := strconv.Atoi(s)
-		if err != nil || n < 1 {
-			return 0, errors.New("want a whole number above 0")
-		}
-		return n, nil
-	}})
+	return g, nil
 }

@@ -1,206 +1,122 @@
 package main
 
 import (
-	"context"
-	"errors"
-	"flag"
-	"fmt"
-	"net"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
+	"github.com/alecthomas/kong"
+
+	"dicelab/internal/cli"
 	"dicelab/internal/contract"
 	"dicelab/internal/lab"
-	"dicelab/internal/lab/native"
-	"dicelab/internal/web"
+	"dicelab/internal/pocket/store"
 )
 
-// The stacks that up can run.
+// The stacks that up can run besides the embedded one.
 const (
-	stackEmbedded = "embedded"
-	stackNative   = "native"
-	stackNone     = "none"
+	stackNative = "native"
+	stackNone   = "none"
 )
 
-func stacks() []string { return []string{stackEmbedded, stackNative, stackNone} }
+type upCommand struct {
+	Data      string     `default:".dicelab" help:"Directory for what is recorded."`
+	Stack     string     `enum:"embedded,native,none" default:"embedded" help:"Telemetry stack: embedded, native for the real servers, or none for your own."`
+	Traffic   bool       `help:"Let simulated users roll, gently, while the lab runs."`
+	AllowHost []cli.Host `sep:"none" placeholder:"NAME" help:"Name besides localhost and IP addresses under which the servers may be addressed."`
 
+	Dice          diceFlags      `embed:"" group:"Dice"`
+	RollTimeout   time.Duration  `group:"Dice" default:"5s" min:"1ms" max:"1m" help:"Time that a roll may take before it is given up."`
+	Fault         []serviceFault `group:"Faults" sep:"none" placeholder:"SERVICE:FAULT" complete:"service_faults" help:"Fault to switch on, such as dice-roller:slow=2s; see docs/faults.md."`
+	FaultSwitches bool           `group:"Faults" help:"Let faults be switched on the page while the lab runs."`
+
+	Keep      keepFlags    `embed:"" group:"with stack=embedded"`
+	Addresses upAddresses  `embed:""`
+	Native    nativeFlags  `embed:"" group:"with stack=native"`
+	Backends  backendFlags `embed:"" group:"with stack=none"`
+}
+
+// Help describes the environment of the command.
+func (upCommand) Help() string { return helpTelemetry }
+
+// upAddresses are the addresses that up listens on. The flag of the address NAME is
+// --NAME-addr.
+type upAddresses struct {
+	FrontendAddr cli.Address `group:"Addresses; port 0 takes a free one" default:"127.0.0.1:${frontend}" help:"Address of the front end."`
+	RollerAddr   cli.Address `group:"Addresses; port 0 takes a free one" default:"127.0.0.1:${roller}" help:"Address of the dice roller."`
+	ExplorerAddr cli.Address `group:"Addresses; port 0 takes a free one" default:"127.0.0.1:${explorer}" help:"Address of the explorer."`
+
+	PrometheusAddr cli.Address `group:"with stack=embedded|native" default:"${at_prometheus}" help:"${of_prometheus}"`
+	LokiAddr       cli.Address `group:"with stack=embedded|native" default:"${at_loki}" help:"${of_loki}"`
+	TempoAddr      cli.Address `group:"with stack=embedded|native" default:"${at_tempo}" help:"${of_tempo}"`
+	OTLPGRPCAddr   cli.Address `group:"with stack=embedded|native" name:"otlp-grpc-addr" default:"${at_otlp_grpc}" help:"${of_otlp_grpc}"`
+	OTLPHTTPAddr   cli.Address `group:"with stack=embedded|native" name:"otlp-http-addr" default:"${at_otlp_http}" help:"${of_otlp_http}"`
+
+	AlloyAddr            cli.Address `group:"with stack=native" default:"${at_alloy}" help:"${of_alloy}"`
+	LokiGRPCAddr         cli.Address `group:"with stack=native" name:"loki-grpc-addr" default:"${at_loki_grpc}" help:"${of_loki_grpc}"`
+	TempoGRPCAddr        cli.Address `group:"with stack=native" name:"tempo-grpc-addr" default:"${at_tempo_grpc}" help:"${of_tempo_grpc}"`
+	TempoOTLPAddr        cli.Address `group:"with stack=native" name:"tempo-otlp-addr" default:"${at_tempo_otlp}" help:"${of_tempo_otlp}"`
+	CollectorHealthAddr  cli.Address `group:"with stack=native" default:"${at_collector_health}" help:"${of_collector_health}"`
+	CollectorMetricsAddr cli.Address `group:"with stack=native" default:"${at_collector_metrics}" help:"${of_collector_metrics}"`
+}
+
+// The names of addresses that do not depend on the stack.
 const (
-	configsFlag = "stack-config"
-	recoverFlag = "recover"
+	frontendAt = "frontend"
+	rollerAt   = "roller"
+	explorerAt = "explorer"
+	trafficAt  = "traffic"
 )
 
-// What up listens for. The flag that moves an address is --NAME-addr.
-const (
-	frontendAt   = "frontend"
-	rollerAt     = "roller"
-	explorerAt   = "explorer"
-	prometheusAt = native.Prometheus
-	lokiAt       = native.Loki
-	tempoAt      = native.Tempo
-	otlpGRPCAt   = native.OTLPGRPC
-	otlpHTTPAt   = native.OTLPHTTP
-	trafficAt    = "traffic"
-)
-
-// upFlags is what up can be told.
-type upFlags struct {
-	stack, data *string
-	configs     *string
-	servers     *string
-	addresses   []address
-	keep        *keepFlags
-	dice        *diceFlags
-	rollTimeout *time.Duration
-	faults      *[]string
-	switches    *bool
-	recover     *bool
-	traffic     *bool
-	backends    *backends
-	hosts       *[]string
-}
-
-// address is one place to listen on.
-type address struct {
-	name, owner string
-	stacks      []string // with which somebody listens there
-	value       *string
-}
-
-func (a address) flag() string { return a.name + "-addr" }
-
-func defineUp(f *flags) *upFlags {
-	u := &upFlags{
-		stack:   f.oneOf("stack", "`name` of the telemetry stack: embedded, native for the real servers, or none for your own", stacks()...),
-		data:    f.String("data", ".dicelab", "`directory` for what is recorded"),
-		configs: f.String(configsFlag, "", "`directory` of the real servers' configurations, laid out as the folder stack (default: the program's own)"),
-	}
-	u.servers = defineServers(f, ", with --stack=native")
-	define := func(name, port, owner string, stacks ...string) {
-		at := address{name: name, owner: owner, stacks: stacks}
-		at.value = f.address(at.flag(), "127.0.0.1:"+port, "`address` of "+owner+"; port 0 takes a free one")
-		u.addresses = append(u.addresses, at)
-	}
-	define(frontendAt, contract.PortFrontend, "the front end", stacks()...)
-	define(rollerAt, contract.PortRoller, "the dice roller", stacks()...)
-	define(explorerAt, contract.PortExplorer, "the explorer", stacks()...)
-	for _, p := range native.Places() {
-		with := []string{stackNative}
-		if slices.Contains([]string{prometheusAt, lokiAt, tempoAt, otlpGRPCAt, otlpHTTPAt}, p.Name) {
-			with = append(with, stackEmbedded)
-		}
-		define(p.Name, p.Port, p.Owner, with...)
-	}
-	u.hosts = hostsFlag(f)
-	u.keep = defineKeep(f)
-	u.recover = f.flip(recoverFlag, "if what the embedded stack has recorded is damaged, move it aside within the data directory and start anew")
-	u.dice = defineDice(f)
-	u.rollTimeout = rollTimeout(f, "roll-timeout")
-	u.faults = f.list("fault", "`SERVICE:FAULT` to switch on, such as dice-roller:slow=2s; see docs/faults.md (repeatable)", checkServiceFault)
-	u.switches = f.flip("fault-switches", "let faults be switched on the page while the lab runs")
-	u.traffic = f.flip("traffic", "let simulated users roll, gently, while the lab runs")
-	u.backends = backendFlags(f, ", with --stack=none")
-	return u
-}
-
-func checkServiceFault(text string) error {
-	service, spec, ok := strings.Cut(text, ":")
-	if !ok || !slices.Contains(contract.Services(), service) {
-		return fmt.Errorf("write it as SERVICE:FAULT, where SERVICE is %s", strings.Join(contract.Services(), " or "))
-	}
-	return checkFault(spec)
-}
-
-// settle refuses flags that would have no effect with the chosen stack, and
-// forgets the addresses that it does not need.
-func (u *upFlags) settle(f *flags) (err error) {
-	var idle []string
-	if *u.stack != stackNone {
-		idle = []string{"prometheus-url", "loki-url", "tempo-url", "header"}
-	}
-	if *u.stack != stackNative {
-		idle = append(idle, configsFlag, serversFlag)
-	}
-	if *u.stack != stackEmbedded {
-		idle = append(idle, append(u.keep.names(), recoverFlag)...)
-	}
-	unused := func(a address) bool { return !slices.Contains(a.stacks, *u.stack) }
-	for _, a := range u.addresses {
-		if unused(a) {
-			idle = append(idle, a.flag())
+// addresses lists the addresses that the chosen stack listens on.
+func (c *upCommand) addresses(kctx *kong.Context) (list []lab.Address) {
+	for _, f := range cli.Active(kctx) {
+		if name, ok := strings.CutSuffix(f.Name, "-addr"); ok {
+			owner := strings.TrimSuffix(strings.TrimPrefix(f.Help, "Address of "), ".")
+			list = append(list, lab.Address{Name: name, Addr: f.Target.String(), Owner: owner, Flag: "--" + f.Name})
 		}
 	}
-	u.addresses = slices.DeleteFunc(u.addresses, unused)
-	if *u.traffic { // where it says that it is ready; nobody else looks there, so any free port will do
-		u.addresses = append(u.addresses, address{name: trafficAt, owner: "the traffic generator", value: new("127.0.0.1:0")})
+	if c.Traffic { // only the lab looks there, to see that it is ready: any free port will do
+		list = append(list, lab.Address{Name: trafficAt, Addr: "127.0.0.1:0", Owner: "the traffic generator"})
 	}
-	f.Visit(func(given *flag.Flag) {
-		if slices.Contains(idle, given.Name) {
-			err = errors.Join(err, f.usage(fmt.Errorf("--%s has no effect with --stack=%s: leave one of them out", given.Name, *u.stack)))
-		}
-	})
-	return err
+	return list
 }
 
-// faultArgs are the flags that switch on the faults of one service.
-func (u *upFlags) faultArgs(service string) (args []string) {
-	for _, f := range *u.faults {
-		if spec, ok := strings.CutPrefix(f, service+":"); ok {
+// keepFlags are the bounds of what the embedded stack keeps.
+type keepFlags struct {
+	KeepTraces time.Duration `default:"${trace_age}" min:"1m" max:"87600h" help:"Time that traces are kept."`
+	KeepLogs   time.Duration `default:"${log_age}" min:"1m" max:"87600h" help:"Time that log lines are kept."`
+	KeepSize   cli.Size      `default:"${max_bytes}" min:"16MiB" max:"1TiB" help:"Size of the traces and log lines that are kept; of more, the oldest go."`
+	Recover    bool          `help:"If recorded data is damaged, move it aside within the data directory and start anew."`
+}
+
+func (k *keepFlags) options() store.Options {
+	return store.Options{TraceAge: k.KeepTraces, LogAge: k.KeepLogs, MaxBytes: int64(k.KeepSize)}
+}
+
+// nativeFlags are the settings of the real servers.
+type nativeFlags struct {
+	Servers     string `placeholder:"DIR" help:"Directory in which the programs of the real servers are looked for, before PATH."`
+	StackConfig string `placeholder:"DIR" help:"Directory of the real servers' configurations, laid out as the folder stack. The program's own if not given."`
+}
+
+// faultArgs returns the flags that switch on the faults of one service.
+func (c *upCommand) faultArgs(service string) (args []string) {
+	for _, f := range c.Fault {
+		if spec, ok := strings.CutPrefix(string(f), service+":"); ok {
 			args = append(args, "--fault", spec)
 		}
 	}
-	if *u.switches && slices.Contains(contract.Services(), service) {
+	if c.FaultSwitches && slices.Contains(contract.Services(), service) {
 		args = append(args, "--fault-switches")
 	}
 	return args
 }
 
-// hostArgs are the flags that allow a service the names that up was given.
-func (u *upFlags) hostArgs() (args []string) {
-	for _, name := range *u.hosts {
-		args = append(args, "--allow-host", name)
+// hostArgs returns the flags that allow a service the names of --allow-host.
+func (c *upCommand) hostArgs() (args []string) {
+	for _, name := range c.AllowHost {
+		args = append(args, "--allow-host", string(name))
 	}
 	return args
-}
-
-// places are the open listeners by name.
-type places map[string]*net.TCPListener
-
-func (u *upFlags) listen(ctx context.Context) (places, error) {
-	var addresses []lab.Address
-	for _, a := range u.addresses {
-		addresses = append(addresses, lab.Address{Addr: *a.value, Owner: a.owner, Flag: "--" + a.flag()})
-	}
-	listeners, err := lab.Listen(ctx, addresses...)
-	if err != nil {
-		return nil, err
-	}
-	at := places{}
-	for i, l := range listeners {
-		at[u.addresses[i].name] = l
-	}
-	return at, nil
-}
-
-func (p places) url(name string) string { return web.URL(p[name].Addr()) }
-
-// target is the address at which a listener is scraped. One on every interface has
-// an address under which nothing is served: it is scraped as localhost.
-func (p places) target(name string) string {
-	addr := p[name].Addr().(*net.TCPAddr)
-	if addr.IP.IsUnspecified() {
-		return net.JoinHostPort("localhost", strconv.Itoa(addr.Port))
-	}
-	return addr.String()
-}
-
-// close gives up the listeners that no part has taken over and closed.
-func (p places) close() (err error) {
-	for _, l := range p {
-		if e := l.Close(); !errors.Is(e, net.ErrClosed) {
-			err = errors.Join(err, e)
-		}
-	}
-	return err
 }

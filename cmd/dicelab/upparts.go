@@ -7,103 +7,119 @@ import (
 	"os"
 	"slices"
 
+	"dicelab/internal/cli"
 	"dicelab/internal/contract"
 	"dicelab/internal/lab"
 	"dicelab/internal/lab/child"
 	"dicelab/internal/web"
+	"dicelab/stack"
 )
 
-// joiner joins the packages into the parts of a lab.
-type joiner struct {
-	*upFlags
-	env    environment
-	at     places
-	dir    *lab.Dir
-	report *lab.Report
-	// container is the memory limit of the container in bytes; 0 if there is none, or
-	// if GOMEMLIMIT is set.
-	container uint64
-	// programs are the paths of the real servers by component, with --stack=native.
-	programs map[string]string
+// upLab joins the packages into the parts of a lab.
+type upLab struct {
+	*upCommand
+	env       environment
+	at        lab.Listeners
+	dir       *lab.Dir
+	report    *lab.Report
+	container lab.Container
+	programs  map[string]string // the paths of the real servers by component, with --stack=native
 }
 
-// parts lists what runs, in the order in which it starts: what takes telemetry
-// before what emits it.
-func (j joiner) parts() ([]lab.Part, error) {
-	t, err := j.telemetry()
+// parts lists the parts of the lab in the order in which they start: those that take
+// telemetry come before those that emit it.
+func (u upLab) parts() ([]lab.Part, error) {
+	s, otlp, err := u.stack()
 	if err != nil {
 		return nil, err
 	}
-	parts, otlp, readLog := t.parts, t.otlp, t.readLog
-	roller, err := j.service(contract.ServiceRoller, "roller", rollerAt, otlp, readLog, j.dice.args())
+	parts, err := s.Parts()
 	if err != nil {
 		return nil, err
 	}
-	explorerURL := j.at.url(explorerAt)
-	frontend, err := j.service(contract.ServiceFrontend, "frontend", frontendAt, otlp, readLog, []string{
-		"--roller-url", j.at.url(rollerAt), "--timeout", j.rollTimeout.String(), "--explorer-url", explorerURL,
-		"--trace-url", explorerURL + "/traces/{trace_id}", "--logs-url", explorerURL + "/logs?trace_id={trace_id}",
-	})
+	explorerURL := u.at.URL(explorerAt)
+	for _, service := range []struct {
+		name, command, at string
+		args              []string
+	}{
+		{contract.ServiceRoller, "roller", rollerAt, u.Dice.args()},
+		{contract.ServiceFrontend, "frontend", frontendAt, []string{
+			"--roller-url", u.at.URL(rollerAt), "--timeout", u.RollTimeout.String(), "--explorer-url", explorerURL,
+			"--trace-url", explorerURL + "/traces/{trace_id}", "--logs-url", explorerURL + "/logs?trace_id={trace_id}",
+		}},
+	} {
+		part, err := u.service(s, otlp, service.name, service.command, service.at, service.args)
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, part)
+	}
+	explorer, err := u.explorer(otlp)
 	if err != nil {
 		return nil, err
 	}
-	checks, err := j.checks(otlp)
-	if err != nil {
-		return nil, err
-	}
-	explorer, err := j.backends.handler(j.at.url(frontendAt), checks)
-	if err != nil {
-		return nil, err
-	}
-	parts = append(parts, roller, frontend, lab.ServerPart("explorer", j.at[explorerAt], func() http.Handler { return web.Guard(explorer, *j.hosts...) }))
-	if !*j.traffic {
+	explorer = web.Guard(explorer, cli.Texts(u.AllowHost)...)
+	parts = append(parts, lab.ServerPart("explorer", u.at[explorerAt], func() http.Handler { return explorer }))
+	if !u.Traffic {
 		return parts, nil
 	}
-	traffic, err := j.users(otlp, readLog)
-	if err != nil {
-		return nil, err
-	}
-	return append(parts, traffic), nil
+	traffic, err := u.users(s, otlp)
+	return append(parts, traffic), err
 }
 
-// users is the traffic generator, as two users that never stop. It ends where
-// the services are drained, before them: they finish what it has under way.
-func (j joiner) users(otlp lab.OTLP, readLog func(string, io.Reader) error) (lab.Part, error) {
-	part, err := j.service(contract.ServiceTraffic, "traffic", trafficAt, otlp, readLog, []string{
-		"--frontend-url", j.at.url(frontendAt), "--users", "2", "--max-rolls-per-user", "20", "--think", "1s..4s", "--forever",
-		"--addr", j.at[trafficAt].Addr().String(), "--log", toStdout, "--report", toNone,
+// users is the traffic generator, as two users that never stop. It ends where the
+// services are drained, before them: they finish what it has under way.
+func (u upLab) users(s telemetryStack, otlp lab.OTLP) (lab.Part, error) {
+	part, err := u.service(s, otlp, contract.ServiceTraffic, "traffic", trafficAt, []string{
+		"--frontend-url", u.at.URL(frontendAt), "--addr", u.at[trafficAt].Addr().String(), "--log", "stdout",
+		"--report", "none", "--users", "2", "--max-rolls-per-user", "20", "--think", "1s..4s", "--forever",
 	})
 	part.URL, part.Drain, part.Stop = "", part.Stop, nil
 	return part, err
 }
 
-func (j joiner) server(name, at string, handler func() http.Handler) lab.Part {
-	return lab.ServerPart(name, j.at[at], func() http.Handler { return web.Guard(handler(), *j.hosts...) })
-}
-
-// service runs one of this program's own services as a child process, as a
-// container runtime would.
-func (j joiner) service(service, command, at string, otlp lab.OTLP, readLog func(string, io.Reader) error, args []string) (lab.Part, error) {
+// service runs one of this program's own services as a child process, as a container
+// runtime would.
+func (u upLab) service(s telemetryStack, otlp lab.OTLP, name, command, at string, args []string) (lab.Part, error) {
 	program, err := os.Executable()
 	if err != nil {
 		return lab.Part{}, fmt.Errorf("finding this program: %w", err)
 	}
 	c, err := child.New(child.Config{
-		Name: service, Path: program, Args: slices.Concat([]string{command}, args, j.hostArgs(), j.faultArgs(service)),
-		Env: lab.Environ(j.environ(), service, otlp), Listener: j.at[at], ReadyURL: j.at.url(at) + "/readyz",
-		Stdout: func(r io.Reader) error { return readLog(service, r) }, Stderr: j.env.stderr, Notify: j.report.Children(),
+		Name: name, Path: program, Args: slices.Concat([]string{command}, args, u.hostArgs(), u.faultArgs(name)),
+		Env:      lab.Environ(append(os.Environ(), u.container.ChildEnv()...), name, otlp),
+		Listener: u.at[at], ReadyURL: u.at.URL(at) + "/readyz",
+		Stdout: func(r io.Reader) error { return s.ReadLog(name, r) }, Stderr: u.env.stderr, Notify: u.report.Children(),
 	})
 	if err != nil {
 		return lab.Part{}, err
 	}
-	return lab.ServicePart(service, j.at.url(at), c), nil
+	return lab.ServicePart(name, u.at.URL(at), c), nil
 }
 
-// environ is the environment of children, before what the lab sets for each.
-func (j joiner) environ() []string {
-	environ := os.Environ()
-	if j.container > 0 {
-		environ = append(environ, fmt.Sprintf("%s=%d", envMemoryLimit, uint64(shareOfChild*float64(j.container))))
+// explorer makes the lab's own explorer. Its checks look at what the lab runs, and
+// their traffic generator sends its spans where the services do.
+func (u upLab) explorer(otlp lab.OTLP) (http.Handler, error) {
+	backends := u.Backends
+	checks := checkFlags{RollerURL: u.url(rollerAt), Mode: modeGuessed, StackConfig: u.Native.StackConfig}
+	if u.Stack != stackNone {
+		backends.PrometheusURL, backends.LokiURL = u.url(stack.Prometheus), u.url(stack.Loki)
+		backends.TempoURL = u.url(stack.Tempo)
+		checks.Mode = u.Stack // their modes have the names of the stacks
 	}
-	return environ
+	if u.Stack == stackNative {
+		checks.AlloyURL = u.url(stack.Alloy)
+	}
+	o := checks.options(u.url(frontendAt), &backends)
+	o.Traffic = simulate(o.Frontend, lab.Environ(os.Environ(), contract.ServiceTraffic, otlp))
+	c, err := newExplorerChecks(o, "look at what dicelab up says of the front end", serversOf(o))
+	if err != nil {
+		return nil, err
+	}
+	if o.Mode != "" {
+		c.modeWhy = "as dicelab up runs it"
+	}
+	return backends.explorer(u.url(frontendAt), c)
 }
+
+func (u upLab) url(name string) cli.URL { return cli.URL(u.at.URL(name)) }

@@ -1,55 +1,61 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
 
+	"dicelab/internal/cli"
 	"dicelab/internal/lab"
 	"dicelab/internal/traffic"
 	"dicelab/internal/verify"
 	"dicelab/internal/verify/report"
 )
 
-// verifyCommand checks a running lab. It exits 0 where all checks hold, 1 where
-// one fails, 2 where nothing could be checked.
-func verifyCommand(ctx context.Context, env environment, f *flags) error {
-	v := defineVerify(f)
-	if err := f.parse(); err != nil {
-		return err
-	}
-	checks, err := v.verifier()
+type verifyCommand struct {
+	FrontendURL cli.URL      `default:"http://localhost:${frontend}" help:"URL of the front end."`
+	Only        []string     `sep:"none" placeholder:"NAME" help:"Check or group to run alone; a wrong name lists all."`
+	JSON        bool         `help:"Write the report as JSON."`
+	Verbose     bool         `name:"v" short:"v" help:"Write requests and answers of every check."`
+	Backends    backendFlags `embed:"" group:"Query APIs"`
+	Checks      checkFlags   `embed:"" group:"The other servers, and the checks"`
+}
+
+// Run checks a running lab. It exits 0 if all checks pass, 1 if one fails, 2 if
+// nothing could be checked.
+func (c *verifyCommand) Run(ctx context.Context, env environment) error {
+	o := c.Checks.options(c.FrontendURL, &c.Backends)
+	o.Only = c.Only
+	checks, err := verify.New(o)
 	if err != nil {
-		return hint(err, "dicelab verify -h lists the flags")
+		return lab.Refuse(err, "dicelab verify -h lists the flags")
 	}
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	defer context.AfterFunc(ctx, stop)() // from then on a second signal kills
 
-	lines := report.New(env.stdout.Raw(), report.Options{Colour: lab.Colour(env.stdout.File(), env.getenv), Verbose: *v.verbose, Version: version()})
+	lines := report.New(env.stdout.Raw(), report.Options{
+		Colour: lab.Colour(env.stdout.File(), env.getenv), Verbose: c.Verbose, Version: version(),
+	})
 	began, each := lines.Begin, lines.Result
-	if *v.json {
+	if c.JSON {
 		began, each = nil, nil
 	}
 	found, err := checks.Run(ctx, began, each)
 	if _, ok := errors.AsType[*verify.UnreachableError](err); ok {
-		return hint(&lab.UsageError{Err: err}, "start the lab with: dicelab up; or say where the front end is with --frontend-url")
+		return lab.Refuse(err, "start the lab with: dicelab up; or say where the front end is with --frontend-url")
 	}
 	if err != nil {
 		return fmt.Errorf("verifying: %w", err)
 	}
-	if *v.json {
+	if c.JSON {
 		var text []byte
-		if text, err = encodeReport(found); err == nil {
+		if text, err = report.JSON(found); err == nil {
 			_, err = env.stdout.Write(text)
 		}
 	} else {
@@ -62,58 +68,24 @@ func verifyCommand(ctx context.Context, env environment, f *flags) error {
 	return err
 }
 
-// encodeReport is a report for programs.
-func encodeReport(r verify.Report) ([]byte, error) {
-	var text bytes.Buffer
-	out := json.NewEncoder(&text)
-	out.SetEscapeHTML(false)
-	out.SetIndent("", "  ")
-	if err := out.Encode(r); err != nil {
-		return nil, fmt.Errorf("encoding the report: %w", err)
-	}
-	return text.Bytes(), nil
-}
-
-// How the traffic generator is run for its rows: two users, who do not think.
-const (
-	simulatedUsers = "2"
-	simulatedRolls = "2"
-	simulatedTime  = time.Minute
-)
-
-// simulate runs the traffic generator as a program of its own, as a person would:
-// a few rolls of a few users, with their traces and their log. environ says where
-// its spans go.
-func simulate(frontendURL string, environ []string) func(context.Context) (verify.Traffic, error) {
-	return func(ctx context.Context) (t verify.Traffic, err error) {
+// simulate runs the traffic generator as a program of its own: a few rolls of two
+// users who do not think, with their traces and their log. environ says where its
+// spans go.
+func simulate(frontend string, environ []string) func(context.Context) (verify.Traffic, error) {
+	args := []string{"traffic", "--frontend-url", frontend, "--users", "2", "--max-rolls-per-user", "2",
+		"--think", "0s..100ms", "--report", traffic.FormJSON, "--log", "stderr"}
+	command := "dicelab " + strings.Join(args, " ")
+	return func(ctx context.Context) (verify.Traffic, error) {
 		program, err := os.Executable()
 		if err != nil {
-			return t, fmt.Errorf("finding this program: %w", err)
+			return verify.Traffic{}, fmt.Errorf("finding this program: %w", err)
 		}
-		ctx, cancel := context.WithTimeout(ctx, simulatedTime)
+		ctx, cancel := context.WithTimeout(ctx, time.Minute)
 		defer cancel()
-		args := []string{"traffic", "--frontend-url", frontendURL, "--users", simulatedUsers, "--max-rolls-per-user", simulatedRolls,
-			"--think", "0s..100ms", "--report", reportJSON, "--log", toStderr}
-		t.Command = "dicelab " + strings.Join(args, " ")
-		var out, log bytes.Buffer
-		cmd := exec.CommandContext(ctx, program, args...)
-		cmd.Env, cmd.Stdout, cmd.Stderr = environ, &out, &log
-		if err := cmd.Run(); err != nil {
-			return t, fmt.Errorf("%s: %w: %s", t.Command, err, strings.TrimSpace(log.String()))
+		r, log, err := traffic.RunProgram(ctx, environ, program, args...)
+		if err != nil {
+			return verify.Traffic{}, fmt.Errorf("%s: %w", command, err)
 		}
-		var r traffic.Report
-		if err := json.Unmarshal(out.Bytes(), &r); err != nil {
-			return t, fmt.Errorf("reading its report: %w", err)
-		}
-		t.Log = log.String()
-		for _, roll := range append(r.Slowest, r.Failures...) { // a roll may be among both
-			if !slices.Contains(t.TraceIDs, roll.TraceID) {
-				t.TraceIDs = append(t.TraceIDs, roll.TraceID)
-			}
-		}
-		for _, n := range r.Dropped {
-			t.Dropped += n
-		}
-		return t, nil
+		return verify.Traffic{Command: command, Log: log, TraceIDs: r.TraceIDs(), Dropped: r.DroppedSpans()}, nil
 	}
 }

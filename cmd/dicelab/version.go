@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -23,10 +22,10 @@ func version() string {
 	return "0.1.0-dev"
 }
 
-func printVersion(_ context.Context, env environment, f *flags) error {
-	if err := f.parse(); err != nil {
-		return err
-	}
+type versionCommand struct{}
+
+// Run prints version, commit and Go version.
+func (versionCommand) Run(env environment) error {
 	commit := "unknown"
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range info.Settings {
@@ -35,6 +34,7 @@ func printVersion(_ context.Context, env environment, f *flags) error {
 			}
 		}
 	}
-	_, err := fmt.Fprintf(env.stdout, "dicelab %s, commit %s, %s %s/%s\n", version(), commit, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	_, err := fmt.Fprintf(env.stdout, "dicelab %s, commit %s, %s %s/%s\n",
+		version(), commit, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	return err
 }

@@ -275,7 +275,7 @@ func TestSignals(t *testing.T) {
 // service is a real child process of a lab, and its base URL.
 func service(t *testing.T, name string, j *journal, report *lab.Report, policy child.Policy) (lab.Part, *child.Child) {
 	t.Helper()
-	listeners, err := lab.Listen(t.Context(), lab.Address{Addr: "127.0.0.1:0", Owner: name, Flag: "--addr"})
+	listeners, err := lab.Listen(t.Context(), lab.Address{Name: name, Addr: "127.0.0.1:0", Owner: name, Flag: "--addr"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -283,9 +283,9 @@ func service(t *testing.T, name string, j *journal, report *lab.Report, policy c
 	if err != nil {
 		t.Fatal(err)
 	}
-	base := "http://" + listeners[0].Addr().String()
+	base := "http://" + listeners[name].Addr().String()
 	c, err := child.New(child.Config{
-		Name: name, Path: self, Listener: listeners[0], ReadyURL: base + "/readyz",
+		Name: name, Path: self, Listener: listeners[name], ReadyURL: base + "/readyz",
 		// The race detector's runtime sleeps a second before each exit unless told not to.
 		Env: lab.Environ(append(os.Environ(), envRole+"=serve", "GORACE=atexit_sleep_ms=0"), name, lab.OTLP{}),
 		Stdout: func(r io.Reader) error {
@@ -384,7 +384,7 @@ func TestServerPart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := lab.ServerPart("explorer", listeners[0], func() http.Handler {
+	p := lab.ServerPart("explorer", listeners[""], func() http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") })
 	})
 	signals := make(chan os.Signal, 1)
@@ -406,7 +406,7 @@ func TestGRPCPart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := lab.GRPCPart("otlp grpc", listeners[0], func() http.Handler {
+	p := lab.GRPCPart("otlp grpc", listeners[""], func() http.Handler {
 		s := grpc.NewServer()
 		healthpb.RegisterHealthServer(s, health.NewServer())
 		return s
@@ -414,7 +414,7 @@ func TestGRPCPart(t *testing.T) {
 	signals := make(chan os.Signal, 1)
 	var answer string
 	l := lab.Lab{Parts: []lab.Part{p}, Opened: func() {
-		answer = healthOf(t, listeners[0].Addr().String())
+		answer = healthOf(t, listeners[""].Addr().String())
 		signals <- os.Interrupt
 	}}
 	if err := l.Run(t.Context(), signals); err != nil {

@@ -9,10 +9,13 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"dicelab/internal/web"
 )
 
 // Address is one place to listen on.
 type Address struct {
+	Name  string // names its listener in Listeners
 	Addr  string // host:port; port 0 takes a free one
 	Owner string // who wants it, in a sentence: "the dice roller"
 	Flag  string // what moves it: "--roller-addr"
@@ -22,15 +25,47 @@ type Address struct {
 // machine. A closed port says so at once.
 const answerTimeout = 200 * time.Millisecond
 
+// Target is an endpoint whose metrics Prometheus scrapes.
+type Target struct {
+	Job     string // the label job, which is the service's name
+	Address string // host:port, which is also the label instance
+}
+
+// Listeners are open listeners by the names of their addresses.
+type Listeners map[string]*net.TCPListener
+
+// URL returns the URL of a listener, for people and programs of this machine.
+func (l Listeners) URL(name string) string { return web.URL(l[name].Addr()) }
+
+// Target returns the target of the service that serves on a listener. Nothing is
+// served under the address of one on every interface: it is scraped as localhost.
+func (l Listeners) Target(name, service string) Target {
+	addr := l[name].Addr().(*net.TCPAddr)
+	if addr.IP.IsUnspecified() {
+		return Target{service, net.JoinHostPort("localhost", strconv.Itoa(addr.Port))}
+	}
+	return Target{service, addr.String()}
+}
+
+// Close closes the listeners that no part has taken over and closed.
+func (l Listeners) Close() (err error) {
+	for _, listener := range l {
+		if e := listener.Close(); e != nil && !errors.Is(e, net.ErrClosed) {
+			err = errors.Join(err, fmt.Errorf("giving up %s: %w", listener.Addr(), e))
+		}
+	}
+	return err
+}
+
 // Listen opens all addresses, in their order, or none. Every address that
 // cannot be had is reported, in one *UsageError, before anything has started.
 //
 // A port is also taken when another program answers on it under the other
 // loopback address: "localhost" means 127.0.0.1 and ::1, and macOS lets a
 // program listen on the one while another has them all.
-func Listen(ctx context.Context, addresses ...Address) ([]*net.TCPListener, error) {
+func Listen(ctx context.Context, addresses ...Address) (Listeners, error) {
 	var (
-		listeners []*net.TCPListener
+		listeners = Listeners{}
 		errs      []error
 		owners    = map[string]Address{} // by the port that was opened
 	)
@@ -44,17 +79,12 @@ func Listen(ctx context.Context, addresses ...Address) ([]*net.TCPListener, erro
 			continue
 		}
 		owners[portOf(l.Addr().String())] = a
-		listeners = append(listeners, l)
+		listeners[a.Name] = l
 	}
 	if len(errs) == 0 {
 		return listeners, nil
 	}
-	for _, l := range listeners {
-		if err := l.Close(); err != nil {
-			errs = append(errs, fmt.Errorf("giving up %s: %w", l.Addr(), err))
-		}
-	}
-	return nil, &UsageError{Err: errors.Join(errs...)}
+	return nil, &UsageError{Err: errors.Join(append(errs, listeners.Close())...)}
 }
 
 func (a Address) listen(ctx context.Context) (*net.TCPListener, error) {

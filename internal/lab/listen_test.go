@@ -23,10 +23,10 @@ func TestListen(t *testing.T) {
 	defer other.Close()
 	port := func(l net.Listener) string { return fmt.Sprint(l.Addr().(*net.TCPAddr).Port) }
 	roller := func(addr string) lab.Address {
-		return lab.Address{Addr: addr, Owner: "the dice roller", Flag: "--roller-addr"}
+		return lab.Address{Name: "roller " + addr, Addr: addr, Owner: "the dice roller", Flag: "--roller-addr"}
 	}
 	frontend := func(addr string) lab.Address {
-		return lab.Address{Addr: addr, Owner: "the front end", Flag: "--frontend-addr"}
+		return lab.Address{Name: "frontend " + addr, Addr: addr, Owner: "the front end", Flag: "--frontend-addr"}
 	}
 	rollerTaken := "port " + port(taken) + " is taken: the dice roller wants it; free it or move the dice roller with --roller-addr"
 	for _, tt := range []struct {
@@ -80,8 +80,8 @@ func TestListenGivesUpWhatItOpened(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = lab.Listen(t.Context(),
-		lab.Address{Addr: addr, Owner: "the dice roller", Flag: "--roller-addr"},
-		lab.Address{Addr: addr, Owner: "the front end", Flag: "--frontend-addr"})
+		lab.Address{Name: "roller", Addr: addr, Owner: "the dice roller", Flag: "--roller-addr"},
+		lab.Address{Name: "frontend", Addr: addr, Owner: "the front end", Flag: "--frontend-addr"})
 	want := "port " + addr[strings.LastIndexByte(addr, ':')+1:] +
 		" is wanted twice: by the dice roller (--roller-addr) and by the front end (--frontend-addr); move one of them"
 	if got := fmt.Sprint(err); got != want {

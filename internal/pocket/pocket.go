@@ -20,6 +20,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"dicelab/internal/lab"
 	"dicelab/internal/pocket/answer"
 	"dicelab/internal/pocket/collect"
 	"dicelab/internal/pocket/disk"
@@ -46,6 +47,10 @@ type Options struct {
 	Recover  bool             // move aside what cannot be opened because it is damaged, and start anew
 	Memory   int64            // bytes that the program may have, which bounds queries at once; 0 means the limit of Go's runtime
 	OwnKey   string           // with which the lab's own services send their spans; see otlp.Options
+
+	// Listeners are those of Parts, by the names of package stack. Each part owns its own.
+	Listeners lab.Listeners
+	Hosts     []string // names besides localhost that the servers of Parts answer to
 }
 
 // Stack is an embedded stack. Open a half before its handlers are asked for.

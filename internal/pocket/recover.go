@@ -29,6 +29,27 @@ func (e *DamagedError) Error() string { return e.Err.Error() }
 // Unwrap returns the cause.
 func (e *DamagedError) Unwrap() error { return e.Err }
 
+// ByHand returns the commands of a shell that move the files aside.
+func (e *DamagedError) ByHand() string {
+	aside := filepath.Join(e.Dir, "damaged-by-hand")
+	var files []string
+	for _, name := range e.Files {
+		files = append(files, Quoted(filepath.Join(e.Dir, name)))
+	}
+	return fmt.Sprintf("mkdir %s && mv %s %s", Quoted(aside), strings.Join(files, " "), Quoted(aside))
+}
+
+// Quoted returns a path as a shell reads it.
+func Quoted(path string) string {
+	plain := func(r rune) bool {
+		return strings.ContainsRune("/._-", r) || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
+	}
+	if strings.ContainsFunc(path, func(r rune) bool { return !plain(r) }) {
+		return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
+	}
+	return path
+}
+
 // openStore opens the store of traces and logs.
 func (s *Stack) openStore(ctx context.Context) (*store.Store, error) {
 	o := s.o.Store

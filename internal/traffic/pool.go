@@ -95,8 +95,32 @@ func FileLimit() (int, error) {
 	return int(min(limit.Cur, enough)), nil
 }
 
-// MaxConnections is how many connections this process may have open at once.
-func MaxConnections() (int, error) {
-	n, err := FileLimit()
-	return max(1, n-reservedFiles), err
+// LoadConnections is the number of connections that a run at a rate may open unless
+// another number is asked for, or the system allows fewer.
+const LoadConnections = 10000
+
+// ConnectionsError reports that the system does not let this process have as many
+// connections open as a run wants.
+type ConnectionsError struct{ Wanted, Most int }
+
+// Error returns the limit.
+func (e *ConnectionsError) Error() string {
+	return fmt.Sprintf("this process may have no more than %d connections open", e.Most)
+}
+
+// Connections returns wanted, the number of connections of a run, or that of a run at
+// a rate if wanted is 0. It fails with [*ConnectionsError] if the system does not
+// allow as many.
+func Connections(wanted int) (int, error) {
+	files, err := FileLimit()
+	most := max(1, files-reservedFiles)
+	switch {
+	case err != nil:
+		return 0, err
+	case wanted == 0:
+		return min(LoadConnections, most), nil
+	case wanted > most:
+		return 0, &ConnectionsError{wanted, most}
+	}
+	return wanted, nil
 }

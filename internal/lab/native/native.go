@@ -22,8 +22,8 @@ package native
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
 
@@ -41,7 +41,7 @@ type Options struct {
 	// Listeners holds the address of each of Places, bound. The stack owns them:
 	// it gives each up just before the server that wants it starts. Until then
 	// nobody else can take it.
-	Listeners map[string]*net.TCPListener
+	Listeners lab.Listeners
 	// Targets are the services that Prometheus scrapes.
 	Targets []Target
 	// Programs are the paths of the servers' programs by component.
@@ -56,7 +56,7 @@ type Options struct {
 }
 
 // Target is a service that Prometheus scrapes.
-type Target struct{ Job, Address string }
+type Target = lab.Target
 
 // Stack is the five servers.
 type Stack struct {
@@ -99,6 +99,10 @@ func New(o Options) (*Stack, error) {
 
 // Spool takes what the services write to standard output.
 func (s *Stack) Spool() *Spool { return s.spool }
+
+// ReadLog writes a service's output to files that Alloy follows. It returns when r
+// ends.
+func (s *Stack) ReadLog(service string, r io.Reader) error { return s.spool.Read(service, r) }
 
 // Parts lists the servers in the order in which they start: what takes telemetry
 // before what sends it.

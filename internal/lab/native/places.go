@@ -15,8 +15,8 @@ const (
 	Tempo            = stack.Tempo
 	Loki             = stack.Loki
 	Alloy            = stack.Alloy
-	OTLPGRPC         = "otlp-grpc"
-	OTLPHTTP         = "otlp-http"
+	OTLPGRPC         = stack.OTLPGRPC
+	OTLPHTTP         = stack.OTLPHTTP
 	TempoOTLP        = "tempo-otlp"
 	TempoGRPC        = "tempo-grpc"
 	LokiGRPC         = "loki-grpc"

@@ -16,6 +16,8 @@ import (
 	"github.com/prometheus/prometheus/discovery/targetgroup"
 	"github.com/prometheus/prometheus/scrape"
 	"github.com/prometheus/prometheus/storage"
+
+	"dicelab/internal/lab"
 )
 
 // A target that answers with more than this fails its scrape, which /targets
@@ -30,10 +32,7 @@ const (
 const settleTime = 10 * time.Second
 
 // A Target is one /metrics endpoint, scraped over http.
-type Target struct {
-	Job     string // the label job, which is the service's name
-	Address string // host:port, which is also the label instance
-}
+type Target = lab.Target
 
 // scrapeConfig is what the lab sets of Prometheus's configuration file
 // (https://prometheus.io/docs/prometheus/latest/configuration/configuration/).
