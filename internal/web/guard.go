@@ -39,13 +39,10 @@ const maxForm = 64 << 10
 //     opens; NoLinks refuses that too,
 //   - sets the security headers of answers that are data; see Page for others.
 func Guard(next http.Handler, hosts ...string) http.Handler {
-	// All answers share these values. A handler that sets one of the headers
-	// replaces the value, and one that adds to it gets a copy.
-	policy, nosniff := []string{DataPolicy}, []string{"nosniff"}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h["Content-Security-Policy"] = policy
-		h["X-Content-Type-Options"] = nosniff
+		h.Set("Content-Security-Policy", DataPolicy)
+		h.Set("X-Content-Type-Options", "nosniff")
 		if p := refuseHost(r, hosts); p != nil {
 			Fail(w, p)
 			return

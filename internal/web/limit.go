@@ -4,7 +4,6 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // MaxConnections is how many connections a listener of the lab holds at once. An
@@ -38,28 +37,11 @@ func (l *limited) Accept() (net.Conn, error) {
 	}
 }
 
-// counted is a connection that counts until it is closed, and whose deadlines are
-// cheap to move.
+// counted is a connection that counts until it is closed.
 type counted struct {
 	net.Conn
 	listener *limited
 	once     sync.Once
-	deadline atomic.Int64 // of writes, as it was last set; nanoseconds since 1970
-}
-
-// SetWriteDeadline implements net.Conn, to within a second. net/http moves the
-// deadline at each request and takes it away after each answer; both cost more
-// than they are worth here. A deadline that is left standing ends nothing, since
-// nothing is written before the next request has moved it.
-func (c *counted) SetWriteDeadline(t time.Time) error {
-	if t.IsZero() {
-		return nil
-	}
-	if later := time.Duration(t.UnixNano() - c.deadline.Load()); later >= 0 && later < time.Second {
-		return nil
-	}
-	c.deadline.Store(t.UnixNano())
-	return c.Conn.SetWriteDeadline(t)
 }
 
 // Close implements net.Conn.

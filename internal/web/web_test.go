@@ -9,10 +9,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
@@ -317,41 +315,6 @@ func TestLimit(t *testing.T) {
 	for { // the server sees it when it sees it
 		if _, status := ask(); status == http.StatusNoContent {
 			return
-		}
-	}
-}
-
-// A write deadline that has passed ends writing until it is moved, whatever was
-// set before; taking it away leaves what stands.
-func TestWriteDeadline(t *testing.T) {
-	l, err := web.Listen(t.Context(), "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	client, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = client.Close() }()
-	conn, err := web.Limit(l, 1).Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
-	past, later := time.Unix(1, 0), time.Now().Add(time.Hour)
-	for i, step := range []struct {
-		deadline time.Time
-		passed   bool
-	}{
-		{past, true}, {later, false}, {later.Add(time.Millisecond), false}, {past, true}, {past.Add(time.Millisecond), true}, {time.Time{}, true},
-		{later, false}, {time.Time{}, false}, {past, true}, {later.Add(time.Minute), false},
-	} {
-		if err := conn.SetWriteDeadline(step.deadline); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.WriteString(conn, "x"); errors.Is(err, os.ErrDeadlineExceeded) != step.passed {
-			t.Errorf("step %d, deadline %v: writing says %v", i, step.deadline, err)
 		}
 	}
 }
