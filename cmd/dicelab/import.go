@@ -11,9 +11,9 @@ import (
 
 	"dicelab/internal/cli"
 	"dicelab/internal/lab"
+	"dicelab/internal/otlpclient"
 	"dicelab/internal/otlpjson"
 	"dicelab/internal/pocket/store"
-	"dicelab/internal/telemetry"
 	"dicelab/internal/terminal"
 )
 
@@ -38,7 +38,7 @@ func (c *importCommand) Run(ctx context.Context, env environment) (err error) {
 	}
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	uploader, err := telemetry.NewUploader(ctx)
+	uploader, err := otlpclient.NewUploader(ctx)
 	if err != nil {
 		return &lab.UsageError{Err: err}
 	}

@@ -36,7 +36,7 @@ func (s *service) roll(ctx context.Context, die string) outcome {
 		return out
 	}
 	if !s.Faults.State().CounterStuck {
-		s.metrics.clicks.With(die).Inc(s.Telemetry.Exemplar(ctx, time.Now()))
+		s.Telemetry.Count(ctx, s.metrics.clicks.WithLabelValues(die))
 	}
 	ctx, span := s.Telemetry.Tracer.Start(ctx, contract.SpanButtonClick, trace.WithAttributes(
 		attribute.String(contract.AttrDieType, die), attribute.String(contract.AttrBackendURL, s.Roller.URL())))
@@ -104,9 +104,8 @@ func (s *service) count(ctx context.Context, die string, result roller.Result, e
 	case status == 0: // an answer that is no HTTP, or breaks off
 		status = http.StatusBadGateway
 	}
-	from := s.Telemetry.Exemplar(ctx, time.Now())
-	s.metrics.requests.With(die, strconv.Itoa(status)).Inc(from)
-	s.metrics.duration.With(die).Observe(took.Seconds(), from)
+	s.Telemetry.Count(ctx, s.metrics.requests.WithLabelValues(die, strconv.Itoa(status)))
+	s.Telemetry.Observe(ctx, s.metrics.duration.WithLabelValues(die), took.Seconds())
 }
 
 // failed records in span and log a roll that brought no value.

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -19,8 +20,16 @@ import (
 type openAPI struct {
 	OpenAPI    string
 	Info       struct{ Title, Version string }
-	Components struct{ Schemas map[string]any }
-	Paths      map[string]map[string]struct {
+	Components struct {
+		Schemas map[string]struct {
+			Required   []string
+			Properties map[string]struct {
+				Type             string
+				Minimum, Maximum *float64
+			}
+		}
+	}
+	Paths map[string]map[string]struct {
 		OperationID string
 		Parameters  []struct {
 			Name, In string
@@ -29,7 +38,11 @@ type openAPI struct {
 		}
 		Responses map[string]struct {
 			Description string
-			Content     map[string]struct{ Schema map[string]any }
+			Content     map[string]struct {
+				Schema struct {
+					Ref string `json:"$ref"`
+				}
+			}
 		}
 	}
 }
@@ -59,7 +72,7 @@ func TestOpenAPI(t *testing.T) {
 	if diff := cmp.Diff(want, types); diff != "" {
 		t.Errorf("responses of /roll (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"Outcome", "Problem", "RootBody"}, slices.Sorted(maps.Keys(doc.Components.Schemas))); diff != "" {
+	if diff := cmp.Diff([]string{"Outcome", "Problem", "Root"}, slices.Sorted(maps.Keys(doc.Components.Schemas))); diff != "" {
 		t.Errorf("schemas (-want +got):\n%s", diff)
 	}
 	if die := roll.Parameters[0]; die.Name != "die" || die.In != "query" || !die.Required || !slices.Equal(die.Schema.Enum, contract.Dice()) {
@@ -70,6 +83,68 @@ func TestOpenAPI(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkRefs(t, whole, whole)
+}
+
+// The answers of the service are those that the document describes: status, type,
+// and the fields of the schema with their types and limits.
+func TestAnswersFollowTheDocument(t *testing.T) {
+	for _, tt := range []struct {
+		path, query string
+		errorRate   float64
+		status      int
+	}{
+		{"/", "", 0, 200},
+		{"/roll", "?die=fair", 0, 200},
+		{"/roll", "?die=risky", 0, 200},
+		{"/roll", "?die=loaded", 0, 422},
+		{"/roll", "", 0, 422},
+		{"/roll", "?die=risky", 1, 500},
+	} {
+		t.Run(tt.path+tt.query+" "+strconv.Itoa(tt.status), func(t *testing.T) {
+			s := start(t, roller.Options{Dice: roller.NewDice(1, 0, tt.errorRate)})
+			var doc openAPI
+			if err := json.Unmarshal([]byte(s.get(t, "/openapi.json").body), &doc); err != nil {
+				t.Fatal(err)
+			}
+			got := s.get(t, tt.path+tt.query)
+			described, ok := doc.Paths[tt.path]["get"].Responses[strconv.Itoa(tt.status)]
+			content, typed := described.Content[got.header.Get("Content-Type")]
+			if got.status != tt.status || !ok || !typed {
+				t.Fatalf("answer %d %q; the document has %v for %d", got.status, got.header.Get("Content-Type"), described.Content, tt.status)
+			}
+			schema := doc.Components.Schemas[strings.TrimPrefix(content.Schema.Ref, "#/components/schemas/")]
+			body := decode[map[string]any](t, got.body)
+			for _, name := range schema.Required {
+				if _, ok := body[name]; !ok {
+					t.Errorf("%s has no %q", got.body, name)
+				}
+			}
+			for name, value := range body {
+				field := schema.Properties[name]
+				n, _ := value.(float64)
+				if kind := jsonType(value); kind != field.Type {
+					t.Errorf("%q is a %s; the document says %q", name, kind, field.Type)
+				}
+				if field.Minimum != nil && n < *field.Minimum || field.Maximum != nil && n > *field.Maximum {
+					t.Errorf("%q is %v, outside of what the document says", name, n)
+				}
+			}
+		})
+	}
+}
+
+// jsonType returns the type of a value as JSON Schema names it.
+func jsonType(v any) string {
+	switch v.(type) {
+	case string:
+		return "string"
+	case float64:
+		return "integer" // the only numbers of this API
+	case []any:
+		return "array"
+	default:
+		return "object"
+	}
 }
 
 // checkRefs follows every $ref of a document (RFC 6901 behind the "#").

@@ -10,8 +10,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -43,40 +43,43 @@ var ErrRiskyFailed = errors.New("risky die failed")
 type service struct {
 	*telemetry.Telemetry
 	dice    *Dice
+	version string
 	faults  *fault.Set
 	metrics metrics
 }
 
+// rollInput holds the parameter and the headers of a roll.
+type rollInput struct{ die, traceparent, baggage string }
+
 // roll takes one roll from request to result. Its error is a *web.Problem.
 func (s *service) roll(ctx context.Context, in rollInput) (int, error) {
-	die := in.Die
+	die := in.die
 	server := trace.SpanFromContext(ctx)
-	if in.Traceparent != "" {
-		server.SetAttributes(attribute.StringSlice(contract.AttrTraceparent, []string{bounded(in.Traceparent)}))
+	if in.traceparent != "" {
+		server.SetAttributes(attribute.StringSlice(contract.AttrTraceparent, []string{bounded(in.traceparent)}))
 	}
-	if in.Baggage != "" {
-		server.SetAttributes(attribute.StringSlice(contract.AttrBaggage, []string{bounded(in.Baggage)}))
+	if in.baggage != "" {
+		server.SetAttributes(attribute.StringSlice(contract.AttrBaggage, []string{bounded(in.baggage)}))
 	}
-	m, ok := s.metrics[die]
-	if !ok {
+	if !slices.Contains(contract.Dice(), die) {
 		return 0, s.invalid(ctx, die)
 	}
-	s.LogAttrs(ctx, slog.LevelInfo, contract.MsgRollReceived, slog.String(contract.FieldDieType, die))
+	s.Logger.InfoContext(ctx, contract.MsgRollReceived, contract.FieldDieType, die)
 
 	value, err := s.throw(ctx, die)
 	if err != nil {
 		server.SetAttributes(attribute.String(contract.AttrDieType, die))
 		if gone := web.AsProblem(err); gone.Status == contract.StatusClientClosedRequest {
-			return 0, err // nobody knows how this roll would have ended
+			return 0, err // it is not known how this roll would have ended
 		}
 		server.SetAttributes(attribute.Bool(contract.AttrDieError, true))
-		s.count(m.failure, s.Exemplar(ctx, time.Now()))
+		s.count(ctx, die, contract.ResultError)
 		return 0, err
 	}
-	server.SetAttributes(attribute.String(contract.AttrDieType, die), attribute.Bool(contract.AttrDieError, false), attribute.Int(contract.AttrDieResult, value))
-	from := s.Exemplar(ctx, time.Now())
-	s.count(m.success, from)
-	m.values.Observe(float64(value), from)
+	server.SetAttributes(attribute.String(contract.AttrDieType, die),
+		attribute.Bool(contract.AttrDieError, false), attribute.Int(contract.AttrDieResult, value))
+	s.count(ctx, die, contract.ResultSuccess)
+	s.Observe(ctx, s.metrics.values.WithLabelValues(die), float64(value))
 	return value, nil
 }
 
@@ -110,8 +113,8 @@ func (s *service) throw(ctx context.Context, die string) (int, error) {
 		return 0, s.failed(ctx, span, contract.MsgRiskyFailed, die, start,
 			ErrRiskyFailed, "The risky die failed, as it does now and then. Roll again.")
 	}
-	s.LogAttrs(ctx, slog.LevelInfo, contract.MsgRollCompleted, slog.String(contract.FieldDieType, die), slog.Int(contract.FieldStatus, http.StatusOK),
-		slog.Float64(contract.FieldDurationSeconds, time.Since(start).Seconds()), slog.Int(contract.FieldRollValue, drawn.value))
+	s.Logger.InfoContext(ctx, contract.MsgRollCompleted,
+		append(fields(die, http.StatusOK, start, nil), contract.FieldRollValue, drawn.value)...)
 	return drawn.value, nil
 }
 
@@ -124,7 +127,7 @@ func (s *service) failed(ctx context.Context, span trace.Span, message, die stri
 	return &web.Problem{Status: http.StatusInternalServerError, Detail: detail, Cause: cause}
 }
 
-// maxEcho bounds how much of a wrong value is said back.
+// maxEcho limits how much of a wrong value is repeated, in bytes.
 const maxEcho = 64
 
 func (s *service) invalid(ctx context.Context, die string) error {
@@ -140,7 +143,7 @@ func (s *service) invalid(ctx context.Context, die string) error {
 	return &web.Problem{Status: http.StatusUnprocessableEntity, Detail: detail, Parameter: "die", Value: die, Allowed: contract.Dice()}
 }
 
-// fields are the log fields of a roll that has brought no value.
+// fields are the log fields of a roll that has ended.
 func fields(die string, status int, start time.Time, err error) []any {
 	f := []any{contract.FieldDieType, die, contract.FieldStatus, status, contract.FieldDurationSeconds, time.Since(start).Seconds()}
 	if err != nil {

@@ -9,7 +9,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
@@ -166,7 +165,7 @@ func TestSeriesExistFromTheStart(t *testing.T) {
 	b := start(t)
 	none := func(http.ResponseWriter, *http.Request) {}
 	b.Handler([]telemetry.Route{
-		traced("GET /roll", none), traced("BREW /pot", none), traced("/any", none),
+		traced("GET /roll", none), traced("BREW /pot", none),
 		{Pattern: "GET /docs", Watch: telemetry.Counted, Handler: http.HandlerFunc(none)},
 	}, unguarded)
 	want := map[string]string{}
@@ -300,13 +299,12 @@ func TestExemplarsLeadToTheTrace(t *testing.T) {
 				t.Setenv(tt.env[0], tt.env[1])
 			}
 			b := start(t, tt.faults...)
-			own := telemetry.NewCounterVec(prometheus.CounterOpts{Name: "own_total", Help: "A service's own."}, []string{"die"})
-			values := telemetry.NewHistogramVec(prometheus.HistogramOpts{Name: "own_value", Help: "A service's own.", Buckets: []float64{6}}, []string{"die"})
+			own := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "own_total", Help: "A service's own."}, []string{"die"})
+			values := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "own_value", Help: "A service's own.", Buckets: []float64{6}}, []string{"die"})
 			b.Registry.MustRegister(own, values)
 			url := b.serve(traced("GET /roll", func(_ http.ResponseWriter, r *http.Request) {
-				from := b.Exemplar(r.Context(), time.Now())
-				own.With("fair").Inc(from)
-				values.With("fair").Observe(4, from)
+				b.Count(r.Context(), own.WithLabelValues("fair"))
+				b.Observe(r.Context(), values.WithLabelValues("fair"), 4)
 			}))
 			b.do(http.MethodGet, url+"/roll", nil, tt.headers...)
 			got := b.exemplars()
@@ -346,30 +344,5 @@ func TestMetricsAsPrometheusText(t *testing.T) {
 		if families[name] == nil {
 			t.Errorf("no %s", name)
 		}
-	}
-}
-
-// TestEachBucketKeepsItsLastTrace: an exemplar belongs to the bucket of its
-// value, above the last bound too, and the newest one wins.
-func TestEachBucketKeepsItsLastTrace(t *testing.T) {
-	b := start(t)
-	values := telemetry.NewHistogramVec(prometheus.HistogramOpts{Name: "own_value", Help: "A service's own.", Buckets: []float64{2, 4}}, []string{"die"})
-	b.Registry.MustRegister(values)
-	want := map[float64]string{} // trace ID by value
-	for _, value := range []float64{1, 2, 3, 4, 4.5, 9} {
-		ctx, span := b.Tracer.Start(t.Context(), contract.SpanRoll)
-		values.With("fair").Observe(value, b.Exemplar(ctx, time.Now()))
-		want[value] = span.SpanContext().TraceID().String()
-		span.End()
-	}
-	got := map[float64]string{}
-	for _, bucket := range b.histogram("own_value").GetBucket() {
-		got[bucket.GetExemplar().GetValue()] = bucket.GetExemplar().GetLabel()[0].GetValue()
-	}
-	for _, overwritten := range []float64{1, 3, 4.5} {
-		delete(want, overwritten)
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("trace by value (-want +got):\n%s", diff)
 	}
 }

@@ -1,8 +1,9 @@
 package telemetry
 
 import (
+	"cmp"
 	"context"
-	"net/http"
+	"os"
 	"strings"
 
 	"go.opentelemetry.io/otel/propagation"
@@ -11,13 +12,12 @@ import (
 	"dicelab/internal/fault"
 )
 
-// newPropagator carries context over HTTP as the names say (OTEL_PROPAGATORS):
-// W3C Trace Context and W3C Baggage by default. The fault no-propagation
-// silences it.
-func newPropagator(names []string, faults *fault.Set) propagation.TextMapPropagator {
+// newPropagator carries context over HTTP in the formats of OTEL_PROPAGATORS: W3C
+// Trace Context and W3C Baggage by default. The fault no-propagation silences it.
+func newPropagator(faults *fault.Set) propagation.TextMapPropagator {
 	var list []propagation.TextMapPropagator
-	for _, name := range names {
-		switch name {
+	for name := range strings.SplitSeq(cmp.Or(os.Getenv("OTEL_PROPAGATORS"), "tracecontext,baggage"), ",") {
+		switch strings.TrimSpace(name) {
 		case "tracecontext":
 			list = append(list, propagation.TraceContext{})
 		case "baggage":
@@ -42,14 +42,16 @@ func (p faultyPropagator) Extract(ctx context.Context, carrier propagation.TextM
 	if p.faults.State().NoPropagation {
 		return ctx
 	}
+	if header, ok := carrier.(propagation.HeaderCarrier); ok {
+		carrier = incoming{header}
+	}
 	return p.TextMapPropagator.Extract(ctx, carrier)
 }
 
-// incoming is the header of a request as a propagator reads it (W3C Trace Context,
-// sections 3.2.1 and 3.3.1). It is stricter than propagation.HeaderCarrier: a
-// traceparent that comes twice is none, and so is one of version 00 that goes on
-// after its flags. Several tracestate headers are one list.
-type incoming http.Header
+// incoming is the header of a request as W3C Trace Context has it read (sections
+// 3.2.1 and 3.3.1): several tracestates are one list, two traceparents are none,
+// and so is one of version 00 that is longer than it may be.
+type incoming struct{ propagation.HeaderCarrier }
 
 // traceparentLen is the length of a traceparent of version 00, in bytes.
 const traceparentLen = 55
@@ -57,25 +59,10 @@ const traceparentLen = 55
 // Get implements propagation.TextMapCarrier.
 func (h incoming) Get(name string) string {
 	values := h.Values(name)
-	if len(values) == 0 {
+	value := strings.Join(values, ",")
+	if name == contract.HeaderTraceparent &&
+		(len(values) > 1 || strings.HasPrefix(value, "00-") && len(value) != traceparentLen) {
 		return ""
 	}
-	switch name {
-	case contract.HeaderTraceparent:
-		if len(values) > 1 || strings.HasPrefix(values[0], "00-") && len(values[0]) != traceparentLen {
-			return ""
-		}
-	case contract.HeaderTracestate:
-		return strings.Join(values, ",")
-	}
-	return values[0]
+	return value
 }
-
-// Values implements propagation.ValuesGetter, which is how baggage is read.
-func (h incoming) Values(name string) []string { return http.Header(h).Values(name) }
-
-// Set implements propagation.TextMapCarrier.
-func (h incoming) Set(name, value string) { http.Header(h).Set(name, value) }
-
-// Keys implements propagation.TextMapCarrier.
-func (h incoming) Keys() []string { return propagation.HeaderCarrier(h).Keys() }

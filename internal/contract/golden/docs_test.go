@@ -21,6 +21,9 @@ var update = flag.Bool("update", false, "write docs/telemetry.md anew")
 
 const catalogue = "../../../docs/telemetry.md"
 
+// serverErrorType is why SERVER spans have no error.type.
+const serverErrorType = "it sets `error.type` on CLIENT spans alone"
+
 // The catalogue in docs is made from what the services emit and from the golden
 // telemetry, so that it cannot tell anything else.
 func TestCatalogueIsCurrent(t *testing.T) {
@@ -71,6 +74,25 @@ func writeCatalogue(t *testing.T) string {
 		p("| status | %s | %s |\n", span.Status, strings.TrimSpace(failed.Status+" "+failed.Message))
 	}
 
+	p("### Where the spans follow otelhttp\n")
+	p("The HTTP attributes of SERVER and CLIENT spans are those that [otelhttp](https://pkg.go.dev/go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp)")
+	p("sets, also where the semantic conventions or this lab would have chosen otherwise:\n")
+	p("| span | what | otelhttp's reason |\n|---|---|---|")
+	for _, row := range [][3]string{
+		{"`POST /roll`, failed", "no `error.type`; the status 502 is in `http.response.status_code`", serverErrorType},
+		{"`GET /roll`, failed", "no `error.type`; the span `roll` below it has one", serverErrorType},
+		{"`GET /roll` and `POST /roll`, caller gone", "no `error.type` = `canceled`; the span below has it, and the status is 499",
+			serverErrorType + "; a status below 500 is no error of a server"},
+		{"`GET /` of the roller", "`http.route` is `/{$}`; the span's name and the metrics' label `handler` stay `/`",
+			"it takes the route from the pattern of `http.ServeMux`, where `{$}` is the end of the path"},
+		{"an answer that breaks off", "no `http.response.status_code`; an event `exception` with `net/http: abort Handler`",
+			"it sets the attributes of an answer after the handler has returned, and the SDK records a panic that ends a span"},
+		{"all SERVER spans", "the scope is `go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp`",
+			"it makes the span; `roll` and `roll_button_click` are of the scope `dicelab/internal/telemetry`"},
+	} {
+		p("| %s | %s | %s |", row[0], row[1], row[2])
+	}
+	p("")
 	p("## Log lines\n")
 	p("One JSON object a line on stdout. Each begins with `%s`, `%s`, `%s`, `%s`, `%s`, `%s`.\n", contract.FieldTimestamp,
 		contract.FieldLevel, contract.FieldMessage, contract.FieldLogger, contract.FieldTraceID, contract.FieldSpanID)

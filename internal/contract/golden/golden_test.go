@@ -116,7 +116,7 @@ func (s *stage) lines() []golden.Line {
 	for _, span := range s.sink.Spans() {
 		names[span.TraceID+span.SpanID] = span.Name
 	}
-	seen := s.log.Lines() // each service writes in order, but both gather lines before they write
+	seen := s.log.Lines() // each service writes in order
 	slices.SortStableFunc(seen, func(a, b map[string]any) int {
 		return strings.Compare(a[contract.FieldTimestamp].(string), b[contract.FieldTimestamp].(string))
 	})

@@ -245,9 +245,7 @@ func (r roll) trace() map[string]any {
 	server := []any{kv("http.request.method", "GET"), kv("http.route", "/roll"), kv("url.path", "/roll"), kv("url.query", "die="+r.die),
 		kv("http.response.status_code", backend), kv(contract.AttrDieType, r.die), kv(contract.AttrDieError, f),
 		kv(contract.AttrTraceparent, []string{"00-" + r.id + "-" + r.spanID(2) + "-01"})}
-	if f {
-		server = append(server, kv(contract.AttrErrorType, "500"))
-	} else {
+	if !f {
 		click = append(click, kv(contract.AttrRollValue, r.value))
 		server = append(server, kv(contract.AttrDieResult, r.value))
 	}

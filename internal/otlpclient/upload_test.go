@@ -1,4 +1,4 @@
-package telemetry_test
+package otlpclient_test
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 
-	"dicelab/internal/telemetry"
+	"dicelab/internal/otlpclient"
 	"dicelab/internal/telemetry/telemetrytest"
 )
 
@@ -29,10 +29,10 @@ func recorded(n, bytes int) []*tracepb.ResourceSpans {
 	return []*tracepb.ResourceSpans{resource}
 }
 
-func uploader(t *testing.T, endpoint string) *telemetry.Uploader {
+func uploader(t *testing.T, endpoint string) *otlpclient.Uploader {
 	t.Helper()
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
-	u, err := telemetry.NewUploader(t.Context())
+	u, err := otlpclient.NewUploader(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func TestUpload(t *testing.T) {
 				t.Errorf("sends to %s, want %s", u.To(), sink.URL+tt.path)
 			}
 			got, err := u.Upload(t.Context(), recorded(tt.spans, tt.bytes))
-			if diff := cmp.Diff(telemetry.Receipt{Stored: tt.spans}, got); err != nil || diff != "" {
+			if diff := cmp.Diff(otlpclient.Receipt{Stored: tt.spans}, got); err != nil || diff != "" {
 				t.Errorf("%v, (-want +got):\n%s", err, diff)
 			}
 			if sink.Requests() != tt.requests {
@@ -108,7 +108,7 @@ func TestUploadRefused(t *testing.T) {
 
 func TestUploaderRefusesSettings(t *testing.T) {
 	t.Setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "carrier pigeon")
-	if _, err := telemetry.NewUploader(t.Context()); err == nil || !strings.Contains(err.Error(), "carrier pigeon") {
+	if _, err := otlpclient.NewUploader(t.Context()); err == nil || !strings.Contains(err.Error(), "carrier pigeon") {
 		t.Errorf("got %v", err)
 	}
 }
