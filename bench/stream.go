@@ -169,11 +169,7 @@ func rollOf(i int) []*tracepb.Span {
 		}
 	}
 	answer := func(status int64) []*commonpb.KeyValue {
-		list := []*commonpb.KeyValue{number("http.response.body.size", 12), number("http.response.status_code", status)}
-		if status >= 500 {
-			list = append(list, text("error.type", fmt.Sprint(status)))
-		}
-		return list
+		return []*commonpb.KeyValue{number("http.response.body.size", 12), number("http.response.status_code", status)}
 	}
 	statuses := [rollSpans]int64{200, 200, 200, 200, 200}
 	if fails {
@@ -209,8 +205,10 @@ func rollOf(i int) []*tracepb.Span {
 		if fails {
 			span.Status.Code = tracepb.Status_STATUS_CODE_ERROR
 		}
-		if fails && j == rollSpans-1 {
+		if fails && span.Kind != tracepb.Span_SPAN_KIND_SERVER {
 			span.Attributes = append(span.Attributes, text("error.type", "500"))
+		}
+		if fails && j == rollSpans-1 {
 			span.Status.Message = "risky die failed"
 			span.Events = []*tracepb.Span_Event{{TimeUnixNano: 1, Name: "exception", Attributes: []*commonpb.KeyValue{
 				text("exception.type", "*errors.errorString"), text("exception.message", "risky die failed")}}}
