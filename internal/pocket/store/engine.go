@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -104,7 +105,11 @@ func (x *index) count(ctx context.Context) (int64, error) {
 	if err != nil || len(found) != 1 {
 		return 0, err
 	}
-	return found[0].number("rows"), nil
+	n, err := strconv.ParseInt(found[0].value("rows"), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("counting the rows of the index: %w", err)
+	}
+	return n, nil
 }
 
 // field is a named value. An empty value is the same as none.
@@ -135,9 +140,10 @@ func (x *index) add(r rows) {
 
 // row is a row that a query has found.
 type row struct {
-	in     *partition
-	time   int64 // nanoseconds since 1970; 0 if the query left it out
-	fields []field
+	in         *partition
+	time       int64 // nanoseconds since 1970; 0 if the query left it out
+	at, number int64 // fieldAt and fieldRow; 0 if the query left them out
+	fields     []field
 }
 
 // value returns a field, "" if the row has none of that name.
@@ -152,37 +158,74 @@ func (r row) value(name string) string {
 
 // query runs a query of LogsQL and returns the rows, in no order.
 func (x *index) query(ctx context.Context, text string) (found []row, err error) {
-	q, err := logstorage.ParseQuery(text)
-	if err != nil {
-		return nil, fmt.Errorf("querying the index with %.200q: %w", text, err)
+	var broken error
+	number := func(text string) int64 {
+		n, err := strconv.ParseInt(text, 10, 64)
+		broken = cmp.Or(broken, err)
+		return n
 	}
-	var mu sync.Mutex
-	qctx := logstorage.NewQueryContext(ctx, &logstorage.QueryStats{}, []logstorage.TenantID{{}}, q, false, nil)
-	err = x.storage.RunQuery(qctx, func(_ uint, block *logstorage.DataBlock) {
-		mu.Lock()
-		defer mu.Unlock()
-		times, timed := block.GetTimestamps(nil)
-		columns := block.GetColumns(false)
-		for n := range block.RowsCount() {
+	err = x.scan(ctx, text, func(times []int64, columns []column) {
+		for n := range columns[0].Values {
 			r := row{fields: make([]field, 0, len(columns))}
-			if timed {
+			if times != nil {
 				r.time = times[n]
 			}
 			for _, c := range columns {
-				if v := c.Values[n]; v != "" && c.Name != "_time" { // neither may be kept
+				v := c.Values[n]
+				switch c.Name {
+				case fieldAt:
+					r.at = number(v)
+				case fieldRow:
+					r.number = number(v)
+				}
+				if v != "" && c.Name != fieldTime {
 					r.fields = append(r.fields, field{Name: strings.Clone(c.Name), Value: strings.Clone(v)})
 				}
 			}
 			found = append(found, r)
 		}
 	})
+	if err == nil && broken != nil {
+		err = fmt.Errorf("a row does not say where it is in the journal: %w", broken)
+	}
+	return found, err
+}
+
+// column is a field of several rows: its name, and a value for each of them.
+type column = logstorage.BlockColumn
+
+// fieldTime is the engine's name for the time of a row.
+const fieldTime = "_time"
+
+// scan runs a query of LogsQL and calls yield with rows of its answer, in no order
+// and not from two goroutines at once: their times, nil if the query left them out,
+// and at least one column. Neither may be kept.
+func (x *index) scan(ctx context.Context, text string, yield func(times []int64, columns []column)) error {
+	q, err := logstorage.ParseQuery(text)
+	if err != nil {
+		return fmt.Errorf("querying the index with %.200q: %w", text, err)
+	}
+	var mu sync.Mutex
+	qctx := logstorage.NewQueryContext(ctx, &logstorage.QueryStats{}, []logstorage.TenantID{{}}, q, false, nil)
+	err = x.storage.RunQuery(qctx, func(_ uint, block *logstorage.DataBlock) {
+		if block.RowsCount() == 0 {
+			return
+		}
+		times, timed := block.GetTimestamps(nil)
+		if !timed {
+			times = nil
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		yield(times, block.GetColumns(false))
+	})
 	if ctx.Err() != nil {
-		return nil, ctx.Err()
+		return ctx.Err()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("querying the index: %w", err)
+		return fmt.Errorf("querying the index: %w", err)
 	}
-	return found, nil
+	return nil
 }
 
 // between restricts a query to [from, to), in nanoseconds since 1970.

@@ -244,7 +244,7 @@ type lineRecords map[recordAt][]Line
 // line returns the line that a row refers to. The index finds lines; the journal
 // has them as they came, and gives many at once.
 func (records lineRecords) line(r row) (Line, error) {
-	at := recordAt{r.in, r.number(fieldAt)}
+	at := recordAt{r.in, r.at}
 	lines, ok := records[at]
 	if !ok {
 		record, err := r.in.journal.Read(at.at)
@@ -259,9 +259,8 @@ func (records lineRecords) line(r row) (Line, error) {
 		}
 		records[at] = lines
 	}
-	n := r.number(fieldRow)
-	if n < 0 || n >= int64(len(lines)) {
-		return Line{}, fmt.Errorf("reading %s: a record has %d lines, and no line %d", r.in.dir, len(lines), n)
+	if r.number < 0 || r.number >= int64(len(lines)) {
+		return Line{}, fmt.Errorf("reading %s: a record has %d lines, and no line %d", r.in.dir, len(lines), r.number)
 	}
-	return lines[n], nil
+	return lines[r.number], nil
 }

@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -165,15 +164,11 @@ func (p *partition) readSpans(ctx context.Context, rows []row, readers map[strin
 	byRecord := map[int64]map[int]*traceReader{}
 	var records []int64
 	for _, r := range rows {
-		at, err := strconv.ParseInt(r.value(fieldAt), 10, 64)
-		if err != nil {
-			return fmt.Errorf("a row of %s does not say where its span is: %w", p.dir, err)
+		if byRecord[r.at] == nil {
+			byRecord[r.at] = map[int]*traceReader{}
+			records = append(records, r.at)
 		}
-		if byRecord[at] == nil {
-			byRecord[at] = map[int]*traceReader{}
-			records = append(records, at)
-		}
-		byRecord[at][int(r.number(fieldRow))] = readers[r.value(fieldTrace)]
+		byRecord[r.at][int(r.number)] = readers[r.value(fieldTrace)]
 	}
 	slices.Sort(records)
 	for _, at := range records {

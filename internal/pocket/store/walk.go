@@ -31,40 +31,51 @@ type walk struct {
 // run calls yield for each row until it returns false. Rows of one time are in the
 // order in which they were stored, or against it if the newest are first.
 func (w walk) run(yield func(row) bool) error {
+	at := w.wanted
+	if at == 0 {
+		at = mostRows
+	}
+	return w.stretches(max(fewestRows, min(at, mostRows)), func(parts []*partition, from, to int64, most int) (rows int, more bool, err error) {
+		found, err := w.stretch(parts, from, to, most)
+		if err != nil || len(found) > most && to-from > 1 {
+			return len(found), true, err
+		}
+		for _, r := range found {
+			if !yield(r) {
+				return len(found), false, nil
+			}
+		}
+		return len(found), true, nil
+	})
+}
+
+// stretches calls visit for stretches [from, to) of the walk with about n rows, in
+// order. It returns how many rows it found, and whether to go on; a stretch that can
+// be divided is visited again in shorter ones if it has more than most rows.
+func (w walk) stretches(n int, visit func(parts []*partition, from, to int64, most int) (rows int, more bool, err error)) error {
 	return w.all.read(w.from, w.to, func(parts []*partition) error {
 		from, to := w.to, w.from // of the rows there are
 		for _, p := range parts {
 			oldest, newest := p.times()
 			from, to = min(from, max(oldest, w.from)), max(to, min(newest+1, w.to))
 		}
-		at := w.wanted
-		if at == 0 {
-			at = mostRows
-		}
-		at = max(fewestRows, min(at, mostRows))
-		length := w.first(parts, to-from, at)
+		most := 4 * n
+		length := w.first(parts, to-from, n)
 		for from < to {
 			lo, hi := max(from, to-length), to
 			if w.forward {
 				lo, hi = from, min(to, from+length)
 			}
-			found, err := w.stretch(parts, lo, hi, 4*at)
-			if err != nil {
-				return err
-			}
-			if len(found) > 4*at && hi-lo > 1 {
-				length = max(1, (hi-lo)/8)
-				continue
-			}
-			for _, r := range found {
-				if !yield(r) {
-					return nil
-				}
-			}
+			rows, more, err := visit(parts, lo, hi, most)
 			switch {
-			case len(found) < at/16 && length < (to-from)/16:
+			case err != nil || !more:
+				return err
+			case rows > most && hi-lo > 1:
+				length = max(1, (hi-lo)/16)
+				continue
+			case rows < n/16 && length < (to-from)/16:
 				length *= 16
-			case len(found) < at/2 && length < to-from:
+			case rows < n/2 && length < to-from:
 				length *= 4
 			}
 			if w.forward {
@@ -112,27 +123,17 @@ func (w walk) stretch(parts []*partition, from, to int64, most int) (found []row
 		for i := range rows {
 			rows[i].in = p
 		}
-		ofPartition := len(found)
 		found = append(found, rows...)
-		slices.SortFunc(found[ofPartition:], func(a, b row) int {
-			return cmp.Or(cmp.Compare(a.number(fieldAt), b.number(fieldAt)), cmp.Compare(a.number(fieldRow), b.number(fieldRow)))
-		})
 		if len(found) > most && to-from > 1 {
 			return found, nil
 		}
+		slices.SortFunc(found[len(found)-len(rows):], func(a, b row) int {
+			return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.number, b.number))
+		})
 	}
 	slices.SortStableFunc(found, func(a, b row) int { return cmp.Compare(a.time, b.time) })
 	if !w.forward {
 		slices.Reverse(found)
 	}
 	return found, nil
-}
-
-// number returns a field that is a number, 0 if it is none.
-func (r row) number(name string) int64 {
-	n, err := strconv.ParseInt(r.value(name), 10, 64)
-	if err != nil {
-		return 0
-	}
-	return n
 }
