@@ -1,6 +1,10 @@
 package logql
 
-import "dicelab/internal/pocket/pattern"
+import (
+	"strings"
+
+	"dicelab/internal/pocket/pattern"
+)
 
 // compiler turns the syntax tree of one query into the query.
 type compiler struct {
@@ -65,7 +69,7 @@ func (c *compiler) compileRange(r *rangeExpr) (*Query, error) {
 	if err != nil {
 		return nil, err
 	}
-	q.Aggregation = &Aggregation{Rate: r.Func == "rate", Range: d}
+	q.Aggregation = &Aggregation{Rate: strings.HasSuffix(r.Func, "rate"), Bytes: strings.HasPrefix(r.Func, "bytes"), Range: d}
 	return q, nil
 }
 
@@ -85,7 +89,7 @@ func (c *compiler) compilePipeline(stages []*stage) (Pipeline, error) {
 	if len(stages) > MaxStages {
 		return Pipeline{}, failAt(stages[MaxStages].Pos, "the query has %d stages: at most %d are allowed", len(stages), MaxStages)
 	}
-	p := Pipeline{equal: make(map[string]string)}
+	p := Pipeline{complete: true}
 	parsed := false
 	for _, s := range stages {
 		f, err := c.compileStage(s)
@@ -94,9 +98,7 @@ func (c *compiler) compilePipeline(stages []*stage) (Pipeline, error) {
 		}
 		p.stages = append(p.stages, f)
 		parsed = parsed || s.JSON
-		if s.Filter != nil && !parsed {
-			s.Filter.equalities(p.equal)
-		}
+		p.require(s, parsed)
 	}
 	return p, nil
 }
@@ -129,25 +131,4 @@ func withoutJSON(stages []*stage) []*stage {
 		}
 	}
 	return kept
-}
-
-// equalities collects the conditions name="value" that hold whenever the filter
-// does. Of two for one name the first is taken: both hold.
-func (f *orFilter) equalities(found map[string]string) {
-	if len(f.Terms) != 1 {
-		return
-	}
-	for _, t := range f.Terms[0].Terms {
-		if t.Paren != nil {
-			t.Paren.equalities(found)
-		} else if c := t.Cond; c.Op == "=" && c.Value.Text != nil {
-			text, err := c.Value.Text.text()
-			if _, known := found[c.Name]; err == nil && text != "" && !known {
-				found[c.Name] = text
-			}
-		}
-		if t.Rest != nil {
-			t.Rest.equalities(found)
-		}
-	}
 }

@@ -58,7 +58,7 @@ func (PointLimitError) Error() string {
 }
 
 // Counter works out a metric query from the lines that its pipeline lets
-// through, in any order. It holds one number a series and step, however many
+// through, in any order. It holds two numbers a series and step, however many
 // lines there are.
 type Counter struct {
 	query             *Aggregation
@@ -67,12 +67,14 @@ type Counter struct {
 	series            map[string]*counts
 }
 
-// counts is one series. changes[i] is by how much the number of lines in range
-// changes from step i-1 to step i.
+// counts is one series. changes[i] is by how much the number of lines in range, and of
+// their bytes, changes from step i-1 to step i.
 type counts struct {
 	metric  map[string]string
-	changes []int32
+	changes []change
 }
+
+type change struct{ lines, bytes int64 }
 
 // NewCounter gives a Counter for points at start, start+step and so on up to end.
 // An instant query has start equal to end. The step is at least a millisecond,
@@ -92,24 +94,42 @@ func (a *Aggregation) NewCounter(start, end time.Time, step time.Duration) (*Cou
 	}, nil
 }
 
-// Add counts a line. Its error, a *PipelineError, a SeriesLimitError or a
-// PointLimitError, ends the query.
-func (c *Counter) Add(at time.Time, l Labels) error {
+// Add counts a line with the length of its text. Its error, a *PipelineError, a
+// SeriesLimitError or a PointLimitError, ends the query.
+func (c *Counter) Add(at time.Time, size int, l Labels) error {
 	if kind := l.Parsed[LabelError]; kind != "" {
 		return &PipelineError{Kind: kind, Labels: l.All()}
 	}
-	// The line is in range of the points in [at, at+span).
-	first := max(ceilDiv(at.UnixNano()-c.start, c.step), 0)
-	after := min(ceilDiv(at.UnixNano()+c.span-c.start, c.step), int64(c.points))
-	if first >= after {
-		return nil
+	return c.add(l, []int64{at.UnixNano()}, []int{size})
+}
+
+// AddLines counts lines of a stream that have the same metadata, as far as the query
+// asks for it (see [Query.Counted]): by their times, in nanoseconds since 1970, and the
+// lengths of their texts. Its error ends the query.
+func (c *Counter) AddLines(stream, metadata map[string]string, times []int64, sizes []int) error {
+	return c.add(withMetadata(stream, metadata), times, sizes)
+}
+
+func (c *Counter) add(l Labels, times []int64, sizes []int) error {
+	var s *counts
+	for i, at := range times {
+		// The line is in range of the points in [at, at+span).
+		first := max(ceilDiv(at-c.start, c.step), 0)
+		after := min(ceilDiv(at+c.span-c.start, c.step), int64(c.points))
+		if first >= after {
+			continue
+		}
+		if s == nil {
+			var err error
+			if s, err = c.seriesOf(l); err != nil {
+				return err
+			}
+		}
+		s.changes[first].lines++
+		s.changes[first].bytes += int64(sizes[i])
+		s.changes[after].lines--
+		s.changes[after].bytes -= int64(sizes[i])
 	}
-	s, err := c.seriesOf(l)
-	if err != nil {
-		return err
-	}
-	s.changes[first]++
-	s.changes[after]--
 	return nil
 }
 
@@ -125,7 +145,7 @@ func (c *Counter) seriesOf(l Labels) (*counts, error) {
 		if (len(c.series)+1)*c.points > MaxTotal {
 			return nil, PointLimitError{}
 		}
-		s = &counts{metric: metric, changes: make([]int32, c.points+1)}
+		s = &counts{metric: metric, changes: make([]change, c.points+1)}
 		c.series[key] = s
 	}
 	return s, nil
@@ -161,13 +181,17 @@ func (c *Counter) Series() []Series {
 
 func (c *Counter) pointsOf(s *counts) []Point {
 	var points []Point
-	lines := 0
+	var in change // lines in range
 	for i := range c.points {
-		lines += int(s.changes[i])
-		if lines == 0 {
+		in.lines += s.changes[i].lines
+		in.bytes += s.changes[i].bytes
+		if in.lines == 0 {
 			continue
 		}
-		value := float64(lines)
+		value := float64(in.lines)
+		if c.query.Bytes {
+			value = float64(in.bytes)
+		}
 		if c.query.Rate {
 			value /= c.query.Range.Seconds()
 		}

@@ -75,7 +75,7 @@ func TestCounter(t *testing.T) {
 				if !ok {
 					continue
 				}
-				if err := c.Add(at(l.at), labels); err != nil {
+				if err := c.Add(at(l.at), len(l.text), labels); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -109,7 +109,7 @@ func TestCounterRefusesBrokenLines(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := errorText(c.Add(at(0), labels)); got != test.want {
+			if got := errorText(c.Add(at(0), 0, labels)); got != test.want {
 				t.Errorf("got  %s\nwant %s", got, test.want)
 			}
 		})
@@ -145,7 +145,7 @@ func TestCounterBounds(t *testing.T) {
 		if i == logql.MaxTotal/10_000 {
 			want = "the series of the answer may have more than 500000 points together; increase the step, or add up series with sum by (...)"
 		}
-		if got := errorText(c.Add(at(0), logql.Labels{Stream: map[string]string{"n": fmt.Sprint(i)}})); got != want {
+		if got := errorText(c.Add(at(0), 0, logql.Labels{Stream: map[string]string{"n": fmt.Sprint(i)}})); got != want {
 			t.Fatalf("series %d of 10,000 points: %q, want %q", i, got, want)
 		}
 	}
@@ -154,7 +154,7 @@ func TestCounterBounds(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range logql.MaxSeries + 1 {
-		err = c.Add(at(0), logql.Labels{Stream: map[string]string{"n": fmt.Sprint(i)}})
+		err = c.Add(at(0), 0, logql.Labels{Stream: map[string]string{"n": fmt.Sprint(i)}})
 		if i < logql.MaxSeries && err != nil {
 			t.Fatalf("series %d: %v", i, err)
 		}

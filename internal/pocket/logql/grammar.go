@@ -37,7 +37,7 @@ type (
 	// takes both.
 	rangeExpr struct {
 		Pos      lexer.Position
-		Func     string    `parser:"@( 'rate' | 'count_over_time' ) '('"`
+		Func     string    `parser:"@( 'rate' | 'count_over_time' | 'bytes_rate' | 'bytes_over_time' ) '('"`
 		Selector *selector `parser:"@@"`
 		Early    *duration `parser:"@@?"`
 		Stages   []*stage  `parser:"@@*"`

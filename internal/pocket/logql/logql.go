@@ -1,6 +1,7 @@
 // Package logql parses and evaluates the part of Grafana Loki's query language
 // that the embedded stack serves: stream selectors, line filters, the json
-// parser, label filters, and rate and count_over_time with sum and by.
+// parser, label filters, and rate, count_over_time, bytes_rate and bytes_over_time
+// with sum and by.
 //
 // Rules:
 //   - What is served means what it means in Loki 3. The meaning is taken from
@@ -57,8 +58,11 @@ type Query struct {
 // Aggregation is what a metric query computes from the lines that its selector
 // and pipeline let through.
 type Aggregation struct {
-	// Rate tells rate (lines per second) from count_over_time (lines).
+	// Rate tells rate and bytes_rate (each second) from count_over_time and
+	// bytes_over_time.
 	Rate bool
+	// Bytes tells functions of the bytes of the texts from those of their number.
+	Bytes bool
 	// Range is how far each point looks back: a point at t counts the lines in
 	// (t-Range, t].
 	Range time.Duration

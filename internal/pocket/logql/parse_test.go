@@ -70,7 +70,7 @@ func TestParseErrors(t *testing.T) {
 		{"ip filter", `{a="b"} |= ip("10.0.0.0/8")`, 1, 12, notServed + `the function "ip"` + native},
 		{"other aggregation", `avg by (a) (rate({a="b"}[5m]))`, 1, 1, notServed + `the function "avg"` + native},
 		{"topk", `topk(3, rate({a="b"}[5m]))`, 1, 1, notServed + `the function "topk"` + native},
-		{"sum of sum", `sum(sum by (a) (rate({a="b"}[5m])))`, 1, 5, notServed + `anything but rate and count_over_time directly inside sum` + native},
+		{"sum of sum", `sum(sum by (a) (rate({a="b"}[5m])))`, 1, 5, notServed + `anything but a function of a range directly inside sum` + native},
 		{"without", `sum without (a) (rate({a="b"}[5m]))`, 1, 5, notServed + `the grouping "without"` + native},
 		{"offset", `rate({a="b"}[5m] offset 1h)`, 1, 18, notServed + `the modifier "offset"` + native},
 		{"division", `rate({a="b"}[5m]) / rate({a="b"}[5m])`, 1, 19, notServed + `arithmetic and comparisons of metrics ("/")` + native},

@@ -11,8 +11,10 @@ import (
 // It is immutable and may be used by several goroutines.
 type Pipeline struct {
 	stages []stageFunc
-	// equal are conditions on structured metadata that every line has to fulfil.
-	equal map[string]string
+	// required are filters that hold for each line that comes through, and complete
+	// reports whether they are all of the stages.
+	required []Filter
+	complete bool
 }
 
 // stageFunc handles one line and reports whether it stays.
@@ -51,13 +53,6 @@ func (p Pipeline) Process(ctx context.Context, stream, metadata map[string]strin
 	}
 	return e.Labels, true, e.ended
 }
-
-// MetadataEquals are the conditions name="value" that a line's structured
-// metadata has to fulfil to come through, for a store that has an index on them:
-// those of label filters before any parser, outside any "or". They hold for
-// streams that have no label of that name; for others, whose label the filter
-// means, they say nothing.
-func (p Pipeline) MetadataEquals() map[string]string { return p.equal }
 
 // parsed sets a label that came out of the text.
 func (e *entry) parsed(name, value string) {

@@ -252,33 +252,42 @@ func (c *ending) Err() error {
 	return nil
 }
 
-func TestMetadataEquals(t *testing.T) {
+func TestRequired(t *testing.T) {
+	type filters = []logql.Filter
 	for _, test := range []struct {
 		stages string
-		want   map[string]string
+		want   filters
+		all    bool
 	}{
-		{``, map[string]string{}},
-		{`| trace_id="a"`, map[string]string{"trace_id": "a"}},
-		{"|= `x` | trace_id=`a` | json", map[string]string{"trace_id": "a"}},
-		{`| trace_id="a" | span_id="b"`, map[string]string{"trace_id": "a", "span_id": "b"}},
-		{`| trace_id="a" and (span_id="b" and level!="c")`, map[string]string{"trace_id": "a", "span_id": "b"}},
-		{`| trace_id="a", span_id="b"`, map[string]string{"trace_id": "a", "span_id": "b"}},
-		{`| trace_id="a", span_id="b" or level="c"`, map[string]string{"trace_id": "a"}},
-		{`| trace_id="a" or span_id="b"`, map[string]string{}},
-		{`| (trace_id="a" or span_id="b") and level="c"`, map[string]string{"level": "c"}},
-		{`| trace_id="a" | trace_id="b"`, map[string]string{"trace_id": "a"}},
-		{`| trace_id=""`, map[string]string{}},
-		{`| trace_id!="a" | span_id=~"b"`, map[string]string{}},
+		{``, nil, true},
+		{`| trace_id="a"`, filters{{"trace_id", "=", []string{"a"}}}, true},
+		{"|= `x` | trace_id=`a` | json", filters{{"", "|=", []string{"x"}}, {"trace_id", "=", []string{"a"}}}, false},
+		{`| trace_id="a" | span_id!="b"`, filters{{"trace_id", "=", []string{"a"}}, {"span_id", "!=", []string{"b"}}}, true},
+		{`| a="1" and (b="2" and c!="3")`, filters{{"a", "=", []string{"1"}}, {"b", "=", []string{"2"}}, {"c", "!=", []string{"3"}}}, true},
+		{`| a="1", b="2"`, filters{{"a", "=", []string{"1"}}, {"b", "=", []string{"2"}}}, true},
+		{`| a="1", b="2" or c="3"`, filters{{"a", "=", []string{"1"}}}, false},
+		{`| a="1" or b="2"`, nil, false},
+		{`| (a="1" or b="2") and c="3"`, filters{{"c", "=", []string{"3"}}}, false},
+		{`| a="1" | a=""`, filters{{"a", "=", []string{"1"}}, {"a", "=", []string{""}}}, true},
+		{`| a=~"b|c" | a!~"d"`, filters{{"a", "=~", []string{"b|c"}}}, false},
+		{`| a=~"(x?){60}"`, nil, false}, // a match takes long
+		{`| a > 5`, nil, false},
+		{`| a_extracted="1"`, nil, false}, // metadata a of a stream that has a label a
+		{`| __error__=""`, nil, false},
+		{"|= `a` or `b` != `c` or `d` |~ `e` !~ `f`", filters{{"", "|=", []string{"a", "b"}}, {"", "!=", []string{"c", "d"}}, {"", "|~", []string{"e"}}}, false},
+		{"|= `` != `x`", filters{{"", "!=", []string{"x"}}}, false},
+		{`|= "\xff"`, nil, false},
 		// a parser could set the label, on a line whose metadata lacks it
-		{`| json | trace_id="a"`, map[string]string{}},
+		{"| json | trace_id=`a` |= `x`", filters{{"", "|=", []string{"x"}}}, false},
 	} {
 		t.Run(test.stages, func(t *testing.T) {
 			q, err := logql.Parse(`{service_name="dice-roller"} ` + test.stages)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(test.want, q.Pipeline.MetadataEquals()); diff != "" {
-				t.Errorf("(-want +got)\n%s", diff)
+			got, all := q.Pipeline.Required()
+			if diff := cmp.Diff(test.want, got); diff != "" || all != test.all {
+				t.Errorf("all: %v, want %v; filters (-want +got)\n%s", all, test.all, diff)
 			}
 		})
 	}

@@ -33,7 +33,7 @@ func unservedFunction(word string) bool {
 	switch word {
 	case "avg", "min", "max", "count", "stddev", "stdvar", "topk", "bottomk", "approx_topk", "sort", "sort_desc",
 		"label_replace", "vector", "ip", "duration", "duration_seconds", "bytes",
-		"rate_counter", "bytes_rate", "bytes_over_time", "absent_over_time", "sum_over_time", "avg_over_time",
+		"rate_counter", "absent_over_time", "sum_over_time", "avg_over_time",
 		"min_over_time", "max_over_time", "first_over_time", "last_over_time", "stdvar_over_time",
 		"stddev_over_time", "quantile_over_time", "variants":
 		return true
@@ -64,7 +64,7 @@ func findUnserved(tokens []lexer.Token) error {
 		case unservedFunction(at(0)) && slices.Contains([]string{"(", "by", "without"}, at(1)):
 			return unserved(t.Pos, "the function %q", at(0))
 		case at(0) == "sum" && at(1) == "(" && (at(2) == "sum" || at(2) == "("):
-			return unserved(tokens[i+2].Pos, "anything but rate and count_over_time directly inside sum")
+			return unserved(tokens[i+2].Pos, "anything but a function of a range directly inside sum")
 		case at(0) == "without" && at(1) == "(":
 			return unserved(t.Pos, "the grouping %q", "without")
 		case at(-1) == "]" && (at(0) == "offset" || at(0) == "@"):
@@ -78,8 +78,8 @@ func findUnserved(tokens []lexer.Token) error {
 	return nil
 }
 
-// outside tells of each token whether it stands outside the parentheses of rate
-// and count_over_time, in a query that has one: there an operator would combine
+// outside reports for each token whether it stands outside the parentheses of the
+// functions of ranges, in a query that has one: there an operator would combine
 // metrics, inside it belongs to a filter.
 func outside(tokens []lexer.Token) []bool {
 	var opened []bool // of each open parenthesis: whether it, or one around it, is of a range function
@@ -89,13 +89,18 @@ func outside(tokens []lexer.Token) []bool {
 		inRange := len(opened) > 0 && opened[len(opened)-1]
 		switch t.Value {
 		case "(":
-			opened = append(opened, inRange || i > 0 && (tokens[i-1].Value == "rate" || tokens[i-1].Value == "count_over_time"))
+			opened = append(opened, inRange || i > 0 && slices.Contains(rangeFunctions(), tokens[i-1].Value))
 		case ")":
 			opened = opened[:max(len(opened)-1, 0)]
 		}
 		places[i] = metric && !inRange
 	}
 	return places
+}
+
+// rangeFunctions are the functions of a range that are served.
+func rangeFunctions() []string {
+	return []string{"rate", "count_over_time", "bytes_rate", "bytes_over_time"}
 }
 
 func isIdent(tokens []lexer.Token, i int) bool {

@@ -116,6 +116,10 @@ func (s stuck) Lines(ctx context.Context, _ store.LineQuery, _ func(store.Line) 
 	return s.wait(ctx)
 }
 
+func (s stuck) CountLines(ctx context.Context, _ store.LineCount, _ func(_, _ map[string]string, _ []int64, _ []int) error) ([]store.Period, bool, error) {
+	return nil, false, s.wait(ctx)
+}
+
 func (s stuck) Streams(ctx context.Context, _, _ time.Time) ([]map[string]string, error) {
 	return nil, s.wait(ctx)
 }

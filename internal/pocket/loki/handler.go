@@ -37,6 +37,8 @@ type Store interface {
 	// Lines calls yield for each line that q selects, in order of time, until it
 	// returns false.
 	Lines(ctx context.Context, q store.LineQuery, yield func(store.Line) bool) error
+	// CountLines counts lines as far as it can without reading them.
+	CountLines(ctx context.Context, q store.LineCount, yield func(stream, metadata map[string]string, times []int64, sizes []int) error) (not []store.Period, ok bool, err error)
 	// Streams lists the labels of the streams that have lines in [from, to).
 	Streams(ctx context.Context, from, to time.Time) ([]map[string]string, error)
 }

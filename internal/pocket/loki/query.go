@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"dicelab/internal/contract"
 	"dicelab/internal/pocket/logql"
 	"dicelab/internal/pocket/store"
 )
@@ -87,38 +86,43 @@ func (h *handler) newRun(r *http.Request, q *logql.Query) *run {
 	return &run{ctx: r.Context(), store: h.store, query: q, categorize: categorizes(r), began: h.opts.Now(), now: h.opts.Now}
 }
 
+// selected is the store's query for the lines in [from, to) that the query may let
+// through. What it returns is the error of the context, once a selector has seen it.
+func (run *run) selected(from, to time.Time) (q store.LineQuery, ended *error) {
+	ended = new(error)
+	q = store.LineQuery{From: from, To: to, Streams: func(labels map[string]string) bool {
+		matches, err := run.query.Selector.Matches(run.ctx, labels)
+		*ended = cmp.Or(*ended, err)
+		return matches && err == nil
+	}}
+	required, _ := run.query.Pipeline.Required()
+	for _, f := range required {
+		q.Where = append(q.Where, store.LineFilter(f))
+	}
+	return q, ended
+}
+
 // each calls yield for every line in [from, to) that the query lets through,
 // until it returns false.
 func (run *run) each(from, to time.Time, forward bool, wanted int, yield func(store.Line, logql.Labels) bool) error {
-	var ended error // of the context, before the store has seen it
-	q := store.LineQuery{From: from, To: to, Forward: forward, Wanted: wanted, Streams: func(labels map[string]string) bool {
-		matches, err := run.query.Selector.Matches(run.ctx, labels)
-		ended = cmp.Or(ended, err)
-		return matches && err == nil
-	}}
-	// No stream has a label of these names, or the filters would mean that label:
-	// push refuses it, and the collector writes none.
-	equal := run.query.Pipeline.MetadataEquals()
-	q.TraceID, q.SpanID = equal[contract.FieldTraceID], equal[contract.FieldSpanID]
+	q, ended := run.selected(from, to)
+	q.Forward, q.Wanted = forward, wanted
 	var told repeats
 	err := run.store.Lines(run.ctx, q, func(l store.Line) bool {
-		if told.again(l) {
-			return true
-		}
 		run.stats.TotalLinesProcessed++
 		run.stats.TotalBytesProcessed += len(l.Text)
 		labels, ok, err := run.query.Pipeline.Process(run.ctx, l.Stream, l.Metadata, l.Text)
 		if err != nil {
-			ended = err
+			*ended = err
 			return false
 		}
-		if !ok {
+		if !ok || told.again(l) {
 			return true
 		}
 		run.stats.TotalPostFilterLines++
 		return yield(l, labels)
 	})
-	return cmp.Or(err, ended)
+	return cmp.Or(err, *ended)
 }
 
 // lines answers a query for log lines.
@@ -170,22 +174,56 @@ func (run *run) metric(start, end time.Time, step time.Duration) ([]logql.Series
 	if err != nil {
 		return nil, badRequest(err)
 	}
-	var refused error
 	// A point at t counts (t-range, t]; the store reads [from, to).
 	from, to := start.Add(time.Nanosecond-run.query.Aggregation.Range), end.Add(time.Nanosecond)
-	err = run.each(from, to, true, 0, func(l store.Line, labels logql.Labels) bool {
-		refused = counter.Add(l.Time, labels)
-		return refused == nil
-	})
-	switch {
-	case err != nil:
+	periods, err := run.count(from, to, counter)
+	if err != nil {
 		return nil, err
-	case refused != nil:
-		return nil, badRequest(refused)
+	}
+	for _, p := range periods {
+		var refused error
+		err = run.each(p.From, p.To, true, 0, func(l store.Line, labels logql.Labels) bool {
+			refused = counter.Add(l.Time, len(l.Text), labels)
+			return refused == nil
+		})
+		switch {
+		case err != nil:
+			return nil, err
+		case refused != nil:
+			return nil, badRequest(refused)
+		}
 	}
 	series := counter.Series()
 	run.stats.TotalEntriesReturned = len(series)
 	return series, nil
+}
+
+// count counts lines in [from, to) without reading them, as far as the store can, and
+// returns the periods whose lines have to be read.
+func (run *run) count(from, to time.Time, counter *logql.Counter) ([]store.Period, error) {
+	all := []store.Period{{From: from, To: to}}
+	by, ok := run.query.Counted()
+	if !ok {
+		return all, nil
+	}
+	q, ended := run.selected(from, to)
+	var refused error
+	rest, ok, err := run.store.CountLines(run.ctx, store.LineCount{LineQuery: q, By: by, Sizes: run.query.Aggregation.Bytes},
+		func(stream, metadata map[string]string, times []int64, sizes []int) error {
+			run.stats.TotalLinesProcessed += len(times)
+			run.stats.TotalPostFilterLines += len(times)
+			refused = counter.AddLines(stream, metadata, times, sizes)
+			return refused
+		})
+	switch {
+	case refused != nil:
+		return nil, badRequest(refused)
+	case cmp.Or(err, *ended) != nil:
+		return nil, cmp.Or(err, *ended)
+	case !ok:
+		return all, nil
+	}
+	return rest, nil
 }
 
 // headerEncodingFlags asks for variants of the answer's encoding.

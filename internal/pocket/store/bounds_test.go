@@ -301,7 +301,7 @@ func TestMetadata(t *testing.T) {
 	want[50].Text = ""
 	append1(t, s, want...)
 	var got []store.Line
-	q := store.LineQuery{TraceID: traceA, SpanID: spanA, Forward: true}
+	q := store.LineQuery{Where: append(where("trace_id", traceA), where("span_id", spanA)...), Forward: true}
 	if err := s.Lines(t.Context(), q, func(l store.Line) bool { got = append(got, l); return true }); err != nil {
 		t.Fatal(err)
 	}

@@ -12,14 +12,14 @@ import (
 	"strings"
 	"time"
 
-	"dicelab/internal/contract"
 	"dicelab/internal/pocket/journal"
 )
 
 // The fields of a line's row: its text, its labels and its structured metadata.
 const (
 	fieldText      = "_msg"
-	prefixLabel    = "l." // of the stream
+	fieldStreamID  = "_stream_id" // the engine's own
+	prefixLabel    = "l."         // of the stream
 	prefixMetadata = "m."
 )
 
@@ -33,11 +33,43 @@ type Line struct {
 
 // LineQuery selects log lines.
 type LineQuery struct {
-	Streams         func(labels map[string]string) bool // which streams; nil means all
-	From, To        time.Time                           // [From, To); zero means unbounded
-	TraceID, SpanID string                              // exact match on metadata; "" means any
-	Forward         bool                                // oldest first; default newest first
-	Wanted          int                                 // how many lines are taken, about; 0 means all
+	Streams  func(labels map[string]string) bool // which streams; nil means all
+	From, To time.Time                           // [From, To); zero means unbounded
+	// Where are conditions on the lines that are wanted. The index finds lines by them as
+	// far as it can: other lines may come, too.
+	Where   []LineFilter
+	Forward bool // oldest first; default newest first
+	Wanted  int  // how many lines are taken, about; 0 means all
+}
+
+// LineFilter is a condition on the text or the metadata of a line.
+type LineFilter struct {
+	Label  string   // of the metadata; "" means the text. It means no line of a stream that has a label of that name
+	Op     string   // for a text |= (contains one of Values), != (none) or |~ (matches one); for metadata =, != or =~
+	Values []string // valid UTF-8 and not empty for a text; one for metadata
+}
+
+// filter writes the condition as a filter of the engine.
+func (f LineFilter) filter() string {
+	var any []string
+	for _, v := range f.Values {
+		switch f.Op {
+		case "|=":
+			any = append(any, fieldText+":*"+quote(v)+"*")
+		case "|~":
+			any = append(any, fieldText+":~"+quote(v))
+		default:
+			if f.Label == "" { // each of them
+				any = append(any, "!"+fieldText+":*"+quote(v)+"*")
+			} else {
+				any = append(any, textFilter(quote(prefixMetadata+f.Label), Op(f.Op), v), fieldMore+`:="1"`)
+			}
+		}
+	}
+	if f.Label == "" && f.Op == "!=" {
+		return strings.Join(any, " ")
+	}
+	return "(" + strings.Join(any, " or ") + " )"
 }
 
 // AppendLines stores lines and returns when they are in the journal. On error none
@@ -183,33 +215,11 @@ func (s *Store) Lines(ctx context.Context, q LineQuery, yield func(Line) bool) e
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	from, to := bounds(q.From, q.To)
-	filter := ""
-	for _, m := range []struct{ name, value string }{{contract.FieldTraceID, q.TraceID}, {contract.FieldSpanID, q.SpanID}} {
-		if m.value != "" {
-			filter += fmt.Sprintf(` (%s:=%s or %s:="1")`, quote(prefixMetadata+m.name), quote(m.value), fieldMore)
-		}
-	}
-	streams, err := s.streams(ctx, from, to)
-	if err != nil {
+	w, streams, _, err := s.lineWalk(ctx, q)
+	if err != nil || len(streams) == 0 {
 		return err
 	}
-	var ids []string
-	for id, labels := range streams {
-		if q.Streams == nil || q.Streams(labels) {
-			ids = append(ids, id)
-		}
-	}
-	switch {
-	case len(ids) == 0:
-		return nil
-	case len(ids) < len(streams):
-		filter = "_stream_id:in(" + strings.Join(ids, ",") + ")" + filter
-	}
-	if filter == "" {
-		filter = everything
-	}
-	w := walk{ctx: ctx, all: s.lines, filter: filter, fields: "_stream_id", forward: q.Forward, from: from, to: to, wanted: q.Wanted}
+	w.fields = fieldStreamID
 	records := lineRecords{}
 	var damaged error
 	err = w.run(func(r row) bool {
@@ -217,15 +227,47 @@ func (s *Store) Lines(ctx context.Context, q LineQuery, yield func(Line) bool) e
 		if l, damaged = records.line(r); damaged != nil {
 			return false
 		}
-		if _, known := streams[r.value("_stream_id")]; !known && q.Streams != nil && !q.Streams(l.Stream) { // it is younger than the list
-			return true
-		}
-		if q.TraceID != "" && l.Metadata[contract.FieldTraceID] != q.TraceID || q.SpanID != "" && l.Metadata[contract.FieldSpanID] != q.SpanID {
+		if q.Streams != nil && streams[r.value(fieldStreamID)] == nil && !q.Streams(l.Stream) { // it is younger than the list
 			return true
 		}
 		return yield(l)
 	})
 	return errors.Join(err, damaged)
+}
+
+// lineWalk returns the walk over the rows for which q may hold, and the labels of the
+// streams that q selects, by the engine's ID. It reports whether all conditions are
+// in its filter.
+func (s *Store) lineWalk(ctx context.Context, q LineQuery) (w walk, streams map[string]map[string]string, exact bool, err error) {
+	w = walk{ctx: ctx, all: s.lines, filter: everything, forward: q.Forward, wanted: q.Wanted}
+	w.from, w.to = bounds(q.From, q.To)
+	if streams, err = s.streams(ctx, w.from, w.to); err != nil {
+		return w, nil, false, err
+	}
+	all := len(streams)
+	taken := map[string]bool{} // names of labels of streams
+	maps.DeleteFunc(streams, func(_ string, labels map[string]string) bool { return q.Streams != nil && !q.Streams(labels) })
+	for _, labels := range streams {
+		for name := range labels {
+			taken[name] = true
+		}
+	}
+	var filters []string
+	if len(streams) < all {
+		filters = append(filters, fieldStreamID+":in("+strings.Join(slices.Sorted(maps.Keys(streams)), ",")+")")
+	}
+	exact = true
+	for _, f := range q.Where {
+		if taken[f.Label] {
+			exact = false
+			continue
+		}
+		filters = append(filters, f.filter())
+	}
+	if len(filters) > 0 {
+		w.filter = strings.Join(filters, " ")
+	}
+	return w, streams, exact, nil
 }
 
 // maxRecords is how many records a query keeps decoded: rows that follow each other

@@ -87,12 +87,12 @@ func TestLines(t *testing.T) {
 			want: []store.Line{stored[3], stored[2]}},
 		{name: "one service", query: store.LineQuery{Streams: service(contract.ServiceFrontend)}, want: []store.Line{stored[4], stored[1]}},
 		{name: "no such service", query: store.LineQuery{Streams: service("nobody")}},
-		{name: "trace", query: store.LineQuery{TraceID: traceB}, want: []store.Line{stored[3], stored[2]}},
-		{name: "trace of one service", query: store.LineQuery{TraceID: traceA, Streams: service(contract.ServiceRoller)}, want: []store.Line{stored[0]}},
-		{name: "trace is compared exactly", query: store.LineQuery{TraceID: traceB[2:]}},
-		{name: "trace, forward, in a range", query: store.LineQuery{TraceID: traceA, Forward: true, To: epoch.Add(2 * time.Second)}, want: []store.Line{stored[1]}},
-		{name: "span", query: store.LineQuery{SpanID: spanA}, want: []store.Line{stored[0], stored[2]}},
-		{name: "span of trace", query: store.LineQuery{TraceID: traceB, SpanID: spanA}, want: []store.Line{stored[2]}},
+		{name: "trace", query: store.LineQuery{Where: where("trace_id", traceB)}, want: []store.Line{stored[3], stored[2]}},
+		{name: "trace of one service", query: store.LineQuery{Where: where("trace_id", traceA), Streams: service(contract.ServiceRoller)}, want: []store.Line{stored[0]}},
+		{name: "trace is compared exactly", query: store.LineQuery{Where: where("trace_id", traceB[2:])}},
+		{name: "trace, forward, in a range", query: store.LineQuery{Where: where("trace_id", traceA), Forward: true, To: epoch.Add(2 * time.Second)}, want: []store.Line{stored[1]}},
+		{name: "span", query: store.LineQuery{Where: where("span_id", spanA)}, want: []store.Line{stored[0], stored[2]}},
+		{name: "span of trace", query: store.LineQuery{Where: append(where("trace_id", traceB), where("span_id", spanA)...)}, want: []store.Line{stored[2]}},
 		{name: "stops when told", stop: 2, want: []store.Line{stored[5], stored[4]}},
 		{name: "empty range", query: store.LineQuery{From: epoch.Add(time.Second), To: epoch.Add(time.Second)}},
 	}
@@ -213,4 +213,9 @@ func TestCancelledReadsStop(t *testing.T) {
 	if _, err := s.Streams(ctx, time.Time{}, time.Time{}); err == nil {
 		t.Error("Streams: no error although its context has ended")
 	}
+}
+
+// where is a condition on metadata.
+func where(name, value string) []store.LineFilter {
+	return []store.LineFilter{{Label: name, Op: "=", Values: []string{value}}}
 }
