@@ -75,13 +75,14 @@ type lineCounter struct {
 }
 
 type countedLine struct {
-	time        int64
-	group, size int
-	text        uint64 // a hash, 0 if texts were not read
+	time                int64
+	stream, group, size int    // stream is the first group of the same stream
+	text                uint64 // a hash, 0 if texts were not read
 }
 
 type lineGroup struct {
 	streamID string
+	stream   int // index of the first group of the stream
 	metadata map[string]string
 }
 
@@ -130,7 +131,7 @@ func (c *lineCounter) add(times []int64, columns []column, seed maphash.Seed) {
 		if i == 0 || slices.ContainsFunc(of, func(column column) bool { return column.Values[i] != column.Values[i-1] }) {
 			group = c.group(of, i)
 		}
-		l := countedLine{time: at, group: group}
+		l := countedLine{time: at, stream: c.list[group].stream, group: group}
 		if texts != nil {
 			l.size, l.text = len(texts[i]), maphash.String(seed, texts[i])
 		}
@@ -161,6 +162,9 @@ func (c *lineCounter) group(of []column, i int) int {
 				g.metadata[strings.Clone(column.Name[len(prefixMetadata):])] = strings.Clone(v)
 			}
 		}
+		if g.stream = slices.IndexFunc(c.list, func(other lineGroup) bool { return other.streamID == g.streamID }); g.stream < 0 {
+			g.stream = n
+		}
 		if c.streams[g.streamID] == nil { // it is younger than the list
 			c.more = true
 		}
@@ -173,13 +177,12 @@ func (c *lineCounter) group(of []column, i int) int {
 // repeats sorts the lines, and reports whether two of a stream have one time, and
 // with texts the same text.
 func (c *lineCounter) repeats(texts bool) bool {
-	stream := func(l countedLine) string { return c.list[l.group].streamID }
 	slices.SortFunc(c.lines, func(a, b countedLine) int {
-		return cmp.Or(cmp.Compare(a.time, b.time), cmp.Compare(stream(a), stream(b)), cmp.Compare(a.text, b.text))
+		return cmp.Or(cmp.Compare(a.time, b.time), cmp.Compare(a.stream, b.stream), cmp.Compare(a.text, b.text))
 	})
 	for i := 1; i < len(c.lines); i++ {
 		a, b := c.lines[i-1], c.lines[i]
-		if a.time == b.time && (!texts || a.text == b.text) && stream(a) == stream(b) {
+		if a.time == b.time && a.stream == b.stream && (!texts || a.text == b.text) {
 			return true
 		}
 	}
