@@ -79,7 +79,7 @@ func (c Condition) filter() string {
 		if !ok {
 			return ""
 		}
-		return numberFilter(c.Name, c.Op, n)
+		return intrinsicFilter(c.Name, c.Op, n)
 	case c.Scope == ScopeResource && c.Name == AttrServiceName && isText:
 		if len(text) >= maxValue {
 			return "" // the field has the first bytes of it
@@ -112,6 +112,18 @@ func (c Condition) filter() string {
 	return "(" + strings.Join(any, " or ") + ")"
 }
 
+// intrinsicFilter compares an intrinsic that is a number. A status that OTLP does not
+// have is none.
+func intrinsicFilter(name string, op Op, n int64) string {
+	if name == Status && n == 0 && op == Equal {
+		return "!" + Status + ":in(1,2)"
+	}
+	if name == Status && n == 0 && op == NotEqual {
+		return Status + ":in(1,2)"
+	}
+	return numberFilter(name, op, n)
+}
+
 func (c Condition) scopes() []string {
 	switch c.Scope {
 	case ScopeResource:
@@ -136,9 +148,9 @@ func textFilter(field string, op Op, text string) string {
 	return ""
 }
 
-// exact is the largest number that the engine compares exactly: it compares
+// maxExact is above the numbers that the engine compares exactly: it compares
 // float64.
-const exact = 1 << 53
+const maxExact = 1 << 53
 
 func numberFilter(field string, op Op, n int64) string {
 	value := strconv.FormatInt(n, 10)
@@ -147,7 +159,7 @@ func numberFilter(field string, op Op, n int64) string {
 		return quote(field) + ":=" + quote(value)
 	case op == NotEqual:
 		return quote(field) + ":* !" + quote(field) + ":=" + quote(value)
-	case n > exact || n < -exact:
+	case n >= maxExact || n <= -maxExact:
 		return quote(field) + ":*"
 	}
 	return quote(field) + ":" + string(op) + value

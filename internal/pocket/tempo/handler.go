@@ -27,6 +27,7 @@ const useNative = "start the lab with --stack=native, which runs Tempo itself"
 type Store interface {
 	Trace(ctx context.Context, id store.TraceID) (store.Trace, error)
 	Search(ctx context.Context, q store.SearchQuery) (store.SearchResult, error)
+	CountSpans(ctx context.Context, q store.SpanCount, yield func(by []any, until time.Time, n int)) (partial bool, err error)
 	TagNames(ctx context.Context, scope store.Scope, limit int) ([]string, error)
 	TagValues(ctx context.Context, scope store.Scope, name string, limit int) ([]store.TagValue, error)
 	Services(ctx context.Context, limit int) ([]string, error)
@@ -70,6 +71,8 @@ func NewHandler(s Store, opts Options) (http.Handler, error) {
 	mux.Handle("GET /api/traces/{id}", a.inTurn(a.traceV1))
 	mux.Handle("GET /api/v2/traces/{id}", a.inTurn(a.traceV2))
 	mux.Handle("GET /api/search", a.inTurn(a.search))
+	mux.Handle("GET /api/metrics/query_range", a.inTurn(a.metricsRange))
+	mux.Handle("GET /api/metrics/query", a.inTurn(a.metricsInstant))
 	mux.Handle("GET /api/v2/search/tags", a.inTurn(a.tagNames))
 	mux.Handle("GET /api/v2/search/tag/{name}/values", a.inTurn(a.tagValues))
 	mux.HandleFunc("/", a.serve(func(_ http.ResponseWriter, r *http.Request) error {

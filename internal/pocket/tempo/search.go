@@ -140,25 +140,11 @@ func conditions(q *traceql.Query) (most []store.Condition) {
 
 func checkable(required []traceql.Condition) (list []store.Condition) {
 	for _, c := range required {
-		cond := store.Condition{Op: store.Op(c.Op), Name: c.Field.Name}
-		switch c.Field.Scope {
-		case traceql.Name:
-			cond.Scope, cond.Name = store.ScopeIntrinsic, store.Name
-		case traceql.Status:
-			cond.Scope, cond.Name = store.ScopeIntrinsic, store.Status
-		case traceql.Kind:
-			cond.Scope, cond.Name = store.ScopeIntrinsic, store.Kind
-		case traceql.Duration:
-			cond.Scope, cond.Name = store.ScopeIntrinsic, store.Duration
-		case traceql.AnyScope:
-			cond.Scope = store.ScopeAny
-		case traceql.SpanScope:
-			cond.Scope = store.ScopeSpan
-		case traceql.ResourceScope:
-			cond.Scope = store.ScopeResource
-		default:
+		scope, name, ok := storedAs(c.Field)
+		if !ok {
 			continue // of the trace, not of a span
 		}
+		cond := store.Condition{Scope: scope, Name: name, Op: store.Op(c.Op)}
 		switch c.Value.Type {
 		case traceql.String:
 			cond.Value = c.Value.Text
@@ -175,6 +161,27 @@ func checkable(required []traceql.Condition) (list []store.Condition) {
 		list = append(list, cond)
 	}
 	return list
+}
+
+// storedAs returns how the store names a field; false for one of the trace.
+func storedAs(f traceql.Field) (scope store.Scope, name string, ok bool) {
+	switch f.Scope {
+	case traceql.Name:
+		return store.ScopeIntrinsic, store.Name, true
+	case traceql.Status:
+		return store.ScopeIntrinsic, store.Status, true
+	case traceql.Kind:
+		return store.ScopeIntrinsic, store.Kind, true
+	case traceql.Duration:
+		return store.ScopeIntrinsic, store.Duration, true
+	case traceql.AnyScope:
+		return store.ScopeAny, f.Name, true
+	case traceql.SpanScope:
+		return store.ScopeSpan, f.Name, true
+	case traceql.ResourceScope:
+		return store.ScopeResource, f.Name, true
+	}
+	return "", "", false
 }
 
 // reach is how long before a time range a span that is looked for may begin, in a

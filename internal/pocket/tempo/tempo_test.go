@@ -394,7 +394,7 @@ func TestErrors(t *testing.T) {
 		{name: "ID that is too long", target: "/api/traces/0" + fairTrace, status: 400, contains: "has 33 digits"},
 		{name: "ID zero", target: "/api/traces/0", status: 400, contains: "is zero"},
 		{name: "query", target: search("q", `{status=fail}`), status: 400, contains: "parse error at line 1, col 9"},
-		{name: "unsupported query", target: search("q", `{} | rate()`), status: 400, contains: "--stack=native"},
+		{name: "unsupported query", target: search("q", `{} | select(name)`), status: 400, contains: "--stack=native"},
 		{name: "limit", target: search("limit", "0"), status: 400, contains: "invalid limit"},
 		{name: "spss", target: search("spss", "x"), status: 400, contains: "invalid spss"},
 		{name: "more spans than Tempo shows", target: search("spss", "101"), status: 400, contains: "it must be a number from 1 to 100"},
@@ -408,7 +408,7 @@ func TestErrors(t *testing.T) {
 		{name: "tags narrowed", target: "/api/v2/search/tags?" + url.Values{"q": {"{status=error}"}}.Encode(), status: 400, contains: "--stack=native"},
 		{name: "values of a duration", target: "/api/v2/search/tag/duration/values", status: 400, contains: "--stack=native"},
 		{name: "values of no field", target: "/api/v2/search/tag/nonsense/values", status: 400, contains: "nonsense"},
-		{name: "TraceQL metrics", target: "/api/metrics/query_range", status: 400, contains: "GET /api/metrics/query_range is not served by the embedded stack: start the lab with --stack=native"},
+		{name: "summary of metrics", target: "/api/metrics/summary", status: 400, contains: "GET /api/metrics/summary is not served by the embedded stack: start the lab with --stack=native"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -512,6 +512,10 @@ func (w waiting) Services(ctx context.Context, _ int) ([]string, error) {
 
 func (w waiting) Names(ctx context.Context, _ int) ([]string, error) {
 	return nil, w.wait(ctx)
+}
+
+func (w waiting) CountSpans(ctx context.Context, _ store.SpanCount, _ func([]any, time.Time, int)) (bool, error) {
+	return false, w.wait(ctx)
 }
 
 func (w waiting) Health(ctx context.Context) error { return w.wait(ctx) }

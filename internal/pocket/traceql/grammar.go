@@ -10,7 +10,13 @@ import (
 type (
 	queryNode struct {
 		Spanset *spansetNode `parser:"@@"`
+		Metric  *metricNode  `parser:"@@?"`
 		Tail    *tailNode    `parser:"@@?"`
+	}
+	metricNode struct {
+		Pos  lexer.Position
+		Func string      `parser:"(?= '|' ('rate'|'count_over_time') '(' ')') '|' @Word '(' ')'"`
+		By   []fieldNode `parser:"( 'by' '(' @@ ( ',' @@ )* ')' )?"`
 	}
 	// What stands below a spanset, and counts it, comes after it is closed: only
 	// the last spanset can be open.

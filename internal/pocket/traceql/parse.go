@@ -62,8 +62,68 @@ func NewParser() (*Parser, error) {
 	return &Parser{parser: p}, nil
 }
 
-// Parse parses a query; the error is an [*Error].
+// Parse parses a query that finds spans; the error is an [*Error].
 func (p *Parser) Parse(text string) (*Query, error) {
+	q, pos, err := p.parse(text)
+	if err == nil && q.Metric != nil {
+		return nil, errorAt(pos, "| rate() and | count_over_time() make a query for metrics, which /api/metrics/query_range and /api/metrics/query answer")
+	}
+	return q, err
+}
+
+// ParseMetric parses a query for metrics; the error is an [*Error].
+func (p *Parser) ParseMetric(text string) (*Query, error) {
+	q, pos, err := p.parse(text)
+	switch {
+	case err != nil:
+		return nil, err
+	case q.Metric == nil:
+		return nil, errorAt(pos, "a query for metrics ends with | rate() or | count_over_time(), which by (...) may follow: other functions are not supported by the embedded stack: "+
+			"start the lab with --stack=native, which runs Tempo itself")
+	case len(q.spansets) > 1 || len(q.counts) > 0:
+		return nil, unsupported(pos, "counting what > or >> or | count() finds is")
+	}
+	for _, f := range q.Metric.By {
+		if f.Scope == Duration || f.Scope >= TraceDuration {
+			return nil, unsupported(pos, "counting by "+f.Name+" is")
+		}
+	}
+	for _, f := range q.shown {
+		if f.field.Scope >= TraceDuration {
+			return nil, unsupported(pos, "counting by a condition on "+f.field.Name+", of which the trace has to be read, is")
+		}
+	}
+	return q, nil
+}
+
+// parse parses a query and returns where its metric begins, or its end.
+func (p *Parser) parse(text string) (*Query, lexer.Position, error) {
+	pos := lexer.Position{Line: 1, Column: 1}
+	node, err := p.tree(text)
+	if err != nil {
+		return nil, pos, err
+	}
+	q, err := build(node, text)
+	if err != nil {
+		return nil, pos, err
+	}
+	if node.Metric == nil {
+		pos.Advance(text)
+		return q, pos, nil
+	}
+	q.Metric = &Metric{Rate: node.Metric.Func == "rate", Name: node.Metric.Func}
+	for _, by := range node.Metric.By {
+		f, err := parseField(by)
+		if err != nil {
+			return nil, pos, err
+		}
+		q.Metric.By = append(q.Metric.By, f)
+	}
+	return q, node.Metric.Pos, nil
+}
+
+// tree parses a query into its syntax tree.
+func (p *Parser) tree(text string) (*queryNode, error) {
 	if len(text) > MaxLength {
 		return nil, errorAt(lexer.Position{}, "the query has %d bytes: at most %d are allowed", len(text), MaxLength)
 	}
@@ -84,7 +144,12 @@ func (p *Parser) Parse(text string) (*Query, error) {
 		}
 		return nil, errorAt(start, "syntax error: %v", err)
 	}
-	q := &Query{}
+	return node, nil
+}
+
+// build makes a query of its syntax tree.
+func build(node *queryNode, text string) (q *Query, err error) {
+	q = &Query{}
 	b := builder{query: q, fields: make(map[Field]int)}
 	last := node.Spanset
 	for below := ""; ; {
@@ -116,6 +181,7 @@ func (p *Parser) Parse(text string) (*Query, error) {
 	case node.Tail != nil:
 		return nil, errorAt(node.Tail.Pos, "syntax error: %s", hint(fmt.Sprintf("unexpected token %q", node.Tail.First)))
 	}
+	start := lexer.Position{Line: 1, Column: 1}
 	start.Advance(text)
 	return nil, errorAt(start, "syntax error: %s", hint(`unexpected token "<EOF>"`))
 }

@@ -40,6 +40,19 @@ type Field struct {
 	Name  string // of an attribute, without the scope; of an intrinsic as TraceQL spells it
 }
 
+// String returns the field as a query names it, but for quotes.
+func (f Field) String() string {
+	switch f.Scope {
+	case AnyScope:
+		return "." + f.Name
+	case SpanScope:
+		return "span." + f.Name
+	case ResourceScope:
+		return "resource." + f.Name
+	}
+	return f.Name
+}
+
 // Type is the type of a value.
 type Type int
 
@@ -77,10 +90,19 @@ type Condition struct {
 // Query is a parsed query. It does not change and may be used from many
 // goroutines.
 type Query struct {
+	Metric *Metric // nil for a query that finds spans
+
 	spansets []spanset // at least one; each below the one before
 	counts   []count   // of the last one's spans
 	shown    []shownField
 	patterns pattern.Set // of all conditions
+}
+
+// Metric is what a query counts: the spans of its spanset, by time.
+type Metric struct {
+	Name string  // of the function
+	Rate bool    // spans a second
+	By   []Field // one series for each combination of values; nil: one for all
 }
 
 // shownField is a field that a result shows, with the conditions on it.
@@ -220,6 +242,18 @@ func (q *Query) Required() (lists [][]Condition) {
 		lists = append(lists, required(set.where))
 	}
 	return lists
+}
+
+// Conjunction reports whether the query has one spanset that holds for each span that
+// fulfils all conditions that Required lists.
+func (q *Query) Conjunction() bool {
+	var only func(expr) bool
+	only = func(e expr) bool {
+		all, ok := e.(allOf)
+		_, one := e.(*Condition)
+		return e == nil || one || ok && !slices.ContainsFunc(all, func(e expr) bool { return !only(e) })
+	}
+	return len(q.spansets) == 1 && only(q.spansets[0].where)
 }
 
 func required(where expr) (list []Condition) {

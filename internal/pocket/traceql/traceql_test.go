@@ -138,7 +138,8 @@ func TestErrors(t *testing.T) {
 	}{
 		{name: "empty", query: " ", line: 1, column: 1, contains: "the query is empty"},
 		{name: "aggregate", query: `count() > 2`, line: 1, column: 1, contains: "--stack=native"},
-		{name: "rate", query: `{status=error} | rate()`, line: 1, column: 16, contains: "pipelines (|) but for | count() > n are" + native},
+		{name: "rate", query: `{status=error} | rate()`, line: 1, column: 16, contains: "make a query for metrics, which /api/metrics/query_range"},
+		{name: "average over time", query: `{status=error} | avg_over_time(duration)`, line: 1, column: 16, contains: "pipelines (|) but for | count() > n are" + native},
 		{name: "pipeline after count", query: `{} | count() > 2 | avg(duration) > 1s`, line: 1, column: 18, contains: "pipelines (|) but for | count() > n are" + native},
 		{name: "count of text", query: `{} | count() > "2"`, line: 1, column: 4, contains: "count() is compared with a whole number"},
 		{name: "count of a part", query: `{} | count() > 2.5`, line: 1, column: 4, contains: "count() is compared with a whole number"},

@@ -1,0 +1,303 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// SpanCount selects spans to be counted by time.
+type SpanCount struct {
+	From, To time.Time     // (From, To] of the start of a span
+	Step     time.Duration // spans in (From, From+Step] are counted together, and so on up to To; MaxStep, or all of it
+	// Where are conditions that each span that is counted fulfils. Exact reports that
+	// a span that fulfils them is counted.
+	Where []Condition
+	Exact bool
+	By    []Attribute // by which spans are told apart
+	// Read is called with spans that may be among them, but of which the index cannot tell.
+	Read func(start time.Time, span Span)
+}
+
+// MaxStep is the longest of several steps of a count: the engine computes with float64.
+const MaxStep = 30 * 24 * time.Hour
+
+// Attribute names an attribute, or an intrinsic but for [Duration].
+type Attribute struct {
+	Scope Scope
+	Name  string
+}
+
+// maxCountedReads is how many spans are read for one count.
+const maxCountedReads = 500_000
+
+// CountSpans calls yield with numbers of spans: with their values of q.By, which are
+// a string, int64, float64 or bool, or nil where a span has none, and the time up to which they
+// were counted. It may be called for the same values and time again. A span that was
+// sent twice is counted twice. It reports whether spans were left out since too many have
+// to be read.
+func (s *Store) CountSpans(ctx context.Context, q SpanCount, yield func(by []any, until time.Time, n int)) (partial bool, err error) {
+	// The engine's buckets begin with their first nanosecond.
+	from, to := nanos(q.From)+1, nanos(q.To)+1
+	exact, doubt := exactFilter(q.Where)
+	for _, a := range q.By {
+		doubt = append(doubt, a.doubt()...)
+	}
+	inDoubt := filter(q.Where)
+	if q.Exact && exact != "" {
+		inDoubt += " (" + strings.Join(doubt, " or ") + ")"
+		query := fmt.Sprintf("%s %s !(%s) | stats %s count() n", between(from, to), exact, strings.Join(doubt, " or "), q.by(from))
+		err := s.spans.read(from, to, func(parts []*partition) error {
+			for _, p := range parts {
+				if err := q.countIn(ctx, p, query, yield); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return false, fmt.Errorf("counting spans: %w", err)
+		}
+	}
+	reads := 0
+	w := walk{ctx: ctx, all: s.spans, from: from, to: to, filter: inDoubt, fields: fieldTrace}
+	err = w.stretches(mostRows, func(parts []*partition, from, to int64, most int) (int, bool, error) {
+		rows, err := w.stretch(parts, from, to, most)
+		if err != nil || len(rows) > most && to-from > 1 {
+			return len(rows), true, err
+		}
+		reads += len(rows)
+		partial = reads > maxCountedReads
+		return len(rows), !partial, readEach(ctx, rows, q.Read)
+	})
+	if err != nil {
+		return false, fmt.Errorf("counting spans: %w", err)
+	}
+	return partial, nil
+}
+
+// by returns the fields by which the engine counts, as the pipe stats has them.
+func (q SpanCount) by(from int64) string {
+	var fields []string
+	if q.To.Sub(q.From) > q.Step {
+		fields = append(fields, fmt.Sprintf("%s:%dns offset %dns", fieldTime, q.Step, int64(q.Step)-from%int64(q.Step)))
+	}
+	for _, a := range q.By {
+		for _, name := range a.fields() {
+			fields = append(fields, quote(name))
+		}
+	}
+	if len(fields) == 0 {
+		return ""
+	}
+	return "by (" + strings.Join(fields, ", ") + ")"
+}
+
+// countIn counts the spans of a partition.
+func (q SpanCount) countIn(ctx context.Context, p *partition, query string, yield func(by []any, until time.Time, n int)) error {
+	var broken error
+	err := p.index.scan(ctx, query, func(times []int64, columns []column) {
+		values := make(map[string]string, len(columns))
+		for i := range columns[0].Values {
+			for _, c := range columns {
+				values[c.Name] = c.Values[i]
+			}
+			n, err := strconv.Atoi(values["n"])
+			until := q.To
+			if times != nil {
+				until = time.Unix(0, times[i]-1).Add(q.Step)
+			}
+			if err != nil || !until.After(q.From) || until.After(q.To) {
+				broken = fmt.Errorf("the index counted %q spans until %v", values["n"], until)
+				return
+			}
+			by := make([]any, 0, len(q.By))
+			for _, a := range q.By {
+				by = append(by, a.value(values))
+			}
+			yield(by, until, n)
+		}
+	})
+	return errors.Join(err, broken)
+}
+
+// fields are those that may have the attribute.
+func (a Attribute) fields() (list []string) {
+	if a.Scope == ScopeIntrinsic {
+		return []string{a.Name}
+	}
+	for _, scope := range (Condition{Scope: a.Scope}).scopes() {
+		for _, kind := range kinds() {
+			list = append(list, scope+kind+a.Name)
+		}
+	}
+	return list
+}
+
+// doubt are filters for spans of which the index does not have the value.
+func (a Attribute) doubt() []string {
+	doubt := []string{fieldMore + `:="1"`}
+	if a.Scope != ScopeIntrinsic {
+		for _, scope := range (Condition{Scope: a.Scope}).scopes() {
+			doubt = append(doubt, quote(scope+typeOther+a.Name)+":*")
+		}
+	}
+	return doubt
+}
+
+// value returns the value of the attribute that fields have.
+func (a Attribute) value(fields map[string]string) any {
+	number := func(text string) any {
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return nil
+		}
+		return n
+	}
+	if a.Scope == ScopeIntrinsic {
+		if a.Name == Name {
+			return strings.Clone(fields[a.Name])
+		}
+		return number(fields[a.Name])
+	}
+	for _, name := range a.fields() {
+		text := fields[name]
+		if text == "" {
+			continue
+		}
+		switch kind := name[1 : len(name)-len(a.Name)]; kind {
+		case typeString:
+			return strings.Clone(text)
+		case typeEmpty:
+			return ""
+		case typeInt:
+			return number(text)
+		case typeFloat:
+			f, err := strconv.ParseFloat(text, 64)
+			if err != nil {
+				return nil
+			}
+			return f
+		case typeBool:
+			return text == "true"
+		}
+	}
+	if a.Name == AttrServiceName && a.Scope != ScopeSpan {
+		return "" // every span has a service for TraceQL
+	}
+	return nil
+}
+
+// readEach calls yield with the spans that rows refer to.
+func readEach(ctx context.Context, rows []row, yield func(time.Time, Span)) error {
+	wanted := map[recordAt]map[int]time.Time{}
+	for _, r := range rows {
+		at := recordAt{r.in, r.at}
+		if wanted[at] == nil {
+			wanted[at] = map[int]time.Time{}
+		}
+		wanted[at][int(r.number)] = time.Unix(0, r.time)
+	}
+	for at, numbers := range wanted {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		record, err := at.in.journal.Read(at.at)
+		if err != nil {
+			return err
+		}
+		if len(record.Payload) < arrivalBytes {
+			return fmt.Errorf("a record of %s is too short", at.in.dir)
+		}
+		err = pick(record.Payload[arrivalBytes:], func(n int) bool { _, ok := numbers[n]; return ok }, func(n int, s Span) { yield(numbers[n], s) })
+		if err != nil {
+			return fmt.Errorf("reading %s: %w", at.in.dir, err)
+		}
+	}
+	return nil
+}
+
+// exactFilter writes conditions as a filter of the engine that holds just where they
+// do, but for spans for which one of doubt holds. It returns "" if there is none.
+func exactFilter(conditions []Condition) (exact string, doubt []string) {
+	doubt = []string{fieldMore + `:="1"`}
+	all := []string{everything}
+	for _, c := range conditions {
+		f, unsure := c.exact()
+		if f == "" {
+			return "", nil
+		}
+		all = append(all, f)
+		doubt = append(doubt, unsure...)
+	}
+	return strings.Join(all, " "), doubt
+}
+
+// exact is the filter for one condition.
+func (c Condition) exact() (filter string, doubt []string) {
+	text, isText := c.Value.(string)
+	n, isInt := c.Value.(int64)
+	switch {
+	case c.Scope == ScopeIntrinsic && c.Name == Name:
+		return parens(textFilter(fieldName, c.Op, text)), nil
+	case c.Scope == ScopeIntrinsic && isInt && n > -maxExact && n < maxExact:
+		return parens(intrinsicFilter(c.Name, c.Op, n)), nil
+	case c.Scope == ScopeIntrinsic:
+		return "", nil
+	case c.Scope == ScopeResource && c.Name == AttrServiceName:
+		for _, kind := range []string{typeInt, typeFloat, typeBool, typeOther} {
+			doubt = append(doubt, quote(scopeResource+kind+c.Name)+":*")
+		}
+		if !isText || len(text) >= maxValue {
+			return "", nil
+		}
+		if c.Op == Equal && text != "" {
+			return "{" + fieldService + "=" + quote(text) + "}", doubt
+		}
+		return parens(textFilter(fieldService, c.Op, text)), doubt
+	}
+	var any []string
+	above := "" // holds where no scope before has the attribute
+	for _, scope := range c.scopes() {
+		name := func(kind string) string { return quote(scope + kind + c.Name) }
+		doubt = append(doubt, name(typeOther)+":*")
+		switch v := c.Value.(type) {
+		case string:
+			f := textFilter(name(typeString), c.Op, v)
+			if f == "" {
+				return "", nil
+			}
+			if any = append(any, "("+above+name(typeString)+":* "+f+")"); (c.Op == Equal) == (v == "") && slices.Contains([]Op{Equal, NotEqual}, c.Op) {
+				any = append(any, "("+above+name(typeEmpty)+":*)")
+			} else if c.Op == Matches || c.Op == NotMatches {
+				doubt = append(doubt, name(typeEmpty)+":*")
+			}
+		case bool:
+			any = append(any, "("+above+name(typeBool)+":="+quote(strconv.FormatBool(v == (c.Op == Equal)))+")")
+		case int64:
+			if v <= -maxExact || v >= maxExact {
+				return "", nil
+			}
+			any = append(any, "("+above+numberFilter(scope+typeInt+c.Name, c.Op, v)+")")
+			doubt = append(doubt, name(typeFloat)+":*")
+		default:
+			return "", nil
+		}
+		for _, kind := range kinds() {
+			above += "!" + name(kind) + ":* "
+		}
+	}
+	return "(" + strings.Join(any, " or ") + ")", doubt
+}
+
+// parens encloses a filter, if there is one.
+func parens(filter string) string {
+	if filter == "" {
+		return ""
+	}
+	return "(" + filter + ")"
+}
