@@ -59,6 +59,8 @@ func bounds() map[string][]string {
 		"time of a query: Prometheus, Tempo, Loki":                                                                  {metrics + "DefaultTimeout", tempo + "opts.Timeout", loki + "opts.Timeout"},
 		"a trace that is read":                                                                                      {store + "MaxTraceBytes", derived},
 		"a search for traces":                                                                                       {tempo + "maxLimit", store + "maxSearchBytes", store + "maxSearchTraces", store + "maxSearchRows"},
+		"spans that a query for metrics reads, since the index cannot count them; its series":                       {store + "maxCountedReads", tempo + "maxSeries"},
+		"points of a series of one; of all its series; steps, where there are several":                              {tempo + "maxPoints", tempo + "maxSeriesPoints", store + "MaxStep"},
 		"names, or values, of attributes":                                                                           {tempo + "maxTags", store + "maxTagBytes"},
 		"lines of an answer":                                                                                        {loki + "maxLimit", loki + "maxAnswer", loki + "labelBytes"},
 		"points of a series; of all series of a LogQL query":                                                        {logql + "MaxPoints", logql + "MaxTotal"},

@@ -47,32 +47,33 @@ func (s *Store) CountSpans(ctx context.Context, q SpanCount, yield func(by []any
 	for _, a := range q.By {
 		doubt = append(doubt, a.doubt()...)
 	}
-	inDoubt := filter(q.Where)
+	slices.Sort(doubt)
+	doubt = slices.Compact(doubt)
+	reading := between(from, to) + " " + filter(q.Where)
+	counting := ""
 	if q.Exact && exact != "" {
-		inDoubt += " (" + strings.Join(doubt, " or ") + ")"
-		query := fmt.Sprintf("%s %s !(%s) | stats %s count() n", between(from, to), exact, strings.Join(doubt, " or "), q.by(from))
-		err := s.spans.read(from, to, func(parts []*partition) error {
-			for _, p := range parts {
-				if err := q.countIn(ctx, p, query, yield); err != nil {
+		unsure := strings.Join(doubt, " or ")
+		reading += " (" + unsure + ")"
+		counting = fmt.Sprintf("%s %s !(%s) | stats %s count() n", between(from, to), exact, unsure, q.by(from))
+	}
+	left := maxCountedReads
+	err = s.spans.read(from, to, func(parts []*partition) error {
+		for _, p := range slices.Backward(parts) {
+			if counting != "" {
+				if err := q.countIn(ctx, p, counting, yield); err != nil {
 					return err
 				}
 			}
-			return nil
-		})
-		if err != nil {
-			return false, fmt.Errorf("counting spans: %w", err)
+			n, err := p.readEach(ctx, fmt.Sprintf("%s | fields %s, %s, %s | limit %d", reading, fieldTime, fieldAt, fieldRow, left+1), q.Read)
+			if err != nil {
+				return err
+			}
+			if left -= n; left < 0 {
+				partial = true
+				left = 0
+			}
 		}
-	}
-	reads := 0
-	w := walk{ctx: ctx, all: s.spans, from: from, to: to, filter: inDoubt, fields: fieldTrace}
-	err = w.stretches(mostRows, func(parts []*partition, from, to int64, most int) (int, bool, error) {
-		rows, err := w.stretch(parts, from, to, most)
-		if err != nil || len(rows) > most && to-from > 1 {
-			return len(rows), true, err
-		}
-		reads += len(rows)
-		partial = reads > maxCountedReads
-		return len(rows), !partial, readEach(ctx, rows, q.Read)
+		return nil
 	})
 	if err != nil {
 		return false, fmt.Errorf("counting spans: %w", err)
@@ -127,8 +128,11 @@ func (q SpanCount) countIn(ctx context.Context, p *partition, query string, yiel
 
 // fields are those that may have the attribute.
 func (a Attribute) fields() (list []string) {
-	if a.Scope == ScopeIntrinsic {
+	switch {
+	case a.Scope == ScopeIntrinsic:
 		return []string{a.Name}
+	case a.service():
+		return []string{fieldService}
 	}
 	for _, scope := range (Condition{Scope: a.Scope}).scopes() {
 		for _, kind := range kinds() {
@@ -138,10 +142,19 @@ func (a Attribute) fields() (list []string) {
 	return list
 }
 
+// service reports whether this is the name of the service, which has a field of its
+// own where it is a text.
+func (a Attribute) service() bool { return a.Scope == ScopeResource && a.Name == AttrServiceName }
+
 // doubt are filters for spans of which the index does not have the value.
 func (a Attribute) doubt() []string {
 	doubt := []string{fieldMore + `:="1"`}
-	if a.Scope != ScopeIntrinsic {
+	switch {
+	case a.service():
+		for _, kind := range []string{typeInt, typeFloat, typeBool, typeOther} {
+			doubt = append(doubt, quote(scopeResource+kind+a.Name)+":*")
+		}
+	case a.Scope != ScopeIntrinsic:
 		for _, scope := range (Condition{Scope: a.Scope}).scopes() {
 			doubt = append(doubt, quote(scope+typeOther+a.Name)+":*")
 		}
@@ -158,10 +171,12 @@ func (a Attribute) value(fields map[string]string) any {
 		}
 		return n
 	}
-	if a.Scope == ScopeIntrinsic {
-		if a.Name == Name {
-			return strings.Clone(fields[a.Name])
-		}
+	switch {
+	case a.service():
+		return strings.Clone(fields[fieldService])
+	case a.Scope == ScopeIntrinsic && a.Name == Name:
+		return strings.Clone(fields[fieldName])
+	case a.Scope == ScopeIntrinsic:
 		return number(fields[a.Name])
 	}
 	for _, name := range a.fields() {
@@ -192,33 +207,44 @@ func (a Attribute) value(fields map[string]string) any {
 	return nil
 }
 
-// readEach calls yield with the spans that rows refer to.
-func readEach(ctx context.Context, rows []row, yield func(time.Time, Span)) error {
-	wanted := map[recordAt]map[int]time.Time{}
-	for _, r := range rows {
-		at := recordAt{r.in, r.at}
-		if wanted[at] == nil {
-			wanted[at] = map[int]time.Time{}
+// readEach calls yield with the spans of the rows that a query finds, record by record,
+// and returns how many there are.
+func (p *partition) readEach(ctx context.Context, query string, yield func(time.Time, Span)) (n int, err error) {
+	wanted := map[int64]map[int]int64{} // times of spans by their numbers in a record
+	var broken error
+	err = p.index.scan(ctx, query, func(times []int64, columns []column) {
+		var at, number column
+		for _, c := range columns {
+			switch c.Name {
+			case fieldAt:
+				at = c
+			case fieldRow:
+				number = c
+			}
 		}
-		wanted[at][int(r.number)] = time.Unix(0, r.time)
+		for i := range times {
+			record, err := strconv.ParseInt(at.Values[i], 10, 64)
+			row, rowErr := strconv.Atoi(number.Values[i])
+			broken = errors.Join(broken, err, rowErr)
+			if wanted[record] == nil {
+				wanted[record] = map[int]int64{}
+			}
+			wanted[record][row] = times[i]
+			n++
+		}
+	})
+	if err := errors.Join(err, broken); err != nil {
+		return 0, err
 	}
-	for at, numbers := range wanted {
+	for at, times := range wanted {
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return 0, ctx.Err()
 		}
-		record, err := at.in.journal.Read(at.at)
-		if err != nil {
-			return err
-		}
-		if len(record.Payload) < arrivalBytes {
-			return fmt.Errorf("a record of %s is too short", at.in.dir)
-		}
-		err = pick(record.Payload[arrivalBytes:], func(n int) bool { _, ok := numbers[n]; return ok }, func(n int, s Span) { yield(numbers[n], s) })
-		if err != nil {
-			return fmt.Errorf("reading %s: %w", at.in.dir, err)
+		if err := p.pick(at, func(n int) bool { _, ok := times[n]; return ok }, func(n int, s Span) { yield(time.Unix(0, times[n]), s) }); err != nil {
+			return 0, err
 		}
 	}
-	return nil
+	return n, nil
 }
 
 // exactFilter writes conditions as a filter of the engine that holds just where they
@@ -249,9 +275,7 @@ func (c Condition) exact() (filter string, doubt []string) {
 	case c.Scope == ScopeIntrinsic:
 		return "", nil
 	case c.Scope == ScopeResource && c.Name == AttrServiceName:
-		for _, kind := range []string{typeInt, typeFloat, typeBool, typeOther} {
-			doubt = append(doubt, quote(scopeResource+kind+c.Name)+":*")
-		}
+		doubt = Attribute{c.Scope, c.Name}.doubt()
 		if !isText || len(text) >= maxValue {
 			return "", nil
 		}

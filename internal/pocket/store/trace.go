@@ -175,18 +175,26 @@ func (p *partition) readSpans(ctx context.Context, rows []row, readers map[strin
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		record, err := p.journal.Read(at)
+		wanted := byRecord[at]
+		err := p.pick(at, func(n int) bool { return wanted[n] != nil && !wanted[n].full() }, func(n int, s Span) { wanted[n].add(s) })
 		if err != nil {
 			return err
 		}
-		if len(record.Payload) < arrivalBytes {
-			return fmt.Errorf("a record of %s is too short", p.dir)
-		}
-		wanted := byRecord[at]
-		err = pick(record.Payload[arrivalBytes:], func(n int) bool { return wanted[n] != nil && !wanted[n].full() }, func(n int, s Span) { wanted[n].add(s) })
-		if err != nil {
-			return fmt.Errorf("reading %s: %w", p.dir, err)
-		}
+	}
+	return nil
+}
+
+// pick calls yield with the spans of a record whose numbers are wanted.
+func (p *partition) pick(at int64, wanted func(number int) bool, yield func(number int, span Span)) error {
+	record, err := p.journal.Read(at)
+	if err != nil {
+		return err
+	}
+	if len(record.Payload) < arrivalBytes {
+		return fmt.Errorf("a record of %s is too short", p.dir)
+	}
+	if err := pick(record.Payload[arrivalBytes:], wanted, yield); err != nil {
+		return fmt.Errorf("reading %s: %w", p.dir, err)
 	}
 	return nil
 }

@@ -121,7 +121,7 @@ func TestCountsPushedDown(t *testing.T) {
 		return h
 	}
 	pushed, read := handler(s), handler(readingSpans{s})
-	for range 300 {
+	for range 150 {
 		query := randomMetric(r)
 		params := []string{"start", fmt.Sprint(epoch - 3600 + r.IntN(1800)), "end", fmt.Sprint(epoch - r.IntN(1800)), "step", []string{"60", "7", "300s", "2h"}[r.IntN(4)]}
 		path := []string{"/api/metrics/query_range", "/api/metrics/query"}[r.IntN(2)]

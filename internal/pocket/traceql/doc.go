@@ -8,6 +8,10 @@
 //
 //	{ name = "POST /roll" } >> { status = error } | count() > 1
 //
+// A query for metrics counts the spans of one spanset over time:
+//
+//	{ status = error } | rate() by (resource.service.name)
+//
 // A spanset has conditions on resource.*, span.* and .attribute (the span's, or else the
 // resource's), on the intrinsics name, status, kind, duration, traceDuration,
 // rootName and rootServiceName (also as span:name, trace:duration and so on),
