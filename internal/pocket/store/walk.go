@@ -60,7 +60,7 @@ func (w walk) stretches(n int, visit func(parts []*partition, from, to int64, mo
 			from, to = min(from, max(oldest, w.from)), max(to, min(newest+1, w.to))
 		}
 		most := 4 * n
-		length, divide := w.first(parts, to-from, n), int64(16)
+		length, grow := w.first(parts, to-from, n), int64(4)
 		for from < to {
 			lo, hi := max(from, to-length), to
 			if w.forward {
@@ -71,15 +71,15 @@ func (w walk) stretches(n int, visit func(parts []*partition, from, to int64, mo
 			case err != nil || !more:
 				return err
 			case rows > most && hi-lo > 1:
-				length = max(1, (hi-lo)/divide)
-				divide = min(divide*16, 1<<20)
+				// Rows are close to each other in times that have few before.
+				length, grow = max(1, (hi-lo)/16), 2
 				continue
-			case rows < n/16 && length < (to-from)/16:
-				length *= 16
-			case rows < n/2 && length < to-from:
-				length *= 4
+			case rows < n/2 && length < (to-from)/grow:
+				length *= grow
+				if rows < n/16 && grow > 2 {
+					grow = 16
+				}
 			}
-			divide = 16
 			if w.forward {
 				from = hi
 			} else {
