@@ -40,17 +40,20 @@ func (s *Store) CountLines(ctx context.Context, q LineCount, yield func(stream, 
 	if err != nil || !exact || len(streams) == 0 {
 		return nil, exact, err
 	}
+	var lines []countedLine // used again for each stretch
 	err = w.stretches(countedRows, func(parts []*partition, from, to int64, most int) (int, bool, error) {
-		c := &lineCounter{ctx: ctx, query: q, streams: streams, groups: map[string]int{}}
-		filter := between(from, to) + " " + w.filter
+		c := &lineCounter{ctx: ctx, query: q, streams: streams, groups: map[string]int{}, lines: lines}
+		defer func() { lines = c.lines }()
+		filter := w.filter + " " + between(from, to)
 		err := c.read(parts, filter, q.Sizes, most)
-		if err == nil && len(c.lines) <= most && c.repeats(false) && !q.Sizes {
-			err = c.read(parts, filter, true, most) // the texts of lines of one time may differ
+		repeated := err == nil && len(c.lines) <= most && c.sameTime()
+		if repeated && !q.Sizes {
+			err = c.read(parts, filter, true, most) // their texts may differ
 		}
 		if err != nil || len(c.lines) > most && to-from > 1 {
 			return len(c.lines), true, err
 		}
-		if c.more || c.repeats(true) {
+		if c.more || repeated && c.repeat() {
 			not = append(not, Period{time.Unix(0, from), time.Unix(0, to)})
 			return len(c.lines), true, nil
 		}
@@ -174,15 +177,28 @@ func (c *lineCounter) group(of []column, i int) int {
 	return n
 }
 
-// repeats sorts the lines, and reports whether two of a stream have one time, and
-// with texts the same text.
-func (c *lineCounter) repeats(texts bool) bool {
+// sameTime reports whether two lines of a stream have one time.
+func (c *lineCounter) sameTime() bool {
+	times := make([][]int64, len(c.list)) // by stream
+	for _, l := range c.lines {
+		times[l.stream] = append(times[l.stream], l.time)
+	}
+	return slices.ContainsFunc(times, func(of []int64) bool {
+		slices.Sort(of)
+		n := len(of)
+		return len(slices.Compact(of)) < n
+	})
+}
+
+// repeat reports whether two lines of a stream have one time and the same text. It
+// sorts the lines, of which the texts were read.
+func (c *lineCounter) repeat() bool {
 	slices.SortFunc(c.lines, func(a, b countedLine) int {
 		return cmp.Or(cmp.Compare(a.time, b.time), cmp.Compare(a.stream, b.stream), cmp.Compare(a.text, b.text))
 	})
 	for i := 1; i < len(c.lines); i++ {
 		a, b := c.lines[i-1], c.lines[i]
-		if a.time == b.time && a.stream == b.stream && (!texts || a.text == b.text) {
+		if a.time == b.time && a.stream == b.stream && a.text == b.text {
 			return true
 		}
 	}

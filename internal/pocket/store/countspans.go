@@ -49,12 +49,12 @@ func (s *Store) CountSpans(ctx context.Context, q SpanCount, yield func(by []any
 	}
 	slices.Sort(doubt)
 	doubt = slices.Compact(doubt)
-	reading := between(from, to) + " " + filter(q.Where)
+	reading, within := filter(q.Where), between(from, to)
 	counting := ""
 	if q.Exact && exact != "" {
 		unsure := strings.Join(doubt, " or ")
 		reading += " (" + unsure + ")"
-		counting = fmt.Sprintf("%s %s !(%s) | stats %s count() n", between(from, to), exact, unsure, q.by(from))
+		counting = fmt.Sprintf("%s !(%s) %s | stats %s count() n", exact, unsure, within, q.by(from))
 	}
 	left := maxCountedReads
 	err = s.spans.read(from, to, func(parts []*partition) error {
@@ -64,7 +64,7 @@ func (s *Store) CountSpans(ctx context.Context, q SpanCount, yield func(by []any
 					return err
 				}
 			}
-			n, err := p.readEach(ctx, fmt.Sprintf("%s | fields %s, %s, %s | limit %d", reading, fieldTime, fieldAt, fieldRow, left+1), q.Read)
+			n, err := p.readEach(ctx, fmt.Sprintf("%s %s | fields %s, %s, %s | limit %d", reading, within, fieldTime, fieldAt, fieldRow, left+1), q.Read)
 			if err != nil {
 				return err
 			}

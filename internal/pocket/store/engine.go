@@ -228,7 +228,9 @@ func (x *index) scan(ctx context.Context, text string, yield func(times []int64,
 	return nil
 }
 
-// between restricts a query to [from, to), in nanoseconds since 1970.
+// between restricts a query to [from, to), in nanoseconds since 1970. It comes after
+// other filters: the engine applies them in order, and decodes the times of a block
+// that is not all within.
 func between(from, to int64) string {
 	at := func(ns int64) string { return time.Unix(0, ns).UTC().Format(time.RFC3339Nano) }
 	return "_time:[" + at(from) + ", " + at(to) + ")"

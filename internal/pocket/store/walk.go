@@ -107,7 +107,7 @@ func (w walk) first(parts []*partition, all int64, n int) int64 {
 // stretch returns the rows in [from, to), in order; more than most if there are
 // more, not all of them.
 func (w walk) stretch(parts []*partition, from, to int64, most int) (found []row, err error) {
-	query := between(from, to) + " " + w.filter
+	query := w.filter + " " + between(from, to)
 	if w.fields != "" {
 		query += " | fields _time, " + fieldAt + ", " + fieldRow + ", " + w.fields
 	}
