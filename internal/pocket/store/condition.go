@@ -65,51 +65,101 @@ func filter(conditions []Condition) string {
 	return strings.Join(all, " ")
 }
 
-// filter returns "" where the engine cannot help.
+// filter returns a filter that holds for each span for which the condition does, ""
+// where the engine cannot help.
 func (c Condition) filter() string {
+	exact, any := c.exact()
+	attribute := Attribute{c.Scope, c.Name}
+	switch {
+	case attribute.service() || c.Scope == ScopeIntrinsic && c.Name != Name:
+		return exact // the index has these of each span
+	case exact != "":
+		any = append(any, exact)
+	case c.Scope == ScopeIntrinsic:
+		return ""
+	default: // spans that have the attribute
+		for _, name := range attribute.fields() {
+			any = append(any, quote(name)+":*")
+		}
+		any = append(any, attribute.absent()...)
+	}
+	return "(" + strings.Join(append(any, fieldMore+`:="1"`), " or ") + ")"
+}
+
+// exact returns a filter that holds just for the spans for which the condition does,
+// but for those for which one of doubt holds, or that have the field more. It returns
+// "" if there is none.
+func (c Condition) exact() (filter string, doubt []string) {
 	text, isText := c.Value.(string)
+	n, isInt := c.Value.(int64)
+	attribute := Attribute{c.Scope, c.Name}
 	switch {
 	case c.Scope == ScopeIntrinsic && c.Name == Name:
-		if f := textFilter(fieldName, c.Op, text); f != "" {
-			return "(" + f + " or " + fieldMore + `:="1")`
-		}
-		return ""
-	case c.Scope == ScopeIntrinsic:
-		n, ok := c.Value.(int64)
-		if !ok {
-			return ""
-		}
-		return intrinsicFilter(c.Name, c.Op, n)
-	case c.Scope == ScopeResource && c.Name == AttrServiceName && isText:
-		if len(text) >= maxValue {
-			return "" // the field has the first bytes of it
-		}
-		if c.Op == Equal && text != "" {
-			return "{" + fieldService + "=" + quote(text) + "}"
-		}
-		return textFilter(fieldService, c.Op, text)
+		return parens(textFilter(fieldName, c.Op, text)), nil
+	case c.Scope == ScopeIntrinsic && isInt && n > -maxExact && n < maxExact:
+		return parens(intrinsicFilter(c.Name, c.Op, n)), nil
+	case c.Scope == ScopeIntrinsic, attribute.service() && (!isText || len(text) >= maxValue): // the field has the first bytes
+		return "", nil
+	case attribute.service() && c.Op == Equal && text != "":
+		return "{" + fieldService + "=" + quote(text) + "}", nil
+	case attribute.service():
+		return parens(textFilter(fieldService, c.Op, text)), attribute.doubt()
 	}
-	any := []string{fieldMore + `:="1"`}
+	var any []string
+	above := "" // holds where no scope before has the attribute
 	for _, scope := range c.scopes() {
 		name := func(kind string) string { return quote(scope + kind + c.Name) }
-		any = append(any, name(typeOther)+":*")
 		switch v := c.Value.(type) {
 		case string:
-			any = append(any, name(typeEmpty)+":*")
-			if f := textFilter(name(typeString), c.Op, v); f != "" {
-				any = append(any, "("+name(typeString)+":* "+f+")")
-			} else {
-				any = append(any, name(typeString)+":*")
+			f := textFilter(name(typeString), c.Op, v)
+			if f == "" {
+				return "", nil
+			}
+			if any = append(any, "("+above+name(typeString)+":* "+f+")"); c.Op == Equal && v == "" || c.Op == NotEqual && v != "" {
+				any = append(any, "("+above+name(typeEmpty)+":*)")
+			} else if c.Op == Matches || c.Op == NotMatches {
+				doubt = append(doubt, name(typeEmpty)+":*")
 			}
 		case bool:
-			any = append(any, name(typeBool)+":*")
+			any = append(any, "("+above+name(typeBool)+":="+quote(strconv.FormatBool(v == (c.Op == Equal)))+")")
 		case int64:
-			any = append(any, "("+numberFilter(scope+typeInt+c.Name, c.Op, v)+")", name(typeFloat)+":*")
+			if v <= -maxExact || v >= maxExact {
+				return "", nil
+			}
+			any = append(any, "("+above+numberFilter(scope+typeInt+c.Name, c.Op, v)+")")
+			doubt = append(doubt, name(typeFloat)+":*")
 		default:
-			any = append(any, name(typeInt)+":*", name(typeFloat)+":*")
+			return "", nil
+		}
+		for _, kind := range kinds() {
+			above += "!" + name(kind) + ":* "
 		}
 	}
-	return "(" + strings.Join(any, " or ") + ")"
+	return "(" + strings.Join(any, " or ") + ")", append(doubt, append(attribute.doubt(), attribute.absent()...)...)
+}
+
+// exactFilter writes conditions as a filter of the engine that holds just where they
+// do, but for spans for which one of doubt holds. It returns "" if there is none.
+func exactFilter(conditions []Condition) (exact string, doubt []string) {
+	doubt = []string{fieldMore + `:="1"`}
+	all := []string{everything}
+	for _, c := range conditions {
+		f, unsure := c.exact()
+		if f == "" {
+			return "", nil
+		}
+		all = append(all, f)
+		doubt = append(doubt, unsure...)
+	}
+	return strings.Join(all, " "), doubt
+}
+
+// parens encloses a filter, if there is one.
+func parens(filter string) string {
+	if filter == "" {
+		return ""
+	}
+	return "(" + filter + ")"
 }
 
 // intrinsicFilter compares an intrinsic that is a number. A status that OTLP does not

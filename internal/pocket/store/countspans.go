@@ -146,9 +146,9 @@ func (a Attribute) fields() (list []string) {
 // own where it is a text.
 func (a Attribute) service() bool { return a.Scope == ScopeResource && a.Name == AttrServiceName }
 
-// doubt are filters for spans of which the index does not have the value.
-func (a Attribute) doubt() []string {
-	doubt := []string{fieldMore + `:="1"`}
+// doubt are filters for spans of which the index does not have the value, but for
+// those with the field more.
+func (a Attribute) doubt() (doubt []string) {
 	switch {
 	case a.service():
 		for _, kind := range []string{typeInt, typeFloat, typeBool, typeOther} {
@@ -160,6 +160,15 @@ func (a Attribute) doubt() []string {
 		}
 	}
 	return doubt
+}
+
+// absent is a filter for spans without the attribute to which TraceQL gives it all the
+// same: every span has a service, which may be empty.
+func (a Attribute) absent() []string {
+	if a.Name == AttrServiceName && a.Scope == ScopeAny {
+		return []string{fieldService + `:=""`}
+	}
+	return nil
 }
 
 // value returns the value of the attribute that fields have.
@@ -245,83 +254,4 @@ func (p *partition) readEach(ctx context.Context, query string, yield func(time.
 		}
 	}
 	return n, nil
-}
-
-// exactFilter writes conditions as a filter of the engine that holds just where they
-// do, but for spans for which one of doubt holds. It returns "" if there is none.
-func exactFilter(conditions []Condition) (exact string, doubt []string) {
-	doubt = []string{fieldMore + `:="1"`}
-	all := []string{everything}
-	for _, c := range conditions {
-		f, unsure := c.exact()
-		if f == "" {
-			return "", nil
-		}
-		all = append(all, f)
-		doubt = append(doubt, unsure...)
-	}
-	return strings.Join(all, " "), doubt
-}
-
-// exact is the filter for one condition.
-func (c Condition) exact() (filter string, doubt []string) {
-	text, isText := c.Value.(string)
-	n, isInt := c.Value.(int64)
-	switch {
-	case c.Scope == ScopeIntrinsic && c.Name == Name:
-		return parens(textFilter(fieldName, c.Op, text)), nil
-	case c.Scope == ScopeIntrinsic && isInt && n > -maxExact && n < maxExact:
-		return parens(intrinsicFilter(c.Name, c.Op, n)), nil
-	case c.Scope == ScopeIntrinsic:
-		return "", nil
-	case c.Scope == ScopeResource && c.Name == AttrServiceName:
-		doubt = Attribute{c.Scope, c.Name}.doubt()
-		if !isText || len(text) >= maxValue {
-			return "", nil
-		}
-		if c.Op == Equal && text != "" {
-			return "{" + fieldService + "=" + quote(text) + "}", doubt
-		}
-		return parens(textFilter(fieldService, c.Op, text)), doubt
-	}
-	var any []string
-	above := "" // holds where no scope before has the attribute
-	for _, scope := range c.scopes() {
-		name := func(kind string) string { return quote(scope + kind + c.Name) }
-		doubt = append(doubt, name(typeOther)+":*")
-		switch v := c.Value.(type) {
-		case string:
-			f := textFilter(name(typeString), c.Op, v)
-			if f == "" {
-				return "", nil
-			}
-			if any = append(any, "("+above+name(typeString)+":* "+f+")"); (c.Op == Equal) == (v == "") && slices.Contains([]Op{Equal, NotEqual}, c.Op) {
-				any = append(any, "("+above+name(typeEmpty)+":*)")
-			} else if c.Op == Matches || c.Op == NotMatches {
-				doubt = append(doubt, name(typeEmpty)+":*")
-			}
-		case bool:
-			any = append(any, "("+above+name(typeBool)+":="+quote(strconv.FormatBool(v == (c.Op == Equal)))+")")
-		case int64:
-			if v <= -maxExact || v >= maxExact {
-				return "", nil
-			}
-			any = append(any, "("+above+numberFilter(scope+typeInt+c.Name, c.Op, v)+")")
-			doubt = append(doubt, name(typeFloat)+":*")
-		default:
-			return "", nil
-		}
-		for _, kind := range kinds() {
-			above += "!" + name(kind) + ":* "
-		}
-	}
-	return "(" + strings.Join(any, " or ") + ")", doubt
-}
-
-// parens encloses a filter, if there is one.
-func parens(filter string) string {
-	if filter == "" {
-		return ""
-	}
-	return "(" + filter + ")"
 }

@@ -199,6 +199,7 @@ func randomMetric(r *rand.Rand) string {
 			"resource.service.name"+one("=", "!=")+one(`"shop"`, `""`, `"none"`),
 			"resource.service.name"+one("=~", "!~")+one(`"sh.*"`, `".+"`),
 			"resource.service.name=7",
+			".service.name"+one("=", "!=")+one(`"shop"`, `""`, "7"),
 			"status"+one("=", "!=")+one("error", "ok", "unset"),
 			"kind"+one("=", "!=")+one("server", "client", "unspecified"),
 			"duration"+one("=", "!=", "<", "<=", ">", ">=")+one("50ms", "100ms", "0s"),
