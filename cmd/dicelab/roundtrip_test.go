@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	coltracepb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
@@ -246,7 +247,11 @@ func FuzzRoundTrip(f *testing.F) {
 // much of it.
 func TestLargestSpanRoundTrip(t *testing.T) {
 	r := newReaders(t)
-	span := &tracepb.Span{TraceId: []byte("trace 0123456789"), SpanId: []byte("span one"), Name: strings.Repeat("\x00", 2<<20-100), StartTimeUnixNano: 1, EndTimeUnixNano: 2}
+	now := uint64(time.Now().UnixNano())
+	span := &tracepb.Span{
+		TraceId: []byte("trace 0123456789"), SpanId: []byte("span one"), Name: strings.Repeat("\x00", 2<<20-100),
+		StartTimeUnixNano: now, EndTimeUnixNano: now + 1,
+	}
 	body, err := proto.Marshal(&coltracepb.ExportTraceServiceRequest{ResourceSpans: []*tracepb.ResourceSpans{{ScopeSpans: []*tracepb.ScopeSpans{{Spans: []*tracepb.Span{span}}}}}})
 	if err != nil {
 		t.Fatal(err)

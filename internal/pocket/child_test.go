@@ -23,6 +23,7 @@ import (
 
 	"dicelab/internal/pocket"
 	"dicelab/internal/pocket/pockettest"
+	"dicelab/internal/pocket/store"
 	"dicelab/internal/web"
 )
 
@@ -52,7 +53,10 @@ func serveStack(dir string, commands io.Reader, out io.Writer) error {
 	// of the process.
 	signal.Ignore(syscall.SIGXFSZ)
 	ctx := context.Background()
-	stack := pocket.New(pocket.Options{Dir: dir})
+	stack := pocket.New(pocket.Options{Dir: dir, Store: store.Options{Fail: func(err error) {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}}})
 	if err := stack.OpenStore(ctx); err != nil {
 		return err
 	}

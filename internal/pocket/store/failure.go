@@ -116,9 +116,3 @@ func mark(dir string) error {
 	}
 	return nil
 }
-
-// exit is what ends the process where [Options] say nothing else.
-func exit(err error) {
-	fmt.Fprintln(os.Stderr, err)
-	os.Exit(1)
-}

@@ -31,8 +31,8 @@ type Options struct {
 	Now        func() time.Time               // default time.Now
 	Room       func(dir string) (Room, error) // measures the file system; default the system's own numbers
 	Rebuild    bool                           // make all indexes anew, from the journals, when the store is opened
-	// Fail is called with [*FailedError] when the engine cannot go on, and must not
-	// return; the default writes it to the standard error and ends the process.
+	// Fail is called with [*FailedError] when the engine cannot go on. It must end the
+	// process; the default panics.
 	Fail func(error)
 }
 
@@ -63,7 +63,7 @@ func (o Options) withDefaults() (Options, error) {
 		o.Now = time.Now
 	}
 	if o.Fail == nil {
-		o.Fail = exit
+		o.Fail = func(err error) { panic(err) }
 	}
 	return o, nil
 }
