@@ -58,9 +58,12 @@ type Panel struct {
 	Datasource  *DataSourceRef `json:"datasource,omitempty"`
 	// MaxDataPoints bounds the points of a query, by its step; 0: the panel's
 	// width in pixels.
-	MaxDataPoints int          `json:"maxDataPoints,omitempty"`
-	Targets       []Target     `json:"targets,omitempty"`
-	FieldConfig   *FieldConfig `json:"fieldConfig,omitempty"`
+	MaxDataPoints int      `json:"maxDataPoints,omitempty"`
+	Targets       []Target `json:"targets,omitempty"`
+	// Service is the service that the panel is about; of a panel about several, the one
+	// that is called last. Grafana does not know it: the checklist does.
+	Service     string       `json:"service,omitempty"`
+	FieldConfig *FieldConfig `json:"fieldConfig,omitempty"`
 	// Options are a pointer to the struct of the panel's type; see options.go. A
 	// row has none.
 	Options any `json:"options,omitempty"`

@@ -9,6 +9,12 @@ import (
 // handlerRoll is the handler of rolls, of both services.
 const handlerRoll = "/roll"
 
+// aboutFrontend marks a panel about the front end in a row about another service.
+func aboutFrontend(p Panel) Panel {
+	p.Service = contract.ServiceFrontend
+	return p
+}
+
 func frontendPanels() []Panel {
 	die := thatDie()
 	roll := []string{is(labelJob, contract.ServiceFrontend), is(contract.LabelHandler, handlerRoll)}
@@ -47,16 +53,16 @@ func betweenPanels() []Panel {
 		timeSeries("Latency of both services", UnitSeconds, size{8, 8},
 			"p95 of each service's own histogram, side by side. The front end's is the roller's and a little more; where the gap grows, the time is lost between them.",
 			servicePaint(), ranged(p95, "{{job}}")),
-		timeSeries("Network time", UnitSeconds, size{6, 8},
+		aboutFrontend(timeSeries("Network time", UnitSeconds, size{6, 8},
 			"Mean time of a call as its client sees it, less what its server says it took: the way there and back, and waiting for a connection. Made from spans.",
 			[]paint{{"network", Purple}},
-			ranged("("+mean(contract.MetricGraphClientSeconds, pair)+") - ("+mean(contract.MetricGraphServerSeconds, pair)+")", "network")),
-		timeSeries("Rolls by caller", UnitCountPerMin, size{6, 8},
+			ranged("("+mean(contract.MetricGraphClientSeconds, pair)+") - ("+mean(contract.MetricGraphServerSeconds, pair)+")", "network"))),
+		aboutFrontend(timeSeries("Rolls by caller", UnitCountPerMin, size{6, 8},
 			"Who calls the front end, in a minute, from the service graph: user is a browser or anything else that sends no spans. The one metric that can leave synthetic traffic out.",
-			servicePaint(), ranged("60 * "+sum(rate(of(contract.MetricGraphRequests, is(contract.LabelServer, contract.ServiceFrontend), began), perStep), contract.LabelClient), "{{client}}")),
-		stat("Traces", UnitShort, size{4, 8},
+			servicePaint(), ranged("60 * "+sum(rate(of(contract.MetricGraphRequests, is(contract.LabelServer, contract.ServiceFrontend), began), perStep), contract.LabelClient), "{{client}}"))),
+		aboutFrontend(stat("Traces", UnitShort, size{4, 8},
 			"Rolls in this time that left a trace, synthetic ones included: calls of the front end's root span in the span metrics. Fewer than clicks means that spans are lost.", 0,
-			instant(sum(increase(of(contract.MetricSpanCalls, is(contract.LabelService, contract.ServiceFrontend), is(contract.LabelSpanName, contract.SpanFrontendRoll)), perRange)), "traces")),
+			instant(sum(increase(of(contract.MetricSpanCalls, is(contract.LabelService, contract.ServiceFrontend), is(contract.LabelSpanName, contract.SpanFrontendRoll)), perRange)), "traces"))),
 		{
 			Type: PanelNodeGraph, Title: "Service graph", GridPos: GridPos{W: 10, H: 12}, Datasource: ref(tempo()),
 			Description: "Who calls whom: requests per second and mean time on each edge, the share of failed calls as the ring's red part. Made from spans: an edge that is missing is a traceparent that was not passed on.",
@@ -112,9 +118,9 @@ func logPanels() []Panel {
 		logs("Recent logs", size{24, 10},
 			"The newest lines of all services. Open one: Open the trace leads to the roll that wrote it.", "No log lines in this time: each roll writes four",
 			"{"+matches(contract.StreamService, ".+")+", "+began+"}"+die, most),
-		logs("Frontend logs", size{12, 10},
+		aboutFrontend(logs("Frontend logs", size{12, 10},
 			"Each roll writes two lines here: the click, and the answer or the failure.", "No log lines in this time: each roll writes two here",
-			"{"+is(contract.StreamService, contract.ServiceFrontend)+"}"+die, most),
+			"{"+is(contract.StreamService, contract.ServiceFrontend)+"}"+die, most)),
 		logs("Error logs", size{12, 10},
 			"Lines of level ERROR. A failed roll writes one in each service, with the same trace_id.", "No errors in this time: roll the risky die, it fails in one roll of ten",
 			"{"+matches(contract.StreamService, ".+")+", "+began+", "+is(contract.StreamLevel, contract.LevelError)+"}"+die, most),

@@ -1,6 +1,7 @@
 package grafana
 
 import (
+	"cmp"
 	"net/url"
 	"strings"
 
@@ -28,11 +29,11 @@ const (
 // Stage2 is the dashboard.
 func Stage2() Dashboard {
 	var g grid
-	g.row("Front end", frontendPanels()...)
-	g.row("Between the services", betweenPanels()...)
-	g.row("Dice roller", rollerPanels()...)
-	g.row("Logs", logPanels()...)
-	g.row("Health", healthPanels()...)
+	g.row("Front end", contract.ServiceFrontend, frontendPanels()...)
+	g.row("Between the services", contract.ServiceRoller, betweenPanels()...)
+	g.row("Dice roller", contract.ServiceRoller, rollerPanels()...)
+	g.row("Logs", contract.ServiceRoller, logPanels()...)
+	g.row("Health", contract.ServiceRoller, healthPanels()...)
 	return Dashboard{
 		UID: Stage2UID, Title: Stage2Title, Tags: []string{"dicelab"},
 		Description: "Rolls of a die through two services: what each of them measures, what the way between them costs, and the traces and log lines behind the numbers.",
@@ -109,11 +110,14 @@ type grid struct {
 	line   int // height of what stands at y
 }
 
-func (g *grid) row(title string, panels ...Panel) {
+// row adds a row and its panels. They are about the service, unless they say
+// otherwise.
+func (g *grid) row(title, service string, panels ...Panel) {
 	g.newLine()
 	collapsed := false
 	g.add(Panel{Type: PanelRow, Title: title, Collapsed: &collapsed, GridPos: GridPos{W: gridColumns, H: 1}})
 	for _, p := range panels {
+		p.Service = cmp.Or(p.Service, service)
 		g.add(p)
 	}
 }
