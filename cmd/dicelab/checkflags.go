@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"dicelab/internal/checklist"
 	"dicelab/internal/cli"
 	"dicelab/internal/query"
 	"dicelab/internal/verify"
@@ -61,7 +62,7 @@ func (c *checkFlags) options(frontend cli.URL, b *backendFlags) verify.Options {
 		Stack: stack.Configs, Version: version(), Traffic: simulate(string(frontend), os.Environ()),
 	}
 	if c.Mode != modeGuessed {
-		o.Mode = verify.Mode(c.Mode)
+		o.Mode = checklist.Mode(c.Mode)
 	}
 	if c.StackConfig != "" {
 		o.Stack = os.DirFS(c.StackConfig)

@@ -4,13 +4,11 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"time"
 
+	"dicelab/internal/checklist"
 	"dicelab/internal/cli"
-	"dicelab/internal/explorer/checklist"
 	"dicelab/internal/lab"
 	"dicelab/internal/verify"
-	"dicelab/internal/verify/report"
 )
 
 // explorerChecks are the checks of verify as the explorer performs them.
@@ -18,11 +16,11 @@ type explorerChecks struct {
 	options verify.Options
 	servers []checklist.Server
 	hint    string // what to do where the front end does not answer
-	modeWhy string // how the mode is known; empty for verify's own words
+	modeWhy string // how the mode is known; empty: verify finds it out
 }
 
-// newExplorerChecks refuses options that verify would refuse, so that it is told
-// when the explorer starts.
+// newExplorerChecks refuses options that verify would refuse, when the explorer
+// starts.
 func newExplorerChecks(o verify.Options, hint string, servers []checklist.Server) (*explorerChecks, error) {
 	if _, err := verify.New(o); err != nil {
 		return nil, &lab.UsageError{Err: err}
@@ -35,7 +33,7 @@ func newExplorerChecks(o verify.Options, hint string, servers []checklist.Server
 func serversGiven(o verify.Options, given cli.Given) []checklist.Server {
 	servers := serversOf(o)
 	for i, name := range []string{"frontend-url", "roller-url", "prometheus-url", "loki-url", "tempo-url", "alloy-url", "grafana-url"} {
-		servers[i].Flag, servers[i].Told = "--"+name, given[name]
+		servers[i].Flag, servers[i].Given = "--"+name, given[name]
 	}
 	return servers
 }
@@ -49,45 +47,25 @@ func serversOf(o verify.Options) []checklist.Server {
 func (c *explorerChecks) Servers() []checklist.Server { return c.servers }
 
 // Rows lists all checks.
-func (c *explorerChecks) Rows() []checklist.Row { return rowsOf(verify.Table()) }
+func (c *explorerChecks) Rows() []checklist.Row { return verify.Table() }
 
 // Run runs the checks of a group, or all.
-func (c *explorerChecks) Run(ctx context.Context, group string, began func(checklist.Start), each func(checklist.Result)) (checklist.Report, error) {
+func (c *explorerChecks) Run(ctx context.Context, group string, began func(checklist.Start), each func(checklist.Result)) (
+	checklist.Report, error) {
 	o := c.options
 	if group != "" {
 		o.Only = []string{group}
 	}
 	checks, err := verify.New(o)
 	if err != nil {
-		return checklist.Report{}, &checklist.BeginError{Err: err}
-	}
-	found, err := checks.Run(ctx, func(s verify.Start) {
-		began(checklist.Start{Mode: string(s.Mode), ModeWhy: cmp.Or(c.modeWhy, s.ModeWhy), Rows: rowsOf(s.Rows)})
-	}, func(r verify.Result) { each(resultOf(r)) })
-	if _, ok := errors.AsType[*verify.UnreachableError](err); ok {
-		err = &checklist.BeginError{Err: err, Hint: c.hint}
-	}
-	if err != nil {
 		return checklist.Report{}, err
 	}
-	text, err := report.JSON(found)
-	return checklist.Report{Passed: found.Passed, Failed: found.Failed, NotApplicable: found.NotApplicable, Rolls: found.Rolls,
-		Took: time.Duration(found.Took), JSON: text}, err
-}
-
-func rowsOf(rows []verify.Row) []checklist.Row {
-	out := make([]checklist.Row, len(rows))
-	for i, r := range rows {
-		out[i] = checklist.Row(r)
+	report, err := checks.Run(ctx, func(s checklist.Start) {
+		s.ModeWhy = cmp.Or(c.modeWhy, s.ModeWhy)
+		began(s)
+	}, each)
+	if unreachable, ok := errors.AsType[*checklist.UnreachableError](err); ok {
+		unreachable.Hint = c.hint
 	}
-	return out
-}
-
-func resultOf(r verify.Result) checklist.Result {
-	out := checklist.Result{Row: checklist.Row(r.Row), Outcome: checklist.Outcome(r.Outcome), Evidence: r.Evidence, Why: r.Why,
-		BlockedBy: r.BlockedBy, Reproduce: r.Reproduce, Took: time.Duration(r.Took)}
-	for _, x := range r.Exchanges {
-		out.Exchanges = append(out.Exchanges, checklist.Exchange(x))
-	}
-	return out
+	return report, err
 }

@@ -3,7 +3,6 @@ package main_test
 import (
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -12,27 +11,34 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"dicelab/internal/checklist"
 	"dicelab/internal/contract"
 	"dicelab/internal/verify"
 )
 
-// runChecklist presses the button of the explorer's page and reads the page of
-// the run to its end.
-func (l *running) runChecklist(t *testing.T, group string) string {
+// runChecklist presses the button of the explorer's page, and loads the part of the
+// page about the run until the run has ended.
+func (l *running) runChecklist(t *testing.T, group string) (page string) {
 	t.Helper()
 	resp, err := l.client.PostForm(l.url(t, "explorer")+"/checklist", url.Values{"group": {group}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	body, err := io.ReadAll(resp.Body)
-	if err = errors.Join(err, resp.Body.Close()); err != nil || resp.StatusCode != http.StatusOK {
+	if err := resp.Body.Close(); err != nil || resp.StatusCode != http.StatusOK {
 		t.Fatalf("the page of the run answers %d, %v", resp.StatusCode, err)
 	}
-	return string(body)
+	eventually(t, "the end of the run", func() error {
+		_, page = l.get(t, l.url(t, "explorer")+"/checklist?part=run")
+		if strings.Contains(page, "data-again") {
+			return errors.New("it goes on")
+		}
+		return nil
+	})
+	return page
 }
 
 // checked finds the rows on the page: outcome and name.
-var checked = regexp.MustCompile(`<details class="check (\S+)[^"]*" id="check-([^"]+)"`)
+var checked = regexp.MustCompile(`<details class="check (\S+)" id="check-([^"]+)"`)
 
 // The page performs the same checks as "dicelab verify", on the lab that it
 // belongs to, and its report reads the same.
@@ -43,7 +49,7 @@ func TestChecklistPage(t *testing.T) {
 	var names, want []string
 	for _, m := range checked.FindAllStringSubmatch(page, -1) {
 		names = append(names, m[2])
-		if m[1] == string(verify.Fail) {
+		if m[1] == string(checklist.Fail) {
 			t.Errorf("%s fails", m[2])
 		}
 	}
@@ -53,7 +59,7 @@ func TestChecklistPage(t *testing.T) {
 	if diff := gocmp.Diff(want, names); diff != "" {
 		t.Errorf("rows (-want +got):\n%s", diff)
 	}
-	for _, text := range []string{"All that applies holds", "Mode: embedded (as dicelab up runs it).", "traffic-generator &gt; streamlit-frontend &gt; dice-roller in"} {
+	for _, text := range []string{"All passed", "The servers: embedded (as dicelab up runs it).", "traffic-generator &gt; streamlit-frontend &gt; dice-roller in"} {
 		if !strings.Contains(page, text) {
 			t.Errorf("the page does not say %q", text)
 		}
@@ -65,7 +71,7 @@ func TestChecklistPage(t *testing.T) {
 	}
 	found := v.row(t, "trace-found")
 	trace := regexp.MustCompile(`[0-9a-f]{32}`).FindString(found.Evidence)
-	if v.report.Mode != "embedded" || len(v.report.Results) != len(want) || found.Outcome != string(verify.Pass) || !strings.Contains(page, `href="/traces/`+trace+`"`) {
+	if v.report.Mode != "embedded" || len(v.report.Results) != len(want) || found.Outcome != string(checklist.Pass) || !strings.Contains(page, `href="/traces/`+trace+`"`) {
 		t.Errorf("mode %s, %d results; trace-found: %+v", v.report.Mode, len(v.report.Results), found)
 	}
 	printed, _ := l.verifyJSON(t, "--only", "service-health")
@@ -96,7 +102,7 @@ func TestChecklistPageWithoutALab(t *testing.T) {
 	const nobody = "http://127.0.0.1:1"
 	l := startLabArgs(t, nil, "explore", "--addr", "127.0.0.1:0", "--frontend-url", nobody, "--roll-link", "http://rolls.test")
 	_, page := l.get(t, l.url(t, "explorer")+"/checklist")
-	for _, text := range []string{"Start it with <code class=\"nowrap\">--roller-url URL</code>", "<code class=\"wrap-anywhere\">" + nobody + "</code></dd>",
+	for _, text := range []string{"start it with <code class=\"nowrap\">--roller-url URL</code>", "<code class=\"wrap-anywhere\">" + nobody + "</code></dd>",
 		"<code class=\"wrap-anywhere\">http://localhost:" + contract.PortRoller + "</code>", `href="http://rolls.test"`} {
 		if !strings.Contains(page, text) {
 			t.Errorf("the page does not say %s", text)
@@ -106,7 +112,7 @@ func TestChecklistPageWithoutALab(t *testing.T) {
 		t.Error("the page asks for a flag that was given")
 	}
 	page = l.runChecklist(t, "Frontend UI")
-	for _, text := range []string{"Nothing could be checked", "the front end at " + nobody + " does not answer: ", "What to do: start the lab with: dicelab up; or tell where the front end is: dicelab explore --frontend-url URL."} {
+	for _, text := range []string{"Nothing could be checked", "the front end at " + nobody + " does not answer: ", "What to do: start the lab with: dicelab up; or say where the front end is: dicelab explore --frontend-url URL."} {
 		if !strings.Contains(page, text) {
 			t.Errorf("the page does not say %q:\n%s", text, page)
 		}

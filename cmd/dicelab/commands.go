@@ -7,6 +7,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"dicelab/internal/checklist"
 	"dicelab/internal/cli"
 	"dicelab/internal/cli/completion"
 	"dicelab/internal/contract"
@@ -15,6 +16,7 @@ import (
 	"dicelab/internal/pocket/store"
 	"dicelab/internal/traffic"
 	"dicelab/internal/verify"
+	"dicelab/internal/verify/report"
 	"dicelab/stack"
 )
 
@@ -29,7 +31,7 @@ type commands struct {
 	Frontend   frontendCommand    `cmd:"" help:"Run the web front end alone."`
 	Explore    exploreCommand     `cmd:"" help:"Run the explorer alone, over any Prometheus, Loki and Tempo."`
 	Traffic    trafficCommand     `cmd:"" help:"Generate traffic: simulated users, or load at a rate."`
-	Verify     verifyCommand      `cmd:"" help:"Check a running lab, box by box, with evidence."`
+	Verify     verifyCommand      `cmd:"" help:"Check a running lab, with evidence."`
 	Export     exportCommand      `cmd:"" help:"Write a trace as OTLP JSON, or all traces and log lines as an SQLite file."`
 	Import     importCommand      `cmd:"" help:"Send traces from files to a trace store."`
 	Servers    serversCommand     `cmd:"" help:"List the programs of the real servers that are found here."`
@@ -64,7 +66,7 @@ func newParser(env environment) (*kong.Kong, error) {
 // variables are the values that the tags of flags name with ${NAME}.
 func variables() kong.Vars {
 	modes := []string{modeGuessed}
-	for _, m := range verify.Modes() {
+	for _, m := range checklist.Modes() {
 		modes = append(modes, string(m))
 	}
 	vars := kong.Vars{
@@ -73,8 +75,8 @@ func variables() kong.Vars {
 		"alloy": stack.PortAlloy, "grafana": verify.DefaultGrafana,
 		"trace_link": "http://localhost:" + contract.PortExplorer + "/traces/{trace_id}",
 		"logs_link":  "http://localhost:" + contract.PortExplorer + "/logs?trace_id={trace_id}",
-		"modes":      strings.Join(modes, ","),
-		"targets":    strings.Join(traffic.Targets(), ","), "dice": strings.Join(traffic.Dice(), ","),
+		"modes":      strings.Join(modes, ","), "report_formats": strings.Join(report.Formats(), ","),
+		"targets": strings.Join(traffic.Targets(), ","), "dice": strings.Join(traffic.Dice(), ","),
 		"trace_age": hours(store.DefaultTraceAge), "log_age": hours(store.DefaultLogAge),
 		"max_bytes": cli.Size(store.DefaultMaxBytes).String(),
 		"faults":    strings.Join(fault.Examples(), ","), "service_faults": strings.Join(fault.Examples(contract.Services()...), ","),

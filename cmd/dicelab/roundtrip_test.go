@@ -21,7 +21,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"dicelab/internal/explorer"
-	"dicelab/internal/explorer/checklist"
+
 	"dicelab/internal/grafana"
 	"dicelab/internal/otlpjson"
 	"dicelab/internal/pocket"
@@ -38,7 +38,7 @@ type readers struct {
 }
 
 // noChecks is a checklist that is not run.
-type noChecks struct{ checklist.Checker }
+type noChecks struct{ explorer.Checker }
 
 func newReaders(tb testing.TB) *readers {
 	tb.Helper()

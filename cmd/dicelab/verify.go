@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"dicelab/internal/checklist"
 	"dicelab/internal/cli"
 	"dicelab/internal/lab"
 	"dicelab/internal/traffic"
@@ -20,13 +21,13 @@ import (
 type verifyCommand struct {
 	FrontendURL cli.URL      `default:"http://localhost:${frontend}" help:"URL of the front end."`
 	Only        []string     `sep:"none" placeholder:"NAME" help:"Check or group to run alone; a wrong name lists all."`
-	JSON        bool         `help:"Write the report as JSON."`
-	Verbose     bool         `name:"v" short:"v" help:"Write requests and answers of every check."`
+	Format      string       `enum:"${report_formats}" default:"text" help:"Form of the report: text, json, or junit (XML for CI servers)."`
+	Verbose     bool         `short:"v" help:"With text: write requests and answers of every check."`
 	Backends    backendFlags `embed:"" group:"Query APIs"`
 	Checks      checkFlags   `embed:"" group:"The other servers, and the checks"`
 }
 
-// Run checks a running lab. It exits 0 if all checks pass, 1 if one fails, 2 if
+// Run checks a running lab. It exits 0 if no check fails, 1 if one does, 2 if
 // nothing could be checked.
 func (c *verifyCommand) Run(ctx context.Context, env environment) error {
 	o := c.Checks.options(c.FrontendURL, &c.Backends)
@@ -39,33 +40,25 @@ func (c *verifyCommand) Run(ctx context.Context, env environment) error {
 	defer stop()
 	defer context.AfterFunc(ctx, stop)() // from then on a second signal kills
 
-	lines := report.New(env.stdout.Raw(), report.Options{
-		Colour: lab.Colour(env.stdout.File(), env.getenv), Verbose: c.Verbose, Version: version(),
-	})
-	began, each := lines.Begin, lines.Result
-	if c.JSON {
-		began, each = nil, nil
+	out, err := report.New(c.Format, env.stdout,
+		report.Options{Colour: lab.Colour(env.stdout.File(), env.getenv), Verbose: c.Verbose, Version: version()})
+	if err != nil {
+		return &lab.UsageError{Err: err}
 	}
-	found, err := checks.Run(ctx, began, each)
-	if _, ok := errors.AsType[*verify.UnreachableError](err); ok {
+	found, err := checks.Run(ctx, out.Begin, out.Result)
+	if _, ok := errors.AsType[*checklist.UnreachableError](err); ok {
 		return lab.Refuse(err, "start the lab with: dicelab up; or say where the front end is with --frontend-url")
 	}
 	if err != nil {
 		return fmt.Errorf("verifying: %w", err)
 	}
-	if c.JSON {
-		var text []byte
-		if text, err = report.JSON(found); err == nil {
-			_, err = env.stdout.Write(text)
-		}
-	} else {
-		lines.End(found)
-		err = lines.Err()
+	if err := out.End(found); err != nil {
+		return err
 	}
-	if err == nil && found.Failed > 0 {
-		err = statusError(lab.ExitFailed)
+	if found.Failed > 0 {
+		return statusError(lab.ExitFailed)
 	}
-	return err
+	return nil
 }
 
 // simulate runs the traffic generator as a program of its own: a few rolls of two

@@ -15,13 +15,13 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 	gocmpopts "github.com/google/go-cmp/cmp/cmpopts"
 
+	"dicelab/internal/checklist"
 	"dicelab/internal/contract"
 	"dicelab/internal/lab"
-	"dicelab/internal/verify"
 	"dicelab/stack"
 )
 
-// verified is what came of "dicelab verify --json".
+// verified is what came of "dicelab verify --format json".
 type verified struct {
 	report struct {
 		Mode    string
@@ -38,7 +38,7 @@ type result struct {
 // failures are the names of the rows that failed, in the order of the table.
 func (v verified) failures() (names []string) {
 	for _, r := range v.report.Results {
-		if r.Outcome == string(verify.Fail) {
+		if r.Outcome == string(checklist.Fail) {
 			names = append(names, r.Name)
 		}
 	}
@@ -48,7 +48,7 @@ func (v verified) failures() (names []string) {
 // causes are the failures that do not follow from another's.
 func (v verified) causes() (names []string) {
 	for _, r := range v.report.Results {
-		if r.Outcome == string(verify.Fail) && r.BlockedBy == "" {
+		if r.Outcome == string(checklist.Fail) && r.BlockedBy == "" {
 			names = append(names, r.Name)
 		}
 	}
@@ -81,10 +81,10 @@ func (l *running) verify(t *testing.T, more ...string) verified {
 	return v
 }
 
-// verifyJSON is what "dicelab verify --json" prints, and its exit status.
+// verifyJSON is what "dicelab verify --format json" prints, and its exit status.
 func (l *running) verifyJSON(t *testing.T, more ...string) (text []byte, status int) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "dicelab", l.verifyArgs(t, append([]string{"--json"}, more...)...)...)
+	cmd := exec.CommandContext(t.Context(), "dicelab", l.verifyArgs(t, append([]string{"--format", "json"}, more...)...)...)
 	cmd.Env = append(os.Environ(), envBook+"="+string(l.book), "OTEL_EXPORTER_OTLP_ENDPOINT="+l.url(t, "otlp http"))
 	var out, log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &log
@@ -144,19 +144,24 @@ func TestVerify(t *testing.T) {
 	t.Run("Tempo away", func(t *testing.T) {
 		v := l.verify(t, "--tempo-url", "http://127.0.0.1:1", "--mode", "embedded")
 		for _, r := range v.report.Results {
-			if r.Outcome == string(verify.Fail) && (r.Name == "tempo-answers") == (r.BlockedBy == "tempo-answers") {
+			if r.Outcome == string(checklist.Fail) && (r.Name == "tempo-answers") == (r.BlockedBy == "tempo-answers") {
 				t.Errorf("%s: %s (blocked by %q)", r.Name, r.Why, r.BlockedBy)
 			}
 		}
-		if why := v.row(t, "tempo-answers").Why; !strings.Contains(why, "connection refused") || v.row(t, "span-tree").Why != "Tempo does not answer" {
-			t.Errorf("tempo-answers: %s; span-tree: %s", why, v.row(t, "span-tree").Why)
+		if why := v.row(t, "tempo-answers").Why; !strings.Contains(why, "connection refused") || v.row(t, "span-tree").BlockedBy != "tempo-answers" {
+			t.Errorf("tempo-answers: %s; span-tree: %+v", why, v.row(t, "span-tree"))
 		}
 	})
 	t.Run("Tempo away, and nobody asked for it", func(t *testing.T) {
 		v := l.verify(t, "--tempo-url", "http://127.0.0.1:1", "--mode", "embedded", "--only", "timing", "--only", "span-tree")
-		first, next := v.row(t, "timing"), v.row(t, "span-tree")
-		if !strings.Contains(first.Why, "connection refused") || first.BlockedBy != "" || next.Why != "Tempo does not answer" || next.BlockedBy != "timing" {
-			t.Errorf("first %+v, next %+v; want the cause told once", first, next)
+		for _, name := range []string{"timing", "span-tree"} {
+			r := v.row(t, name)
+			if !strings.Contains(r.Why, "; tempo-answers fails: ") || !strings.Contains(r.Why, "connection refused") || r.BlockedBy != "tempo-answers" {
+				t.Errorf("%+v, want the cause", r)
+			}
+		}
+		if len(v.report.Results) != 2 {
+			t.Errorf("%d results, want only those that were asked for", len(v.report.Results))
 		}
 	})
 	t.Run("others roll", func(t *testing.T) {
@@ -174,7 +179,7 @@ func TestVerify(t *testing.T) {
 		if err := <-ended; err != nil {
 			t.Fatal(err)
 		}
-		if r := v.row(t, "counters-exact"); r.Outcome != string(verify.NotApplicable) || !strings.Contains(r.Why, "others rolled at the same time") || v.status != lab.ExitOK {
+		if r := v.row(t, "counters-exact"); r.Outcome != string(checklist.NotApplicable) || !strings.Contains(r.Why, "others rolled at the same time") || v.status != lab.ExitOK {
 			t.Errorf("%+v, exit status %d", r, v.status)
 		}
 	})
@@ -201,7 +206,7 @@ func (l *running) holds(t *testing.T) {
 	var idle []string
 	for _, r := range v.report.Results {
 		switch {
-		case r.Outcome == string(verify.NotApplicable):
+		case r.Outcome == string(checklist.NotApplicable):
 			idle = append(idle, r.Name)
 			if r.Why == "" {
 				t.Errorf("%s does not say why it is not applicable", r.Name)
@@ -267,21 +272,22 @@ func TestVerifyCatchesFaults(t *testing.T) {
 		says   string   // a part of it
 	}{
 		{"streamlit-frontend:no-propagation", append(slices.Clone(elsewhere), "caller-continued", "unsampled-respected"),
-			[]string{"spans-from-both", "traceparent-propagated", "caller-continued", "unsampled-respected"}, "spans-from-both", "so the context does not reach it"},
+			[]string{"spans-from-both", "unsampled-respected"}, "spans-from-both", "so the context does not reach it"},
 		{"dice-roller:no-propagation", elsewhere, []string{"spans-from-both"}, "spans-from-both", "so the context does not reach it"},
-		{"streamlit-frontend:no-export", halfTold, []string{"spans-from-both"}, "spans-from-both", "so it does not export its spans"},
-		{"dice-roller:no-export", apart, []string{"spans-from-both"}, "spans-from-both", "so it does not export its spans"},
-		{"dice-roller:log-without-trace", unnamed("backend"), []string{"logs-have-trace-context"}, "logs-have-trace-context", "a line of dice-roller has no trace_id"},
-		{"streamlit-frontend:log-traceID", unnamed("frontend"), []string{"logs-have-trace-context"}, "logs-have-trace-context", "a line of streamlit-frontend spells trace_id traceID"},
-		{"streamlit-frontend:status-200-on-error", []string{"status-agrees"}, nil, "status-agrees", "the answer says 200, its page says 502"},
+		{"streamlit-frontend:no-export", halfTold, []string{"spans-from-both"}, "spans-from-both", "its spans are not exported, or do not arrive"},
+		{"dice-roller:no-export", apart, []string{"spans-from-both"}, "spans-from-both", "its spans are not exported, or do not arrive"},
+		{"dice-roller:log-without-trace", unnamed("backend"), []string{"logs-have-trace-context"}, "logs-have-trace-context", "lines of dice-roller have no trace_id"},
+		{"streamlit-frontend:log-traceID", unnamed("frontend"), []string{"logs-have-trace-context"}, "logs-have-trace-context", "lines of streamlit-frontend spell trace_id traceID"},
+		{"streamlit-frontend:status-200-on-error", []string{"status-agrees"}, nil, "status-agrees", "the answer has 200, its page has 502"},
 		{"dice-roller:status-200-on-error", []string{"counters-exact", "failed-span-tree", "status-agrees"}, nil,
-			"status-agrees", "its span says 500, its log line says 500, the front end's GET span says 200"},
-		{"dice-roller:counter-stuck", []string{"counters-exact", "backend-panels-data"}, nil,
-			"counters-exact", `dice_rolls_total{die_type="fair",result="success"} of dice-roller moved by 0, not by 4`},
-		{"streamlit-frontend:counter-stuck", []string{"counters-exact"}, nil, "counters-exact", "streamlit_button_clicks_total"},
+			"status-agrees", "its span has 500, its log line has 500, the front end's GET span has 200"},
+		{"dice-roller:counter-stuck", []string{"counters-exact", "backend-metrics-stored", "backend-panels-data"}, []string{"counters-exact"},
+			"counters-exact", `3 counters moved too little: dice_rolls_total{die_type="fair",result="success"} of dice-roller by 0, not by 4; `},
+		{"streamlit-frontend:counter-stuck", []string{"counters-exact", "frontend-metrics-stored"}, []string{"counters-exact"},
+			"counters-exact", "streamlit_button_clicks_total"},
 		{"dice-roller:no-exemplars", []string{"exemplar-to-trace"}, nil, "exemplar-to-trace", `http_requests_total{job="dice-roller",handler="/roll"} has 0 exemplars`},
-		{"dice-roller:clock-skew=10s", []string{"timing"}, nil, "timing", "do the clocks of the services agree?"},
-		{"streamlit-frontend:clock-skew=10s", []string{"timing"}, nil, "timing", "do the clocks of the services agree?"},
+		{"dice-roller:clock-skew=10s", []string{"timing"}, nil, "timing", "the clock of dice-roller is ahead of the clock of streamlit-frontend"},
+		{"streamlit-frontend:clock-skew=10s", []string{"timing"}, nil, "timing", "the clock of streamlit-frontend is ahead of the clock of dice-roller"},
 	} {
 		t.Run(test.fault, func(t *testing.T) {
 			t.Parallel()

@@ -24,8 +24,8 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/google/go-cmp/cmp"
 
+	"dicelab/internal/checklist"
 	"dicelab/internal/contract"
-	"dicelab/internal/verify"
 	"dicelab/stack"
 )
 
@@ -62,7 +62,7 @@ func TestLab(t *testing.T) {
 	// rolls in it has no rate yet.
 	first := p.roll(t)
 	t.Run("a roll arrives", func(t *testing.T) { p.arrives(t, first) })
-	t.Run("checklist", func(t *testing.T) { checklist(t, p) })
+	t.Run("checklist", func(t *testing.T) { verifies(t, p) })
 	t.Run("troubleshooting", func(t *testing.T) { troubleshooting(t, p) })
 
 	p.env = append(p.env, "COMPOSE_PROFILES=traffic")
@@ -203,15 +203,15 @@ func again(t *testing.T, p *project) {
 	}
 }
 
-// checklist runs "dicelab verify" from the image. Where Grafana is left out, the
+// verifies runs "dicelab verify" from the image. Where Grafana is left out, the
 // check that asks it is not applicable, and says so.
-func checklist(t *testing.T, p *project) {
+func verifies(t *testing.T, p *project) {
 	grafana, idle := p.at["GRAFANA"], []string{"traffic-dependencies"}
 	if slices.Contains(p.missing, stack.Grafana) {
 		grafana, idle = "", append(idle, "dashboard-in-grafana")
 	}
 	out, err := try(t.Context(), nil, nil, "docker", "run", "--rm", "--network", "host", "--env", "OTEL_EXPORTER_OTLP_ENDPOINT="+p.at["OTLP_HTTP"],
-		"dicelab", "verify", "--json", "--mode", string(verify.Compose), "--timeout", "1m",
+		"dicelab", "verify", "--format", "json", "--mode", string(checklist.Compose), "--timeout", "1m",
 		"--frontend-url", p.at["FRONTEND"], "--roller-url", p.at["ROLLER"], "--prometheus-url", p.at["PROMETHEUS"],
 		"--loki-url", p.at["LOKI"], "--tempo-url", p.at["TEMPO"], "--alloy-url", p.at["ALLOY"], "--grafana-url", grafana)
 	var report struct {
@@ -221,19 +221,19 @@ func checklist(t *testing.T, p *project) {
 		Took          float64 `json:"took_seconds"`
 		Results       []struct {
 			Name, Evidence, Why string
-			Outcome             verify.Outcome
+			Outcome             checklist.Outcome
 		}
 	}
 	if bad := json.Unmarshal([]byte(out), &report); bad != nil {
 		t.Fatalf("reading the report: %v; %v\n%s", bad, err, out)
 	}
-	found := map[verify.Outcome][]string{}
+	found := map[checklist.Outcome][]string{}
 	for _, r := range report.Results {
 		t.Logf("%-15s %-28s %s%s", r.Outcome, r.Name, r.Evidence, r.Why)
 		found[r.Outcome] = append(found[r.Outcome], r.Name)
 	}
-	if diff := cmp.Diff(idle, found[verify.NotApplicable]); diff != "" || len(found[verify.Fail]) > 0 || err != nil {
-		t.Errorf("failed checks: %v; %v; not applicable (-want +got):\n%s", found[verify.Fail], err, diff)
+	if diff := cmp.Diff(idle, found[checklist.NotApplicable]); diff != "" || len(found[checklist.Fail]) > 0 || err != nil {
+		t.Errorf("failed checks: %v; %v; not applicable (-want +got):\n%s", found[checklist.Fail], err, diff)
 	}
 	t.Logf("%d hold, %d fail, %d not applicable; %.1f s", report.Passed, report.Failed, report.NotApplicable, report.Took)
 }

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"dicelab/internal/contract"
-	"dicelab/internal/explorer/checklist"
 	"dicelab/internal/grafana"
 	"dicelab/internal/query"
 	"dicelab/internal/web"
@@ -29,8 +28,8 @@ type Options struct {
 	Tempo      *query.Tempo      // required
 	// Dashboard is what the page of metrics shows: Grafana's own file. Required.
 	Dashboard grafana.Dashboard
-	// Checklist is what the page of that name performs. Required.
-	Checklist checklist.Checker
+	// Checklist performs the checks for the page of that name. Required.
+	Checklist Checker
 	// FrontendURL is where a die can be rolled. Empty means
 	// http://localhost:8102.
 	FrontendURL string
@@ -47,12 +46,12 @@ type Options struct {
 // defaultFrontend is where a die can be rolled unless told.
 const defaultFrontend = "http://localhost:" + contract.PortFrontend
 
-// explorer answers the pages. Nothing in it changes after NewHandler but what
-// lies on the desk: the runs of the checklist.
+// explorer answers the pages. Nothing in it changes after NewHandler but the runs of
+// the checklist.
 type explorer struct {
 	Options
 	pages map[string]*template.Template
-	desk  *checklist.Desk
+	runs  *checkRuns
 	bounds
 }
 
@@ -78,8 +77,8 @@ func NewHandler(o Options) (http.Handler, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	e := &explorer{Options: o, pages: map[string]*template.Template{}, desk: checklist.NewDesk(o.Checklist, o.Now), bounds: newBounds()}
-	for _, name := range []string{"overview", "traces", "trace", "notrace", "file", "logs", "metrics", "targets", "checks", "message"} {
+	e := &explorer{Options: o, pages: map[string]*template.Template{}, runs: &checkRuns{Checker: o.Checklist, clock: o.Now}, bounds: newBounds()}
+	for _, name := range []string{"overview", "traces", "trace", "notrace", "file", "logs", "metrics", "targets", "checks", "doc", "message"} {
 		t, err := template.ParseFS(files, "templates/layout.html", "templates/parts.html", "templates/"+name+".html")
 		if err != nil {
 			return nil, fmt.Errorf("parsing the explorer's page %s: %w", name, err)
@@ -100,13 +99,14 @@ func (e *explorer) routes() (http.Handler, error) {
 		"GET /logs":         e.logs,
 		"GET /metrics":      e.metrics,
 		"GET /targets":      e.targets,
+		"GET /docs/{name}":  e.docPage,
 	} {
 		mux.HandleFunc(pattern, e.bounded(page))
 	}
 	mux.Handle("GET /traces/{id}/trace.json", web.NoLinks(e.bounded(e.traceJSON)))
-	mux.HandleFunc("GET "+checksPath, e.checks)
-	mux.HandleFunc("POST "+checksPath, e.startChecks)
-	mux.Handle("GET "+checksPath+"/report.json", web.NoLinks(http.HandlerFunc(e.checksJSON)))
+	mux.HandleFunc("GET /checklist", e.checks)
+	mux.HandleFunc("POST /checklist", e.startChecks)
+	mux.Handle("GET /checklist/report.json", web.NoLinks(http.HandlerFunc(e.checksJSON)))
 	mux.Handle("GET /assets/theme.css", web.Theme())
 	for name, kind := range map[string]string{"explorer.css": "text/css; charset=utf-8", "explorer.js": "text/javascript; charset=utf-8"} {
 		body, err := files.ReadFile("assets/" + name)
@@ -126,14 +126,15 @@ type page struct {
 	Title   string
 	Section string // the navigation's entry
 	// Reload makes the browser load ReloadURL after so many seconds; 0: never.
-	Reload      int
-	ReloadURL   string
-	Live        bool // offer to refresh by itself
-	Data        any
-	FrontendURL string
-	Version     string
-	Zone        string
-	Now         string
+	Reload         int
+	ReloadURL      string
+	ReloadScripted bool // a script reloads better: the browser does it only without scripts
+	Live           bool // offer to refresh by itself
+	Data           any
+	FrontendURL    string
+	Version        string
+	Zone           string
+	Now            string
 }
 
 // NavItem is an entry of the navigation.
@@ -145,7 +146,7 @@ type NavItem struct {
 // Nav lists the entries.
 func (p page) Nav() []NavItem {
 	items := []NavItem{{Name: "Overview", Href: "/"}, {Name: "Traces", Href: "/traces"}, {Name: "Logs", Href: "/logs"},
-		{Name: "Metrics", Href: "/metrics"}, {Name: "Targets", Href: "/targets"}, {Name: "Checklist", Href: checksPath}}
+		{Name: "Metrics", Href: "/metrics"}, {Name: "Targets", Href: "/targets"}, {Name: "Checklist", Href: "/checklist"}}
 	for i := range items {
 		items[i].Current = items[i].Name == p.Section
 	}
@@ -160,8 +161,17 @@ func (e *explorer) filled(p page) page {
 }
 
 func (e *explorer) render(w http.ResponseWriter, status int, name string, p page) {
+	e.write(w, status, func(b *bytes.Buffer) error { return e.pages[name].Execute(b, e.filled(p)) })
+}
+
+// part renders a template of a page alone, for a page that replaces it in itself.
+func (e *explorer) part(w http.ResponseWriter, name, part string, data any) {
+	e.write(w, http.StatusOK, func(b *bytes.Buffer) error { return e.pages[name].ExecuteTemplate(b, part, data) })
+}
+
+func (e *explorer) write(w http.ResponseWriter, status int, make func(*bytes.Buffer) error) {
 	var b bytes.Buffer
-	if err := e.pages[name].Execute(&b, e.filled(p)); err != nil {
+	if err := make(&b); err != nil {
 		http.Error(w, "making this page: "+err.Error(), http.StatusInternalServerError)
 		return
 	}

@@ -14,7 +14,6 @@ import (
 
 	"dicelab/internal/contract"
 	"dicelab/internal/explorer"
-	"dicelab/internal/explorer/checklist"
 	"dicelab/internal/grafana"
 	"dicelab/internal/query"
 	"dicelab/internal/query/querytest"
@@ -45,7 +44,7 @@ func handler(t *testing.T, prometheus, loki, tempo string) http.Handler {
 	return handlerOf(t, newFakeChecks(), prometheus, loki, tempo)
 }
 
-func handlerOf(t *testing.T, checks checklist.Checker, prometheus, loki, tempo string) http.Handler {
+func handlerOf(t *testing.T, checks explorer.Checker, prometheus, loki, tempo string) http.Handler {
 	t.Helper()
 	p, err := query.NewPrometheus(query.Config{URL: prometheus})
 	if err != nil {
@@ -117,19 +116,24 @@ func parsed(t *testing.T, target string, resp *http.Response, status int) node {
 	return n
 }
 
-// all finds descendants by "tag", ".class", "tag.class" or "tag[attr]".
-func (n node) all(selector string) []node {
-	tag, attr, _ := strings.Cut(strings.TrimSuffix(selector, "]"), "[")
-	tag, class, _ := strings.Cut(tag, ".")
+// all finds descendants by "tag", ".class", "tag.class", "tag[attr]" or "#id", or by any
+// of several such selectors with commas between them.
+func (n node) all(selectors string) []node {
 	var out []node
 	for e := range n.Descendants() {
-		m := node{e}
-		if e.Type == html.ElementNode && (tag == "" || e.Data == tag) && (class == "" || slices.Contains(strings.Fields(m.attr("class")), class)) &&
-			(attr == "" || m.has(attr)) {
+		if m := (node{e}); e.Type == html.ElementNode && slices.ContainsFunc(strings.Split(selectors, ", "), m.is) {
 			out = append(out, m)
 		}
 	}
 	return out
+}
+
+func (n node) is(selector string) bool {
+	tag, attr, _ := strings.Cut(strings.TrimSuffix(selector, "]"), "[")
+	tag, class, _ := strings.Cut(tag, ".")
+	tag, id, _ := strings.Cut(tag, "#")
+	return (tag == "" || n.Data == tag) && (class == "" || slices.Contains(strings.Fields(n.attr("class")), class)) &&
+		(attr == "" || n.has(attr)) && (id == "" || n.attr("id") == id)
 }
 
 // one finds the first, and fails without it.

@@ -3,6 +3,7 @@ package explorer
 import (
 	"fmt"
 	"math"
+	"regexp"
 	"strconv"
 	"time"
 
@@ -134,4 +135,20 @@ func clip(name string) string {
 		return name
 	}
 	return query.Clip(name, maxName) + "…"
+}
+
+// piece is a stretch of text with or without a link.
+type piece struct{ Text, Href string }
+
+// traceID finds trace IDs in a text. In a traceparent there is one, too.
+var traceID = regexp.MustCompile(`\b[0-9a-f]{32}\b`)
+
+// linked makes links of the trace IDs in a text.
+func linked(text string) (pieces []piece) {
+	at := 0
+	for _, m := range traceID.FindAllStringIndex(text, -1) {
+		pieces = append(pieces, piece{Text: text[at:m[0]]}, piece{Text: text[m[0]:m[1]], Href: "/traces/" + text[m[0]:m[1]]})
+		at = m[1]
+	}
+	return append(pieces, piece{Text: text[at:]})
 }

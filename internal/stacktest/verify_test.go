@@ -18,12 +18,12 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"dicelab/internal/checklist"
 	"dicelab/internal/lab/native"
-	"dicelab/internal/verify"
 	"dicelab/stack"
 )
 
-// verified is what came of "dicelab verify --json".
+// verified is what came of "dicelab verify --format json".
 type verified struct {
 	Mode    string
 	Results []struct{ Name, Outcome, Why string }
@@ -39,7 +39,7 @@ func (r *running) verifyFlags() []string {
 // verify checks the lab.
 func (r *running) verify(t *testing.T, more ...string) (v verified) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), *program, slices.Concat([]string{"verify", "--json"}, r.verifyFlags(), more)...)
+	cmd := exec.CommandContext(t.Context(), *program, slices.Concat([]string{"verify", "--format", "json"}, r.verifyFlags(), more)...)
 	cmd.Env = append(os.Environ(), "OTEL_EXPORTER_OTLP_ENDPOINT="+r.url(native.OTLPHTTP))
 	var out, log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &log
@@ -60,7 +60,7 @@ func (v verified) failsIn(t *testing.T, want []string, row, says string) {
 	t.Helper()
 	var failed []string
 	for _, r := range v.Results {
-		if r.Outcome == string(verify.Fail) {
+		if r.Outcome == string(checklist.Fail) {
 			failed = append(failed, r.Name)
 			t.Logf("%s: %s", r.Name, r.Why)
 		}
@@ -83,12 +83,22 @@ func quick(t *testing.T, more ...string) []string {
 func (r *running) onPage(t *testing.T) (v verified) {
 	t.Helper()
 	page, err := http.PostForm(r.url("explorer")+"/checklist", nil)
+	if err == nil {
+		err = page.Body.Close()
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = io.Copy(io.Discard, page.Body) // the run has ended when its page has
-	if err = errors.Join(err, page.Body.Close()); err != nil {
-		t.Fatal(err)
+	for running := true; running && t.Context().Err() == nil; time.Sleep(time.Second) {
+		part, err := http.Get(r.url("explorer") + "/checklist?part=run")
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(part.Body)
+		if err = errors.Join(err, part.Body.Close()); err != nil {
+			t.Fatal(err)
+		}
+		running = bytes.Contains(text, []byte("data-again"))
 	}
 	report, err := http.Get(r.url("explorer") + "/checklist/report.json")
 	if err != nil {
@@ -116,11 +126,11 @@ func (v verified) holds(t *testing.T) {
 	v.failsIn(t, nil, "", "")
 	var idle []string
 	for _, r := range v.Results {
-		if r.Outcome == string(verify.NotApplicable) {
+		if r.Outcome == string(checklist.NotApplicable) {
 			idle = append(idle, r.Name)
 		}
 	}
-	if diff := gocmp.Diff([]string{"traffic-dependencies", "dashboard-in-grafana"}, idle); diff != "" || v.Mode != string(verify.Native) || v.status != 0 {
+	if diff := gocmp.Diff([]string{"traffic-dependencies", "dashboard-in-grafana"}, idle); diff != "" || v.Mode != string(checklist.Native) || v.status != 0 {
 		t.Errorf("mode %s, exit status %d, not applicable (-want +got):\n%s", v.Mode, v.status, diff)
 	}
 }

@@ -1,7 +1,9 @@
 package verify
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -11,352 +13,213 @@ import (
 	"dicelab/internal/contract"
 	"dicelab/internal/contract/golden"
 	"dicelab/internal/query"
+	"dicelab/internal/verify/compare"
 )
 
-// correlation are the rows of Trace-to-Logs Correlation.
-func correlation() []check {
-	return []check{
-		{Row: Row{Name: "open-trace", Box: "Open a trace in Tempo",
-			Does: "GET /api/v2/traces/ID of Tempo, for a failed roll", Expects: "its spans, some with status error"},
-			needs: needTempo | aFailure, run: openTrace},
-		{Row: Row{Name: rowFrontendSpanLogs, Box: "Click on frontend span → \"Logs for this span\"",
-			Does: query.LogFilter{Service: contract.ServiceFrontend, TraceID: "ID"}.LogQL(), Expects: "lines, some of them with the span's ID"},
-			needs: needLoki | needTempo | aSuccess, run: spanLogs(contract.ServiceFrontend, contract.SpanButtonClick)},
-		{Row: Row{Name: "frontend-logs-match", Box: "Verify frontend logs appear with matching trace_id",
-			Does: "these lines", Expects: "exactly those that a roll leaves, each with the trace's ID and the right span's"},
-			needs: needLoki | needTempo | aSuccess, run: logsMatch(contract.ServiceFrontend)},
-		{Row: Row{Name: rowBackendSpanLogs, Box: "Click on backend span → \"Logs for this span\"",
-			Does: query.LogFilter{Service: contract.ServiceRoller, TraceID: "ID"}.LogQL(), Expects: "lines, some of them with the span's ID"},
-			needs: needLoki | needTempo | aSuccess, run: spanLogs(contract.ServiceRoller, contract.SpanRollerRoll)},
-		{Row: Row{Name: "backend-logs-match", Box: "Verify backend logs appear with matching trace_id",
-			Does: "these lines", Expects: "exactly those that a roll leaves, each with the trace's ID and the right span's"},
-			needs: needLoki | needTempo | aSuccess, run: logsMatch(contract.ServiceRoller)},
-		{Row: Row{Name: "logs-same-trace", Box: "Both sets of logs have the same trace_id",
-			Does: query.LogFilter{TraceID: "ID"}.LogQL(), Expects: "lines of both services"},
-			needs: needLoki | aSuccess, run: logsSameTrace},
-		{Row: Row{Name: "log-to-trace", Does: "GET /api/v2/traces/ID of Tempo, with the trace_id of a line of each service",
-			Expects: "a trace that has the span of the line's span_id"},
-			needs: needLoki | needTempo | aSuccess, run: logToTrace},
-		{Row: Row{Name: "exemplar-to-trace", Does: "query_exemplars of Prometheus for a counter and a histogram of each service, and the trace of one",
-			Expects: "exemplars since the rolls began, which lead to traces"},
-			needs: needPrometheus | needTempo | aSuccess, run: exemplarToTrace},
-		{Row: Row{Name: "status-agrees", Does: "what answer, spans, lines and counters say of a failed roll",
-			Expects: "one own status of each service, and one of the dice roller as the front end saw it"},
-			needs: needLoki | needTempo | aFailure, run: statusAgrees},
+func openTrace(_ context.Context, _ *Probe, t *query.Trace) (string, error) {
+	if t.Errors() == 0 {
+		return "", fmt.Errorf("no span of the failed roll's trace %s has status error", t.ID)
 	}
+	return fmt.Sprintf("%s, %s, %d failed", t.ID, plural(len(t.Spans), "span"), t.Errors()), nil
 }
 
-func openTrace(ctx context.Context, p *probe) finding {
-	t, f := p.traceOf(ctx, p.rolls.failure)
-	switch {
-	case f != nil:
-		return *f
-	case t.Errors() == 0:
-		return fail("no span of the failed roll's trace %s has status error", t.ID)
-	}
-	return pass("%s, %s, %d failed", t.ID, plural(len(t.Spans), "span"), t.Errors())
-}
-
-func spanLogs(service, span string) func(context.Context, *probe) finding {
-	return func(ctx context.Context, p *probe) finding {
-		t, f := p.traceOf(ctx, p.rolls.success)
-		if f != nil {
-			return *f
-		}
-		s := spanOf(t, service, span)
-		if s == nil {
-			return p.oneSided(t)
-		}
-		lines, err := p.logsOf(ctx, service, t.ID)
+// onSpan makes a check of what "Logs for this span" shows for a span of the roll: the
+// lines of its service with its trace ID.
+func onSpan(service, name string, look func(*query.Trace, *query.Span, []query.LogLine) (string, error)) Func {
+	return onTrace((*rolls).succeeded, func(ctx context.Context, p *Probe, t *query.Trace) (string, error) {
+		s, err := spanOf(t, service, name)
 		if err != nil {
-			return fail("%v", err)
+			return "", err
 		}
-		own := 0
-		for _, l := range lines {
-			if l.SpanID() == s.SpanID {
-				own++
-			}
+		lines, err := p.logLines(ctx, query.LogFilter{Service: service, TraceID: t.ID}.LogQL(), atLeast(linesOfEach))
+		if err == nil && len(lines) == 0 {
+			err = p.notFound(ctx, service, t.ID)
 		}
-		switch {
-		case len(lines) == 0:
-			return p.unfound(ctx, service, t.ID)
-		case own == 0:
-			return fail("none of the %d lines of %s with the trace_id %s has the span_id %s of %q", len(lines), service, t.ID, s.SpanID, span)
+		if err != nil {
+			return "", err
 		}
-		return pass("%s, %d with the ID of %q", plural(len(lines), "line"), own, span)
-	}
+		return look(t, s, lines)
+	})
 }
 
-func logsMatch(service string) func(context.Context, *probe) finding {
-	return func(ctx context.Context, p *probe) finding {
-		t, f := p.traceOf(ctx, p.rolls.success)
-		if f != nil {
-			return *f
+func spanLogs(t *query.Trace, s *query.Span, lines []query.LogLine) (string, error) {
+	own := 0
+	for _, l := range lines {
+		if l.SpanID() == s.SpanID {
+			own++
 		}
-		if !slices.Contains(t.Services(), service) {
-			return p.oneSided(t)
-		}
-		lines, err := p.logsOf(ctx, service, t.ID)
-		if err != nil {
-			return fail("%v", err)
-		}
-		want, err := golden.Load(golden.Success)
-		if err != nil {
-			return fail("%v", err)
-		}
-		if len(lines) == 0 {
-			return p.behindSpanLogs(p.unfound(ctx, service, t.ID), service)
-		}
-		for _, l := range lines {
-			if l.Field(contract.FieldTraceID) != t.ID {
-				return fail("the trace_id that Loki has of a line is %s, the line says %q", t.ID, l.Field(contract.FieldTraceID))
-			}
-		}
-		if diffs := lineDiffs(want, service, t, lines); len(diffs) > 0 {
-			return fail("trace %s: %s", t.ID, listed(diffs))
-		}
-		var messages []string
-		for _, l := range lines {
-			messages = append(messages, strconv.Quote(l.Message()))
-		}
-		return pass("%s", strings.Join(messages, ", "))
 	}
+	if own == 0 {
+		return "", fmt.Errorf("none of the %d lines of %s with the trace_id %s has the span_id %s of %q",
+			len(lines), s.Service, t.ID, s.SpanID, s.Name)
+	}
+	return fmt.Sprintf("%s, %d of them with the ID of %q", plural(len(lines), "line"), own, s.Name), nil
 }
 
-func logsSameTrace(ctx context.Context, p *probe) finding {
-	id := p.rolls.success.trace.TraceID
-	count := map[string]int{}
-	lines, err := p.lines(ctx, query.LogFilter{TraceID: id}.LogQL(), atLeast(linesOfRoll))
+func logsMatch(t *query.Trace, s *query.Span, lines []query.LogLine) (string, error) {
+	want, err := golden.Load(golden.Success)
 	if err != nil {
-		return fail("%v", err)
+		return "", err
 	}
+	var messages []string
+	for _, l := range lines {
+		if id := l.Field(contract.FieldTraceID); id != t.ID {
+			return "", fmt.Errorf("Loki has the trace_id %s for a line whose text has %q", t.ID, id)
+		}
+		messages = append(messages, strconv.Quote(l.Message()))
+	}
+	if diffs := compare.Lines(want, s.Service, t, lines); len(diffs) > 0 {
+		return "", fmt.Errorf("trace %s: %s", t.ID, compare.List(diffs))
+	}
+	return strings.Join(messages, ", "), nil
+}
+
+// notFound explains that a service's lines are not found by the trace ID of a roll:
+// no line has it, or Loki does not know that a line has it.
+func (p *Probe) notFound(ctx context.Context, service, id string) error {
+	// The query that finds none stays the page, and the command, that shows it.
+	own := &Probe{run: p.run, deadline: p.deadline}
+	if _, err := own.lineWith(ctx, service, id); err != nil {
+		return err
+	}
+	return fmt.Errorf("Loki has lines of %s whose text has the %s %s, but does not find them by it: "+
+		"what ships them does not make it structured metadata", service, contract.FieldTraceID, id)
+}
+
+func logsSameTrace(ctx context.Context, p *Probe) (string, error) {
+	o, err := p.rolls.succeeded()
+	if err != nil {
+		return "", err
+	}
+	id := o.Trace.TraceID
+	lines, err := p.logLines(ctx, query.LogFilter{TraceID: id}.LogQL(), atLeast(len(contract.Services())*linesOfEach))
+	if err != nil {
+		return "", err
+	}
+	count := map[string]int{}
 	for _, l := range lines {
 		count[l.Service()]++
 	}
 	var parts []string
 	for _, service := range contract.Services() {
 		if count[service] == 0 {
-			return p.behindSpanLogs(p.unfound(ctx, service, id), service)
+			return "", p.notFound(ctx, service, id)
 		}
 		parts = append(parts, fmt.Sprintf("%d of %s", count[service], service))
 	}
-	return pass("%s with %s", strings.Join(parts, ", "), id)
+	return fmt.Sprintf("%s with %s", strings.Join(parts, ", "), id), nil
 }
 
-func logToTrace(ctx context.Context, p *probe) finding {
-	lines, err := p.linesOfRolls(ctx)
-	if err != nil {
-		return fail("%v", err)
-	}
-	own := p.rolls.ids()
+func logToTrace(ctx context.Context, p *Probe, t *query.Trace) (string, error) {
 	var evidence []string
 	for _, service := range contract.Services() {
-		i := slices.IndexFunc(lines, func(l query.LogLine) bool { return l.Service() == service && own[l.TraceID()] != nil })
-		if i < 0 {
-			return p.withoutLine(service, lines)
-		}
-		t, err := p.trace(ctx, lines[i].TraceID(), spansOfRoll)
+		line, err := p.lineWith(ctx, service, t.ID)
 		if err != nil {
-			return fail("the line %q of %s leads to no trace, %s: %s", lines[i].Message(), service, lines[i].TraceID(), missing(err))
+			return "", err
 		}
-		s := slices.IndexFunc(t.Spans, func(s query.Span) bool { return s.SpanID == lines[i].SpanID() })
-		if s < 0 && !twoSided(t) {
-			return p.oneSided(t)
-		}
+		s := slices.IndexFunc(t.Spans, func(s query.Span) bool { return s.SpanID == line.SpanID() })
 		if s < 0 {
-			return fail("the line %q of %s names span %s, which trace %s does not have", lines[i].Message(), service, lines[i].SpanID(), t.ID)
+			return "", fmt.Errorf("the line %q of %s names the span %s, which trace %s does not have",
+				line.Message(), service, line.SpanID(), t.ID)
 		}
-		evidence = append(evidence, fmt.Sprintf("%q to %q in %s", lines[i].Message(), t.Spans[s].Name, t.ID))
+		evidence = append(evidence, fmt.Sprintf("%q to %q", line.Message(), t.Spans[s].Name))
 	}
-	return pass("%s", strings.Join(evidence, "; "))
+	return strings.Join(evidence, ", ") + " in " + t.ID, nil
 }
 
-// withoutLine is the finding of a row that wants a line of a service that names
-// the trace of a roll, where there is none.
-func (p *probe) withoutLine(service string, lines []query.LogLine) finding {
-	for _, l := range lines {
-		if l.Service() == service && l.TraceID() != "" {
-			return p.because(rowBoth, "lines of "+service+" name other traces", "such as "+l.TraceID())
-		}
-	}
-	return p.because(rowContext, "no line of "+service+" names a trace", "looked among "+plural(len(lines), "line"))
-}
-
-// unfound is the finding of a row that finds no line of a service by the trace ID
-// of a roll: the lines name none, or another, or Loki does not know what they say.
-// The query that finds none stays the command that shows it.
-func (p *probe) unfound(ctx context.Context, service, id string) finding {
-	lines, err := (&probe{run: p.run}).linesOfRolls(ctx)
-	if err != nil {
-		return fail("%v", err)
-	}
-	own, others := p.rolls.ids(), false
-	for _, l := range lines {
-		if l.Service() != service {
-			continue
-		}
-		if l.Field(contract.FieldTraceID) == id {
-			return fail("Loki has lines of %s that say %s %s, but does not find them by it: what ships them does not make it structured metadata", service, contract.FieldTraceID, id)
-		}
-		others = others || own[l.TraceID()] != nil
-	}
-	if others {
-		return fail("Loki has no line of %s with the %s %s, but of other rolls", service, contract.FieldTraceID, id)
-	}
-	return p.withoutLine(service, lines)
-}
-
-// behindSpanLogs leaves it to the row of "Logs for this span" to tell why no line
-// is found, unless that is another row's to tell.
-func (p *probe) behindSpanLogs(f finding, service string) finding {
-	if f.blockedBy != "" {
-		return f
-	}
-	row := map[string]string{contract.ServiceFrontend: rowFrontendSpanLogs, contract.ServiceRoller: rowBackendSpanLogs}[service]
-	return p.because(row, "no line of "+service+" is found by its trace ID", f.why)
-}
-
-// exemplarsOf select series of each service whose exemplars name the traces of
-// rolls: a counter's and a histogram's.
+// exemplarsOf selects series of a service whose exemplars name the traces of rolls: a
+// counter's and a histogram's.
 func exemplarsOf(service string) []string {
-	requests := fmt.Sprintf("%s{%s=%q,%s=%q}", contract.MetricHTTPRequests, contract.StreamJob, service, contract.LabelHandler, "/roll")
-	if service == contract.ServiceFrontend {
-		return []string{requests, contract.MetricBackendDuration + "_bucket"}
-	}
-	return []string{requests, contract.MetricDiceRollValue + "_bucket"}
+	histogram := map[string]string{
+		contract.ServiceFrontend: contract.MetricBackendDuration, contract.ServiceRoller: contract.MetricDiceRollValue,
+	}[service]
+	return []string{fmt.Sprintf(`%s{job=%q,handler="/roll"}`, contract.MetricHTTPRequests, service), histogram + "_bucket"}
 }
 
 // exemplarToTrace takes any roll's exemplar since the rolls began: a counter
 // keeps only its last one, which may be somebody else's.
-func exemplarToTrace(ctx context.Context, p *probe) finding {
+func exemplarToTrace(ctx context.Context, p *Probe) (string, error) {
 	var evidence, problems []string
 	for _, service := range contract.Services() {
 		for _, series := range exemplarsOf(service) {
-			e, err := p.exemplar(ctx, series)
+			e, err := p.exemplar(ctx, service, series)
 			if err != nil {
 				problems = append(problems, err.Error())
 				continue
 			}
-			t, err := p.trace(ctx, e.TraceID, spansOfRoll)
+			t, err := p.trace(ctx, e.TraceID, 1, p.rolls.ended)
 			if err != nil {
-				return fail("the exemplar %s of %s leads to no trace: %s", e.TraceID, series, missing(err))
+				return "", fmt.Errorf("the exemplar of %s leads to no trace: %w", series, err)
 			}
 			evidence = append(evidence, e.Series["__name__"]+" to "+t.ID)
 		}
 	}
 	if len(problems) > 0 {
-		return fail("%s", listed(problems))
+		return "", errors.New(compare.List(problems))
 	}
-	return pass("%s", strings.Join(evidence, ", "))
+	return strings.Join(evidence, ", "), nil
 }
 
-// exemplar is an exemplar of a series that names a trace, of the time of this run.
-func (p *probe) exemplar(ctx context.Context, series string) (query.Exemplar, error) {
-	return p.seen.exemplars.of(series).get(ctx, p, func(ctx context.Context, p *probe) (query.Exemplar, error) {
-		return until(ctx, p, func(ctx context.Context) (query.Exemplar, error) {
-			found, err := p.prometheus().Exemplars(ctx, series, p.since(), p.till())
-			if err != nil {
-				return query.Exemplar{}, err
-			}
-			for _, e := range found {
-				if e.TraceID != "" {
-					return e, nil
-				}
-			}
-			return query.Exemplar{}, fmt.Errorf("%s has %s since the rolls began, none with a %s", series, plural(len(found), "exemplar"), contract.FieldTraceID)
-		})
-	})
-}
+// seen is a status, and where it was seen.
+type seen struct{ where, status string }
 
-// said is what one witness says of a status.
-type said struct{ who, what string }
-
-// statusAgrees compares the two statuses of a failed roll wherever they are told:
-// what each service answered, and what the front end saw of the dice roller's.
-func statusAgrees(ctx context.Context, p *probe) finding {
+// statusAgrees compares the two statuses of a failed roll wherever they stand: what
+// each service answered, and what the front end saw of the dice roller's.
+func statusAgrees(ctx context.Context, p *Probe, t *query.Trace) (string, error) {
 	one := p.rolls.failure
-	p.keep(one)
-	t, f := p.traceOf(ctx, one)
-	if f != nil {
-		return *f
-	}
-	lines, err := p.linesOfRolls(ctx)
-	if err != nil {
-		return fail("%v", err)
-	}
-	line := func(service string, messages ...string) *query.LogLine {
-		for i, l := range lines {
-			if l.Service() == service && l.TraceID() == t.ID && slices.Contains(messages, l.Message()) {
-				return &lines[i]
-			}
+	p.Add(one.Asked...)
+	frontLine, err1 := p.lineWith(ctx, contract.ServiceFrontend, t.ID, contract.MsgBackendFailed)
+	rollerLine, err2 := p.lineWith(ctx, contract.ServiceRoller, t.ID, contract.MsgRiskyFailed, contract.MsgFaultInjected)
+	front, err3 := spanOf(t, contract.ServiceFrontend, contract.SpanFrontendRoll)
+	click, err4 := spanOf(t, contract.ServiceFrontend, contract.SpanButtonClick)
+	client, server, err5 := call(t)
+	for _, err := range []error{err1, err2, err3, err4, err5} {
+		if err != nil {
+			return "", err
 		}
-		return nil
-	}
-	front := spanOf(t, contract.ServiceFrontend, contract.SpanFrontendRoll)
-	click := spanOf(t, contract.ServiceFrontend, contract.SpanButtonClick)
-	client := spanOf(t, contract.ServiceFrontend, contract.SpanClient)
-	server := spanOf(t, contract.ServiceRoller, contract.SpanRollerRoll)
-	if front == nil || click == nil || client == nil || server == nil {
-		return p.because(rowBoth, "spans of the failed roll are missing", "trace "+t.ID)
-	}
-	frontLine := line(contract.ServiceFrontend, contract.MsgBackendFailed)
-	rollerLine := line(contract.ServiceRoller, contract.MsgRiskyFailed, contract.MsgFaultInjected)
-	if frontLine == nil || rollerLine == nil {
-		return p.because(rowContext, "lines of the failed roll are not found by its trace ID", "trace "+t.ID)
 	}
 	status := func(s *query.Span) string { return s.Attributes.Text("http.response.status_code") }
-	for _, group := range []struct {
-		of   string
-		said []said
-	}{
-		{"the front end's own status", []said{
-			{"the answer", strconv.Itoa(one.status)}, {"its page", one.page.status}, {"its span", status(front)},
-			{"its log line", frontLine.Field(contract.FieldStatus)},
-		}},
-		{"the dice roller's status", []said{
-			{"its span", status(server)}, {"its log line", rollerLine.Field(contract.FieldStatus)}, {"the front end's GET span", status(client)},
-			{"the front end's " + contract.AttrBackendStatusCode, click.Attributes.Text(contract.AttrBackendStatusCode)},
-			{"the front end's log line", frontLine.Field(contract.FieldBackendStatus)},
-		}},
-	} {
-		if diff := disagreement(group.said); diff != "" {
-			return fail("%s: %s (trace %s)", group.of, diff, t.ID)
-		}
+	if diff := disagreement(seen{"the answer", strconv.Itoa(one.Status)}, seen{"its page", one.Page.Status},
+		seen{"its span", status(front)}, seen{"its log line", frontLine.Field(contract.FieldStatus)}); diff != "" {
+		return "", fmt.Errorf("the front end's own status: %s (trace %s)", diff, t.ID)
+	}
+	if diff := disagreement(seen{"its span", status(server)}, seen{"its log line", rollerLine.Field(contract.FieldStatus)},
+		seen{"the front end's GET span", status(client)}, seen{"the front end's " + contract.AttrBackendStatusCode,
+			click.Attributes.Text(contract.AttrBackendStatusCode)},
+		seen{"the front end's log line", frontLine.Field(contract.FieldBackendStatus)}); diff != "" {
+		return "", fmt.Errorf("the dice roller's status: %s (trace %s)", diff, t.ID)
 	}
 	for _, s := range []*query.Span{front, click, client, server} {
 		if !s.Failed() {
-			return fail("the status of %s %q is %s, though the roll failed (trace %s)", s.Service, s.Name, s.Status, t.ID)
+			return "", fmt.Errorf("%s %q has status %s, though the roll failed (trace %s)", s.Service, s.Name, s.Status, t.ID)
 		}
 	}
-	counted := []struct{ service, sample string }{
-		{contract.ServiceFrontend, fmt.Sprintf("%s{%s=%q,%s=%q}", contract.MetricBackendRequests, contract.LabelDieType, contract.DieRisky, contract.LabelStatusCode, status(server))},
-		{contract.ServiceFrontend, requestsSample("/roll", http.MethodPost, status(front))},
-		{contract.ServiceRoller, requestsSample("/roll", http.MethodGet, status(server))},
-	}
-	for _, c := range counted {
+	class := func(s *query.Span) string { return status(s)[:1] + "xx" }
+	for _, c := range []struct{ service, sample string }{
+		{front.Service, fmt.Sprintf(`streamlit_requests_total{die_type="risky",status_code=%q}`, status(server))},
+		{front.Service, requestsSample(http.MethodPost, class(front))},
+		{server.Service, requestsSample(http.MethodGet, class(server))},
+	} {
 		if p.rolls.countErr == nil && p.rolls.after[c.service][c.sample] <= p.rolls.before[c.service][c.sample] {
-			return fail("%s of %s has not counted the roll that the spans say so of (trace %s)", c.sample, c.service, t.ID)
+			return "", fmt.Errorf("%s of %s has not counted the failed roll of trace %s, whose span has this status",
+				c.sample, c.service, t.ID)
 		}
 	}
-	return pass("front end %s, dice roller %s, on the wire, in spans, lines and counters of %s", status(front), status(server), t.ID)
+	return fmt.Sprintf("front end %s, dice roller %s in answer, spans, lines and counters of %s",
+		status(front), status(server), t.ID), nil
 }
 
-func requestsSample(handler, method, status string) string {
-	return fmt.Sprintf("%s{%s=%q,%s=%q,%s=%q}", contract.MetricHTTPRequests, contract.LabelHandler, handler, contract.LabelMethod, method,
-		contract.LabelStatus, status[:min(1, len(status))]+"xx")
+func requestsSample(method, class string) string {
+	return fmt.Sprintf(`%s{handler="/roll",method=%q,status=%q}`, contract.MetricHTTPRequests, method, class)
 }
 
-// disagreement is "" where all say the same.
-func disagreement(all []said) string {
+// disagreement lists the statuses, or returns "" if they are the same and one is there.
+func disagreement(all ...seen) string {
 	var parts []string
-	same := true
+	same := all[0].status != ""
 	for _, s := range all {
-		same = same && s.what == all[0].what
-		what := s.what
-		if what == "" {
-			what = "nothing"
-		}
-		parts = append(parts, s.who+" says "+what)
+		same = same && s.status == all[0].status
+		parts = append(parts, s.where+" has "+cmp.Or(s.status, "none"))
 	}
 	if same {
 		return ""

@@ -6,271 +6,185 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"net/http"
-	"strings"
+	"slices"
 	"sync"
 	"time"
 
+	"dicelab/internal/checklist"
 	"dicelab/internal/grafana"
 	"dicelab/internal/query"
+	"dicelab/internal/verify/compare"
+	"dicelab/internal/wait"
 )
 
-// dashboard are the rows of Dashboard.
-func dashboard() []check {
-	const stores = needPrometheus | needLoki | needTempo | aSuccess | aFailure
-	return append([]check{
-		{Row: Row{Name: "dashboard-in-grafana", Box: "Stage 2 Dashboard appears in Grafana",
-			Does: "GET /api/dashboards/uid/UID of Grafana", Expects: "the dashboard of the file, under its title"},
-			run: inGrafana},
-		{Row: Row{Name: "panels-load", Box: "All panels load without errors",
-			Does: "the queries of every panel, with the variables filled in", Expects: "no error"},
-			needs: stores, run: panelsLoad},
-		{Row: Row{Name: "backend-panels-data", Box: "Backend metrics panels show data (inherited from Stage 1)",
-			Does: "the queries of the panels that do not name the front end", Expects: "data from each"},
-			needs: stores, run: panelsShow(false)},
-		{Row: Row{Name: "frontend-panels-data",
-			Box:  "Frontend metrics panels show data (Note: dashboard currently has Stage 1 panels only, needs manual addition of frontend panels)",
-			Does: "the queries of the panels that name the front end", Expects: "data from each"},
-			needs: stores, run: panelsShow(true)},
-	}, links()...)
-}
-
-// files reads Grafana's files, once.
-func (p *probe) files(ctx context.Context) (grafana.Files, error) {
-	return p.seen.files.get(ctx, p, func(context.Context, *probe) (grafana.Files, error) {
+// grafanaFiles reads Grafana's files, once.
+func (p *Probe) grafanaFiles() (grafana.Files, error) {
+	files, err := p.files.get(p, struct{}{}, func(*Probe) (grafana.Files, error) {
 		if p.Stack == nil {
 			return grafana.Files{}, fs.ErrNotExist
 		}
 		return grafana.Load(p.Stack)
 	})
+	if errors.Is(err, fs.ErrNotExist) {
+		err = skip("there are no Grafana files here: %v", err)
+	}
+	return files, err
 }
 
-// DefaultGrafana is where a lab in containers has it. Elsewhere nobody is asked
-// to have one there.
+// DefaultGrafana is where a lab in containers has it; in other modes it is not
+// looked at there.
 const DefaultGrafana = "http://localhost:3000"
 
-func inGrafana(ctx context.Context, p *probe) finding {
+func inGrafana(ctx context.Context, p *Probe) (string, error) {
 	base := p.Grafana
 	if base == "" {
-		return notApplicable("Grafana is left out, as --grafana-url says")
+		return "", skip("Grafana is left out, as --grafana-url says")
 	}
-	if base == DefaultGrafana && p.mode != Compose {
-		return notApplicable("only a lab in containers has a Grafana; --grafana-url says where another one is")
+	if base == DefaultGrafana && p.mode != checklist.Compose {
+		return "", skip("only a lab in containers has a Grafana; --grafana-url says where another one is")
 	}
-	files, err := p.files(ctx)
+	files, err := p.grafanaFiles()
 	if err != nil {
-		return fail("%v", err)
+		return "", err
 	}
-	title, err := until(ctx, p, func(ctx context.Context) (string, error) {
-		a, err := p.do(ctx, http.MethodGet, p.at(base, "/api/dashboards/uid/"+files.Dashboard.UID), p.Header.Clone(), "")
+	want := files.Dashboard
+	err = p.until(ctx, func() error {
+		a, err := p.do(ctx, http.MethodGet, p.at(base, "/api/dashboards/uid/"+want.UID), p.Header.Clone(), "")
 		if err != nil {
-			return "", fmt.Errorf("asking Grafana at %s: %w", base, err)
+			return fmt.Errorf("asking Grafana at %s: %w", base, err)
 		}
-		var said struct{ Dashboard struct{ Title string } }
-		if a.status != http.StatusOK || json.Unmarshal(a.body, &said) != nil {
-			return "", fmt.Errorf("asking Grafana at %s: answered %d: %s", base, a.status, shorten(string(a.body)))
+		var got struct{ Dashboard struct{ Title string } }
+		if a.status != http.StatusOK || json.Unmarshal(a.body, &got) != nil {
+			return fmt.Errorf("asking Grafana at %s: answered %d: %.160q", base, a.status, a.body)
 		}
-		if said.Dashboard.Title != files.Dashboard.Title {
-			return "", fmt.Errorf("the dashboard %s of Grafana is %q, that of the file %q", files.Dashboard.UID, said.Dashboard.Title, files.Dashboard.Title)
+		if got.Dashboard.Title != want.Title {
+			return fmt.Errorf("Grafana's dashboard %s is %q, that of the file %q", want.UID, got.Dashboard.Title, want.Title)
 		}
-		return said.Dashboard.Title, nil
+		return nil
 	})
-	if err != nil {
-		return fail("%v", err)
-	}
-	return pass("%q at %s/d/%s", title, base, files.Dashboard.UID)
+	return fmt.Sprintf("%q at %s", want.Title, base), err
 }
 
-// What a person who opens the dashboard right after the rolls would have chosen:
-// its own range.
+// A person who opens the dashboard right after the rolls sees this range in steps of
+// this length.
 const (
 	panelRange = 15 * time.Minute
 	panelStep  = 5 * time.Second
 )
 
-// shown is what a query of a panel brought.
-type shown struct {
-	query grafana.Query
-	err   error // it was refused
-	empty bool  // it brought nothing until the time was over
-	asked []*exchange
-}
-
-func (s shown) String() string { return fmt.Sprintf("%q (%s)", s.query.Panel.Title, s.query.Expr) }
-
-// frontend tells whether a panel is about the front end, whose metrics and
-// service begin with this word.
-func (s shown) frontend() bool { return strings.Contains(s.query.Expr, "streamlit") }
-
-// fromTraces tells whether a panel shows traces, or metrics that are made of them.
-func (s shown) fromTraces() bool {
-	return s.query.Server == grafana.TypeTempo || strings.Contains(s.query.Expr, "traces_")
-}
-
-// panels asks what every panel asks, once, and waits for data.
-func (p *probe) panels(ctx context.Context) ([]shown, error) {
-	return p.seen.panels.get(ctx, p, func(ctx context.Context, p *probe) ([]shown, error) {
-		files, err := p.files(ctx)
-		if err != nil {
-			return nil, err
-		}
-		queries, err := files.Dashboard.Queries(grafana.Settings{Range: panelRange, Step: panelStep})
-		if err != nil {
-			return nil, fmt.Errorf("reading the dashboard: %w", err)
-		}
-		defer p.move(ctx)()
-		out := make([]shown, len(queries))
-		var wait sync.WaitGroup
-		for i, q := range queries {
-			wait.Go(func() {
-				own := &probe{run: p.run}
-				out[i] = own.panel(ctx, q)
-				out[i].asked = own.asked
-			})
-		}
-		wait.Wait()
-		return out, nil
-	})
-}
-
 var errEmpty = errors.New("no data")
 
-// panel asks one query until it brings data. One that is refused will be refused
-// again.
-func (p *probe) panel(ctx context.Context, q grafana.Query) shown {
-	out := shown{query: q}
-	_, err := until(ctx, p, func(ctx context.Context) (struct{}, error) {
-		err := p.data(ctx, q)
-		if e, ok := errors.AsType[*query.Error](err); ok && e.Status/100 == 4 {
-			out.err, err = err, nil
-		}
-		return struct{}{}, err
-	})
-	switch {
-	case errors.Is(err, errEmpty):
-		out.empty = true
-	case err != nil:
-		out.err = err
-	}
-	return out
-}
-
-// data is nil where a query brings data, errEmpty where it brings none.
-func (p *probe) data(ctx context.Context, q grafana.Query) error {
+// ask sends a panel's query. It returns errEmpty if the query brings nothing to draw,
+// and a final error if the query is refused: it will be refused again.
+func (p *Probe) ask(ctx context.Context, q grafana.Query) error {
 	now := time.Now()
-	any := false
+	from, to := now.Add(-panelRange), now.Add(skew)
+	there, err := false, fmt.Errorf("no server is known for %q", q.Server)
 	switch q.Server {
 	case grafana.TypePrometheus:
 		var r *query.Result
-		var err error
 		if q.Instant {
 			r, err = p.prometheus().Query(ctx, q.Expr, now)
 		} else {
-			r, err = p.prometheus().QueryRange(ctx, q.Expr, now.Add(-panelRange), now, max(q.Step, time.Second))
+			r, err = p.prometheus().QueryRange(ctx, q.Expr, from, now, max(q.Step, time.Second))
 		}
-		if err != nil {
-			return err
-		}
-		any = hasNumber(r.Series)
+		there = err == nil && hasNumber(r.Series)
 	case grafana.TypeLoki:
-		r, err := p.loki().QueryRange(ctx, query.LogQuery{LogQL: q.Expr, Start: now.Add(-panelRange), End: p.till(), Limit: q.Limit})
-		if err != nil {
-			return err
-		}
-		any = len(r.Lines) > 0 || hasNumber(r.Series)
+		var r *query.LogResult
+		r, err = p.loki().QueryRange(ctx, query.LogQuery{LogQL: q.Expr, Start: from, End: to, Limit: q.Limit})
+		there = err == nil && (len(r.Lines) > 0 || hasNumber(r.Series))
 	case grafana.TypeTempo:
-		r, err := p.tempo().Search(ctx, query.Search{TraceQL: q.Expr, Start: now.Add(-panelRange), End: p.till(), Limit: q.Limit})
-		if err != nil {
-			return err
-		}
-		any = len(r.Traces) > 0
-	default:
-		return fmt.Errorf("no server is known for %q", q.Server)
+		var r *query.SearchResult
+		r, err = p.tempo().Search(ctx, query.Search{TraceQL: q.Expr, Start: from, End: to, Limit: q.Limit})
+		there = err == nil && len(r.Traces) > 0
 	}
-	if !any {
+	switch {
+	case err == nil && !there:
 		return errEmpty
+	case refused(err):
+		return wait.Final(err)
 	}
-	return nil
+	return err
 }
 
-// hasNumber tells whether there is something to draw.
+func refused(err error) bool {
+	e, ok := errors.AsType[*query.Error](err)
+	return ok && e.Status/100 == 4
+}
+
+// hasNumber reports whether there is something to draw.
 func hasNumber(series []query.Series) bool {
-	for _, s := range series {
-		for _, p := range s.Points {
-			if p.Value == p.Value { // not NaN
-				return true
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(series, func(s query.Series) bool {
+		return slices.ContainsFunc(s.Points, func(p query.Point) bool { return !math.IsNaN(p.Value) })
+	})
 }
 
-// ofFiles is the finding of a row whose files cannot be read.
-func ofFiles(err error) *finding {
-	f := fail("%v", err)
-	if errors.Is(err, fs.ErrNotExist) {
-		f = notApplicable("there are no Grafana files here: %v", err)
-	}
-	return &f
-}
-
-func panelsLoad(ctx context.Context, p *probe) finding {
-	all, err := p.panels(ctx)
+// eachPanel calls look for every query of the panels that are about a service, of all
+// panels if it is "", at the same time. It lists those for which look returns an
+// error, and returns the number of all.
+func (p *Probe) eachPanel(service string, look func(*Probe, grafana.Query) error) (bad []string, n int, err error) {
+	files, err := p.grafanaFiles()
 	if err != nil {
-		return *ofFiles(err)
+		return nil, 0, err
 	}
-	var bad []string
-	titles := map[int]bool{}
-	for _, s := range all {
-		titles[s.query.Panel.ID] = true
-		if s.err != nil {
-			bad = append(bad, fmt.Sprintf("%s: %v", s, s.err))
-			p.show(s)
+	all, err := files.Dashboard.Queries(grafana.Settings{Range: panelRange, Step: panelStep})
+	if err != nil {
+		return nil, 0, fmt.Errorf("reading the dashboard: %w", err)
+	}
+	if service != "" {
+		all = slices.DeleteFunc(all, func(q grafana.Query) bool { return q.Panel.Service != service })
+	}
+	probes, errs := make([]*Probe, len(all)), make([]error, len(all))
+	var done sync.WaitGroup
+	for i, q := range all {
+		probes[i] = &Probe{run: p.run, deadline: p.deadline}
+		done.Go(func() { errs[i] = look(probes[i], q) })
+	}
+	done.Wait()
+	for i, q := range all {
+		if errs[i] != nil {
+			bad = append(bad, fmt.Sprintf("%q (%s): %v", q.Panel.Title, q.Expr, errs[i]))
+			p.Add(probes[i].All()...)
+			p.page = fmt.Sprintf("/metrics#panel-%d", q.Panel.ID)
 		}
 	}
-	if len(bad) > 0 {
-		return fail("%s", listed(bad))
-	}
-	return pass("%d queries of %d panels", len(all), len(titles))
+	return bad, len(all), nil
 }
 
-func panelsShow(frontend bool) func(context.Context, *probe) finding {
-	return func(ctx context.Context, p *probe) finding {
-		all, err := p.panels(ctx)
-		if err != nil {
-			return *ofFiles(err)
-		}
-		var bad []string
-		n, fromTraces := 0, true
-		for _, s := range all {
-			if s.frontend() != frontend || s.err != nil { // what is refused, panels-load tells
-				continue
+func panelsLoad(ctx context.Context, p *Probe) (string, error) {
+	bad, n, err := p.eachPanel("", func(p *Probe, q grafana.Query) error {
+		return p.until(ctx, func() error {
+			if err := p.ask(ctx, q); !errors.Is(err, errEmpty) {
+				return err
 			}
-			n++
-			if s.empty {
-				bad = append(bad, s.String())
-				fromTraces = fromTraces && s.fromTraces()
-				p.show(s)
-			}
-		}
-		if len(bad) > 0 {
-			if fromTraces {
-				if f := p.halved(ctx); f != nil {
-					return *f
-				}
-			}
-			return fail("no data in panel %s", listed(bad))
-		}
-		if n == 0 {
-			return fail("the dashboard has no such panel")
-		}
-		return pass("data from %d queries", n)
+			return nil // data is another check's matter
+		})
+	})
+	if err == nil && len(bad) > 0 {
+		err = fmt.Errorf("panel %s", compare.List(bad))
 	}
+	return fmt.Sprintf("all %d queries of the dashboard", n), err
 }
 
-// show adds what was asked for a panel.
-func (p *probe) show(s shown) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.asked = append(p.asked, s.asked...)
+func panelsShow(service string) Func {
+	return func(ctx context.Context, p *Probe) (string, error) {
+		bad, n, err := p.eachPanel(service, func(p *Probe, q grafana.Query) error {
+			err := p.until(ctx, func() error { return p.ask(ctx, q) })
+			if refused(err) {
+				return nil // panels-load is about those
+			}
+			return err
+		})
+		switch {
+		case err != nil:
+			return "", err
+		case n == 0:
+			return "", fmt.Errorf("no panel of the dashboard is about %s: the file says so with \"service\"", service)
+		case len(bad) > 0:
+			return "", fmt.Errorf("panel %s", compare.List(bad))
+		}
+		return fmt.Sprintf("data from %d queries", n), nil
+	}
 }

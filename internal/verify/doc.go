@@ -1,20 +1,21 @@
-// Package verify checks a running lab: every box of the checklist that the lab's
-// original ended in (checklist.md), and what lies beyond it, each with evidence.
+// Package verify checks a running lab: every line of the checklist that this lab
+// began as (checklist.md), and more, each with evidence.
 //
 // It makes its own rolls through the front end, takes their trace IDs from the
 // answers, and looks for what they leave behind through the public APIs of
 // Prometheus, Loki and Tempo. Its rules:
 //
-//   - A check is one row of the table of its group, and the table is the only
-//     place to add one: a name, what it does, what it expects, a function.
-//   - What must come is waited for until one deadline that all checks share; what
-//     must not come is looked for during a while that is told. Nothing is
-//     tolerated silently.
-//   - Rolls are made once, and each trace is fetched once, for all checks. Every
-//     request that a result rests on is kept with it, so that a person can repeat
-//     it.
-//   - A failure says what is wrong, not that something is. What fails only because
-//     something else has failed names that.
+//   - A Check is data: a row, the names of the checks whose failure explains its
+//     own, and one function from a Probe to evidence or an error. The tables of the
+//     groups are the only place to add one.
+//   - The engine orders the checks and derives from the names alone which failure
+//     another one explains. No check knows how another one failed.
+//   - A check waits for what must come until the deadline of the run, unless it can
+//     already tell that it will not come. After a failure that would explain its own
+//     it looks once.
+//   - Rolls are made by one component, and each trace is fetched once, for all checks.
+//     The requests that a result rests on are kept with it, so that a person can
+//     repeat them.
 //   - It is a client like any other: it knows nothing of how services and servers
 //     are made, and runs alike on all of them.
 package verify

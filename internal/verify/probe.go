@@ -6,28 +6,39 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
-	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"dicelab/internal/query"
+	"dicelab/internal/verify/exchange"
+	"dicelab/internal/wait"
 )
 
-// probe is what one check asks with. It keeps what was asked and answered.
-type probe struct {
+// Probe is what one check asks with. It keeps the requests and the answers.
+type Probe struct {
 	*run
-	mu    sync.Mutex
-	asked []*exchange
+	deadline time.Time // of what must come, for this check
+
+	page    string // the path of the explorer's page that shows what was checked
+	command string // reproduces what was seen; "": that of the last request does
+
+	exchange.Log
 }
 
-// requestTimeout bounds one request, so that a server that hangs leaves time to
-// ask it again.
-const requestTimeout = 10 * time.Second
+// Timeouts of one request, so that a server that hangs leaves time to ask it again.
+const (
+	requestTimeout = 10 * time.Second
+	blockedTimeout = 5 * time.Second // of a check that does not wait
+)
 
-func (p *probe) client() *http.Client {
-	return &http.Client{Transport: recorder{p}, Timeout: requestTimeout, CheckRedirect: func(*http.Request, []*http.Request) error {
-		return http.ErrUseLastResponse
-	}}
+func (p *Probe) client() *http.Client {
+	timeout := requestTimeout
+	if !p.deadline.IsZero() && time.Until(p.deadline) < 0 {
+		timeout = blockedTimeout
+	}
+	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &http.Client{Transport: p.Log.Transport(p.transport), Timeout: timeout, CheckRedirect: stay}
 }
 
 // answer is the answer of a service, read to its end.
@@ -42,7 +53,7 @@ type answer struct {
 const maxAnswer = 16 << 20
 
 // do sends a request. Any status is an answer.
-func (p *probe) do(ctx context.Context, method, url string, header http.Header, body string) (a answer, err error) {
+func (p *Probe) do(ctx context.Context, method, url string, header http.Header, body string) (a answer, err error) {
 	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
 	if err != nil {
 		return a, fmt.Errorf("making a request: %w", err)
@@ -50,18 +61,21 @@ func (p *probe) do(ctx context.Context, method, url string, header http.Header, 
 	if header != nil {
 		req.Header = header
 	}
-	req.Header.Set("User-Agent", "dicelab-verify/"+p.Version)
+	req.Header.Set("User-Agent", p.agent())
 	resp, err := p.client().Do(req)
 	if err != nil {
-		return a, plain(err)
+		return a, exchange.Plain(err)
 	}
 	a.status, a.header = resp.StatusCode, resp.Header
 	a.body, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	return a, errors.Join(err, resp.Body.Close())
 }
 
-// get reads what answers 200.
-func (p *probe) get(ctx context.Context, url string) (answer, error) {
+// agent is the header User-Agent.
+func (r *run) agent() string { return "dicelab-verify/" + r.Version }
+
+// get reads an answer whose status is 200.
+func (p *Probe) get(ctx context.Context, url string) (answer, error) {
 	a, err := p.do(ctx, http.MethodGet, url, nil, "")
 	if err == nil && a.status != http.StatusOK {
 		err = fmt.Errorf("GET %s answered %d %s", url, a.status, http.StatusText(a.status))
@@ -69,182 +83,95 @@ func (p *probe) get(ctx context.Context, url string) (answer, error) {
 	return a, err
 }
 
-// plain is an error of a request without method and URL, which the exchange has,
-// and in words where time was over.
-func plain(err error) error {
-	if e, ok := errors.AsType[*url.Error](err); ok {
-		if e.Timeout() {
-			return errLate
-		}
-		return e.Err
+// until looks until there is no error, at least once. When the time of the check is
+// over it returns the last error. Of the exchanges only those of the last look are
+// kept.
+func (p *Probe) until(ctx context.Context, look func() error) error {
+	return p.untilTime(ctx, p.deadline, look)
+}
+
+// within is until for the next d, if the check has that much time.
+func (p *Probe) within(ctx context.Context, d time.Duration, look func() error) error {
+	end := time.Now().Add(d)
+	if p.deadline.Before(end) {
+		end = p.deadline
 	}
-	return err
+	return p.untilTime(ctx, end, look)
 }
 
-var errLate = errors.New("it did not answer in time")
-
-// Bounds of how often what must come is looked for.
-const (
-	pollFirst = 50 * time.Millisecond
-	pollLast  = 500 * time.Millisecond
-)
-
-// until looks until there is no error, at least once, and returns what was seen
-// last. When the time of the run is over it returns the last error. Of the
-// exchanges only those of the last look are kept.
-func until[T any](ctx context.Context, p *probe, look func(context.Context) (T, error)) (T, error) {
-	return untilTime(ctx, p, p.deadline, look)
+func (p *Probe) untilTime(ctx context.Context, end time.Time, look func() error) error {
+	timed, cancel := context.WithDeadline(ctx, end)
+	defer cancel()
+	kept := p.Len()
+	return wait.Until(timed, func(context.Context) error { p.Truncate(kept); return look() })
 }
 
-// untilTime is until with a time of its own.
-func untilTime[T any](ctx context.Context, p *probe, deadline time.Time, look func(context.Context) (T, error)) (T, error) {
-	kept := p.mark()
-	over := time.NewTimer(time.Until(deadline))
-	defer over.Stop()
-	for pause := pollFirst; ; pause = min(pause*3/2, pollLast) {
-		p.forget(kept)
-		v, err := look(ctx)
-		if err == nil {
-			return v, nil
-		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-over.C:
-			timer.Stop()
-			return v, err
-		case <-ctx.Done():
-			timer.Stop()
-			return v, context.Cause(ctx)
-		}
-	}
-}
-
-// while looks for d, at least twice, and returns the first error: what must not
-// come has come.
-func while(ctx context.Context, p *probe, d time.Duration, look func(context.Context) error) error {
-	end := time.NewTimer(d)
-	defer end.Stop()
-	tick := time.NewTicker(pollLast)
-	defer tick.Stop()
-	kept := p.mark()
-	for last := false; ; {
-		p.forget(kept)
-		if err := look(ctx); err != nil || last {
-			return err
-		}
-		select {
-		case <-tick.C:
-		case <-end.C:
-			last = true
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-}
-
-func (p *probe) mark() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(p.asked)
-}
-
-// forget drops the exchanges since a mark.
-func (p *probe) forget(mark int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.asked = slices.Clip(p.asked[:mark])
-}
-
-// maxExchanges bounds what is kept of one check; the first and the last tell the
-// most.
+// maxExchanges bounds the exchanges that are kept of one check.
 const maxExchanges = 12
 
-// taken are the exchanges, for the result.
-func (p *probe) taken() []Exchange {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	var out []Exchange
-	for i, e := range p.asked {
-		if i < maxExchanges/2 || i >= len(p.asked)-maxExchanges/2 {
-			out = append(out, e.done())
+// prometheus, loki and tempo are clients whose exchanges are kept.
+func (p *Probe) prometheus() *query.Prometheus {
+	return must(query.NewPrometheus(p.config(p.Prometheus)))
+}
+func (p *Probe) loki() *query.Loki   { return must(query.NewLoki(p.config(p.Loki))) }
+func (p *Probe) tempo() *query.Tempo { return must(query.NewTempo(p.config(p.Tempo))) }
+
+func (p *Probe) config(url string) query.Config {
+	return query.Config{URL: url, HTTP: p.client(), Header: p.Header}
+}
+
+// must is for what cannot fail after New.
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(fmt.Sprintf("a URL that New accepted: %v", err))
+	}
+	return v
+}
+
+// shared is what checks find out for each other, by key: what one has found is
+// there for all, with the exchanges that found it. An error is not kept.
+type shared[K comparable, T any] struct {
+	mu sync.Mutex
+	by map[K]*found[T]
+}
+
+type found[T any] struct {
+	mu    sync.Mutex // held while one check looks
+	there bool
+	value T
+	asked []*exchange.Exchange
+}
+
+func (s *shared[K, T]) get(p *Probe, key K, find func(*Probe) (T, error)) (T, error) {
+	s.mu.Lock()
+	if s.by == nil {
+		s.by = map[K]*found[T]{}
+	}
+	f := s.by[key]
+	if f == nil {
+		f = &found[T]{}
+		s.by[key] = f
+	}
+	s.mu.Unlock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.there {
+		own := &Probe{run: p.run, deadline: p.deadline}
+		value, err := find(own)
+		f.asked = own.All()
+		if f.value, f.there = value, err == nil; err != nil {
+			p.Add(f.asked...)
+			return value, err
 		}
 	}
-	return out
+	p.Add(f.asked...)
+	return f.value, nil
 }
 
-// recorder is a transport that keeps what goes through it.
-type recorder struct{ p *probe }
-
-func (r recorder) RoundTrip(req *http.Request) (*http.Response, error) {
-	e, err := newExchange(req)
-	if err != nil {
-		return nil, err
+// plural writes a number of things.
+func plural(n int, word string) string {
+	if n == 1 {
+		return "1 " + word
 	}
-	r.p.mu.Lock()
-	r.p.asked = append(r.p.asked, e)
-	r.p.mu.Unlock()
-	resp, err := r.p.transport.RoundTrip(req)
-	if err != nil {
-		e.failed(err)
-		return nil, err
-	}
-	e.status.Store(int64(resp.StatusCode))
-	resp.Body = struct {
-		io.Reader
-		io.Closer
-	}{io.TeeReader(resp.Body, e), resp.Body}
-	return resp, nil
-}
-
-// memo is something that is found out once, for all who ask, with the exchanges
-// that found it.
-type memo[T any] struct {
-	once  sync.Once
-	value T
-	err   error
-	asked []*exchange
-}
-
-func (m *memo[T]) get(ctx context.Context, p *probe, find func(context.Context, *probe) (T, error)) (T, error) {
-	m.once.Do(func() {
-		own := &probe{run: p.run}
-		m.value, m.err = find(ctx, own)
-		m.asked = own.asked
-	})
-	p.mu.Lock()
-	p.asked = append(p.asked, m.asked...)
-	p.mu.Unlock()
-	return m.value, m.err
-}
-
-// memos are memos by key.
-type memos[K comparable, T any] struct {
-	mu sync.Mutex
-	by map[K]*memo[T]
-}
-
-func (m *memos[K, T]) of(key K) *memo[T] {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.by == nil {
-		m.by = map[K]*memo[T]{}
-	}
-	if m.by[key] == nil {
-		m.by[key] = &memo[T]{}
-	}
-	return m.by[key]
-}
-
-// shorten bounds a text that is quoted in a message, between two words.
-func shorten(s string) string {
-	const most = 160
-	if s = strings.Join(strings.Fields(s), " "); len(s) <= most {
-		return s
-	}
-	s = strings.ToValidUTF8(s[:most], "")
-	if i := strings.LastIndexByte(s, ' '); i > 0 {
-		s = s[:i]
-	}
-	return s + "…"
+	return fmt.Sprintf("%d %ss", n, word)
 }

@@ -4,79 +4,53 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
-	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"dicelab/internal/contract"
-	"dicelab/internal/query"
+	"dicelab/internal/verify/compare"
+	"dicelab/internal/verify/frontpage"
+	"dicelab/internal/wait"
 )
 
-// How many rolls are made for a success and a failure: the risky die fails one
-// time in ten, so that all of mostRolls bring a value in 1 run of 38,000.
+// The number of rolls. The risky die fails one time in ten: a first batch of 30 has
+// no failure in 1 run of 15, all of mostRolls in 1 run of 25,000.
 const (
-	rollsAtOnce = 10
+	rollsAtOnce = 30
 	mostRolls   = 100
 )
 
-// rollTimeout is how long a roll may take; a front end answers after 5 s at the
-// latest unless it is told otherwise.
-const rollTimeout = time.Minute
+// rollEvery is the pause between rolls that keep counters moving, well below the
+// time between two scrapes.
+const rollEvery = 500 * time.Millisecond
 
-// roll is one roll through the front end, as a browser without JavaScript makes
-// it.
-type roll struct {
-	die    string
-	sent   http.Header // the trace context that went with it
-	status int         // on the wire; 0 where there was no answer
-	trace  query.Traceparent
-	page   page
-	err    error       // there was no answer that could be read
-	asked  []*exchange // the request
-}
-
-func (r *roll) rolled() bool { return r.err == nil && r.page.result && r.page.status == "" }
-
-// failedInBackend tells whether the roll failed as the risky die does.
-func (r *roll) failedInBackend() bool {
-	return r.err == nil && r.page.status == strconv.Itoa(http.StatusBadGateway)
-}
-
-// outcome names how the roll ended.
-func (r *roll) outcome() string {
-	switch {
-	case r.err != nil:
-		return r.err.Error()
-	case r.page.status != "" && strings.Contains(r.page.problem, r.page.status): // as its heading does
-		return shorten(r.page.problem)
-	case r.page.status != "":
-		return r.page.status + " " + shorten(r.page.problem)
-	case !r.page.result:
-		return strconv.Itoa(r.status) + " and a page without a result"
-	}
-	return strconv.Itoa(r.status)
-}
-
-// rolls are those that a run makes, in one stretch in which it does nothing
-// else, with the services' own counts before and after it.
+// rolls makes the rolls of a run. Its life: startRolls makes those that are counted,
+// in one stretch in which the run does nothing else, and reads the services' own
+// counts before and after; keepRolling makes more in the background; stop ends
+// that.
 type rolls struct {
-	began, ended time.Time
-	all          []*roll
+	began, ended time.Time         // of the stretch
+	all          []*frontpage.Roll // of the stretch
 
-	success, failure *roll // of the risky die; nil: there is none
-	fair             *roll // without a trace context
-	continued        *roll // with a sampled context, tracestate and baggage
-	malformed        *roll // with a traceparent that is none
-	unsampled        *roll // with a context that is not sampled
+	success, failure *frontpage.Roll // of the risky die; nil: there is none
+	fair             *frontpage.Roll // without a trace context
+	continued        *frontpage.Roll // with a sampled context, tracestate and baggage
+	malformed        *frontpage.Roll // with an invalid traceparent
+	unsampled        *frontpage.Roll // with a context that is not sampled
 
-	before, after map[string]samples // by service
+	before, after map[string]compare.Samples // by service
 	countErr      error
+
+	more   atomic.Int64 // made by keepRolling
+	cancel context.CancelFunc
+	wait   sync.WaitGroup
 }
 
 // What goes with the rolls that carry a context.
@@ -85,132 +59,173 @@ const (
 	sentBaggage = "verify.run=checklist"
 )
 
-func (s *rolls) make(ctx context.Context, r *run) {
-	p := &probe{run: r}
+// startRolls makes rolls until the risky die has brought a value and has failed, or
+// mostRolls are made.
+func startRolls(ctx context.Context, r *run) *rolls {
+	s := &rolls{cancel: func() {}}
+	p := &Probe{run: r}
 	s.before, s.countErr = p.counts(ctx)
 	s.began = time.Now()
-	s.fair = &roll{die: contract.DieFair}
-	// The ID begins with zeros, which one in sixteen does, and which some servers
-	// drop.
-	s.continued = &roll{die: contract.DieFair, sent: http.Header{
-		http.CanonicalHeaderKey(contract.HeaderTraceparent): {"00-00" + digits(15) + "-" + digits(8) + "-01"},
-		http.CanonicalHeaderKey(contract.HeaderTracestate):  {sentState},
-		http.CanonicalHeaderKey(contract.HeaderBaggage):     {sentBaggage},
-	}}
-	// A trace ID of 31 digits.
-	s.malformed = &roll{die: contract.DieFair, sent: http.Header{
-		http.CanonicalHeaderKey(contract.HeaderTraceparent): {"00-" + digits(15) + "a-" + digits(8) + "-01"}}}
-	s.unsampled = &roll{die: contract.DieFair, sent: http.Header{
-		http.CanonicalHeaderKey(contract.HeaderTraceparent): {"00-" + digits(16) + "-" + digits(8) + "-00"}}}
-	batch := []*roll{s.fair, s.continued, s.malformed, s.unsampled}
 	for ctx.Err() == nil {
+		batch := s.special()
 		for len(batch) < min(rollsAtOnce, mostRolls-len(s.all)) {
-			batch = append(batch, &roll{die: contract.DieRisky})
+			batch = append(batch, &frontpage.Roll{Die: contract.DieRisky})
 		}
-		s.together(ctx, r, batch)
-		if s.success != nil && s.failure != nil || len(s.all) >= mostRolls || s.success == nil && s.failure == nil {
-			break // the last: neither outcome among ten means that rolls do not work
+		var made sync.WaitGroup
+		for _, one := range batch {
+			made.Go(func() { r.roll(ctx, one) })
 		}
-		batch = nil
+		made.Wait()
+		for _, one := range batch {
+			s.add(one)
+		}
+		none := s.success == nil && s.failure == nil // in a whole batch: rolls do not work
+		if none || len(s.all) >= mostRolls || s.complete() {
+			break
+		}
 	}
 	s.ended = time.Now()
 	if s.countErr == nil {
 		s.after, s.countErr = s.settle(ctx, p)
 	}
+	return s
 }
 
-// together makes some rolls at once.
-func (s *rolls) together(ctx context.Context, r *run, batch []*roll) {
-	var wait sync.WaitGroup
-	for _, one := range batch {
-		wait.Go(func() { one.make(ctx, r) })
-	}
-	wait.Wait()
-	for _, one := range batch {
-		s.all = append(s.all, one)
-		if one.die != contract.DieRisky {
+// complete reports whether there is a roll of every kind.
+func (s *rolls) complete() bool {
+	return s.success != nil && s.failure != nil &&
+		s.fair.Rolled() && s.continued.Rolled() && s.malformed.Rolled() && s.unsampled.Rolled()
+}
+
+// special makes those of the rolls with a context of their own that have not brought a
+// value.
+func (s *rolls) special() (batch []*frontpage.Roll) {
+	// The ID of the first begins with zeros, which one in sixteen does, and which some
+	// servers drop; that of the second has 31 digits.
+	const parent, state, baggage = contract.HeaderTraceparent, contract.HeaderTracestate, contract.HeaderBaggage
+	for _, one := range []struct {
+		at   **frontpage.Roll
+		sent map[string]string
+	}{
+		{&s.fair, nil},
+		{&s.continued, map[string]string{state: sentState, baggage: sentBaggage,
+			parent: "00-00" + digits(15) + "-" + digits(8) + "-01"}},
+		{&s.malformed, map[string]string{parent: "00-" + digits(15) + "a-" + digits(8) + "-01"}},
+		{&s.unsampled, map[string]string{parent: "00-" + digits(16) + "-" + digits(8) + "-00"}},
+	} {
+		if *one.at != nil && (*one.at).Rolled() {
 			continue
 		}
-		if s.success == nil && one.rolled() {
-			s.success = one
+		*one.at = &frontpage.Roll{Die: contract.DieFair, Sent: http.Header{}}
+		for name, value := range one.sent {
+			(*one.at).Sent.Set(name, value)
 		}
-		if s.failure == nil && one.failedInBackend() {
-			s.failure = one
-		}
+		batch = append(batch, *one.at)
+	}
+	return batch
+}
+
+func (s *rolls) add(one *frontpage.Roll) {
+	s.all = append(s.all, one)
+	if one.Die != contract.DieRisky {
+		return
+	}
+	if s.success == nil && one.Rolled() {
+		s.success = one
+	}
+	if s.failure == nil && one.FailedInBackend() {
+		s.failure = one
 	}
 }
 
-func (o *roll) make(ctx context.Context, r *run) {
-	ctx, cancel := context.WithTimeout(ctx, rollTimeout)
-	defer cancel()
-	p := &probe{run: r}
-	header := http.Header{"Content-Type": {formType}, "Accept": {"text/html"}}
-	maps.Copy(header, o.sent)
-	a, err := p.do(ctx, http.MethodPost, r.at(r.Frontend, "/roll"), header, url.Values{"die": {o.die}}.Encode())
-	o.status, o.asked, o.err = a.status, p.asked, err
-	if err != nil {
-		return
-	}
-	if o.page, o.err = parsePage(a.body); o.err != nil {
-		return
-	}
-	// Without it, what needs the ID says so.
-	o.trace, _ = query.ParseTraceparent(a.header.Get(contract.HeaderTraceresponse))
+func (r *run) roll(ctx context.Context, one *frontpage.Roll) {
+	one.Make(ctx, r.transport, r.at(r.Frontend, "/roll"), r.agent())
 }
 
-// moveEvery is the pause between rolls that keep counters moving: as long as the
-// lab's servers scrape and collect apart.
-const moveEvery = 2 * time.Second
-
-// move makes rolls again and again until stop: a rate needs a counter that moves
-// while it is looked at, and in a lab in which nobody has rolled before, all of a
-// run's rolls may fall between two samples.
-func (r *run) move(ctx context.Context) (stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	var wait sync.WaitGroup
-	wait.Go(func() {
-		tick := time.NewTicker(moveEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-tick.C:
-			case <-ctx.Done():
-				return
-			}
+// keepRolling makes rolls until stop: a rate needs a counter that moves while it is
+// looked at, and in a lab in which nobody has rolled before, all of a run's rolls
+// may fall between two scrapes.
+func (s *rolls) keepRolling(ctx context.Context, r *run) {
+	ctx, s.cancel = context.WithCancel(ctx)
+	s.wait.Go(func() {
+		for wait.Sleep(ctx, rollEvery) == nil {
 			for _, die := range contract.Dice() {
-				(&roll{die: die}).make(ctx, r)
-				r.moved.Add(1)
+				r.roll(ctx, &frontpage.Roll{Die: die})
+				s.more.Add(1)
 			}
 		}
 	})
-	return func() { cancel(); wait.Wait() }
 }
 
-// told says how the rolls ended: how many, and in which ways.
-func (s *rolls) told() string {
+// stop ends what keepRolling began. It returns the number of all rolls.
+func (s *rolls) stop() int {
+	if s == nil {
+		return 0
+	}
+	s.cancel()
+	s.wait.Wait()
+	return len(s.all) + int(s.more.Load())
+}
+
+// reached is the number of rolls of the stretch that a service has answered.
+func (s *rolls) reached(service string) (n int) {
+	for _, one := range s.all {
+		if service == contract.ServiceFrontend || one.Rolled() || one.FailedInBackend() {
+			n++
+		}
+	}
+	return n
+}
+
+// over is when the stretch ended. No rolls have ended long ago.
+func (s *rolls) over() time.Time {
+	if s == nil {
+		return time.Time{}
+	}
+	return s.ended
+}
+
+// succeeded returns a roll of the risky die that brought a value.
+func (s *rolls) succeeded() (*frontpage.Roll, error) {
+	if s.success == nil {
+		return nil, errors.New("no roll brought a value")
+	}
+	return s.success, nil
+}
+
+// failed returns a roll of the risky die that failed in the dice roller.
+func (s *rolls) failed() (*frontpage.Roll, error) {
+	if s.failure == nil {
+		return nil, errors.New("no roll of the risky die failed in the dice roller")
+	}
+	return s.failure, nil
+}
+
+// summary lists how the rolls ended, and how many of them.
+func (s *rolls) summary() string {
 	count := map[string]int{}
 	for _, one := range s.all {
-		count[one.outcome()]++
+		count[one.Outcome()]++
 	}
-	var parts []string
+	out := plural(len(s.all), "roll") + ":"
 	for _, outcome := range slices.Sorted(maps.Keys(count)) {
-		parts = append(parts, fmt.Sprintf("%d × %s", count[outcome], outcome))
+		out += fmt.Sprintf(" %d × %s,", count[outcome], outcome)
 	}
-	return fmt.Sprintf("%d rolls: %s", len(s.all), strings.Join(parts, ", "))
+	return strings.TrimSuffix(out, ",")
 }
 
-// ids are the trace IDs of the rolls that are recorded.
-func (s *rolls) ids() map[string]*roll {
-	out := map[string]*roll{}
+// ids returns the rolls that are recorded, by trace ID.
+func (s *rolls) ids() map[string]*frontpage.Roll {
+	out := map[string]*frontpage.Roll{}
 	for _, one := range s.all {
-		if one.trace.Sampled {
-			out[one.trace.TraceID] = one
+		if one.Trace.Sampled {
+			out[one.Trace.TraceID] = one
 		}
 	}
 	return out
 }
 
-// digits are random bytes as hex digits.
+// digits returns random bytes as hex digits.
 func digits(bytes int) string {
 	b := make([]byte, bytes)
 	_, _ = rand.Read(b) // it never fails

@@ -3,157 +3,107 @@ package verify
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"dicelab/internal/contract"
 	"dicelab/internal/query"
 )
 
-// traffic are the rows of Traffic Generation.
-func traffic() []check {
-	return []check{
-		{Row: Row{Name: "traffic-dependencies", Box: "Traffic script installs dependencies",
-			Does: "nothing", Expects: "nothing: the generator is part of the program"},
-			run: func(context.Context, *probe) finding {
-				return notApplicable("nothing to install: the generator is part of this program")
-			}},
-		{Row: Row{Name: rowTraffic, Box: "Script runs successfully: `python generate_traffic.py`",
-			Does: "dicelab traffic, for a few rolls", Expects: "it ends well, and says which traces it made"},
-			needs: needRolls, run: trafficRuns},
-		{Row: Row{Name: "traffic-propagates", Box: "Script simulates frontend with trace propagation",
-			Does: "the trace of a simulated roll", Expects: "the generator's spans above the front end's, and the dice roller's below them"},
-			needs: needTempo | aSuccess, run: trafficPropagates},
-		{Row: Row{Name: "traffic-logs", Box: "Script logs show user activity and trace context",
-			Does: "the generator's log", Expects: "a line for each roll, with user_id, trace_id and span_id"},
-			needs: needRolls, run: trafficLogs},
-		{Row: Row{Name: "traffic-searchable", Box: "Traces from script appear in Tempo with service name `traffic-generator`",
-			Does: "TraceQL " + query.SpanFilter{Service: contract.ServiceTraffic}.TraceQL(), Expects: "the trace of a simulated roll"},
-			needs: needTempo | aSuccess, run: trafficSearchable},
-	}
+func trafficDependencies(context.Context, *Probe) (string, error) {
+	return "", skip("nothing to install: the generator is part of this program")
 }
 
-// simulated runs the generator, once.
-func (p *probe) simulated(ctx context.Context) (Traffic, error) {
-	return p.seen.traffic.get(ctx, p, func(ctx context.Context, p *probe) (Traffic, error) {
-		t, err := p.Traffic(ctx)
-		if err == nil && len(t.TraceIDs) == 0 {
-			err = fmt.Errorf("the generator made no roll")
+// simulation is what came of the traffic generator.
+type simulation struct {
+	Traffic
+	ended time.Time
+	err   error
+}
+
+// onTraffic makes a check of a run of the traffic generator, of which there is one.
+func onTraffic(look func(context.Context, *Probe, simulation) (string, error)) Func {
+	return func(ctx context.Context, p *Probe) (string, error) {
+		if p.Traffic == nil {
+			return "", skip("there is no traffic generator to run here; dicelab verify has one")
 		}
-		return t, err
-	})
+		s, err := p.simulated.get(p, struct{}{}, func(p *Probe) (simulation, error) {
+			t, err := p.Traffic(ctx)
+			if err == nil && len(t.TraceIDs) == 0 {
+				err = errors.New("the generator made no roll")
+			}
+			return simulation{t, time.Now(), err}, nil // it is not run again
+		})
+		p.command = s.Command
+		if err = errors.Join(err, s.err); err != nil {
+			return "", err
+		}
+		return look(ctx, p, s)
+	}
 }
 
-// ofTraffic is the finding of a row that has nothing to look at.
-func (p *probe) ofTraffic(ctx context.Context) (Traffic, *finding) {
-	if p.Traffic == nil {
-		f := notApplicable("there is no traffic generator to run here; dicelab verify has one")
-		return Traffic{}, &f
+func trafficRuns(_ context.Context, p *Probe, s simulation) (string, error) {
+	if s.Dropped > 0 {
+		return "", fmt.Errorf("it could not deliver %s: name the address that takes OTLP with OTEL_EXPORTER_OTLP_ENDPOINT",
+			plural(s.Dropped, "span"))
 	}
-	t, err := p.simulated(ctx)
+	p.page = tracePage(s.TraceIDs[0])
+	return fmt.Sprintf("%s, the first in trace %s", plural(len(s.TraceIDs), "roll"), s.TraceIDs[0]), nil
+}
+
+func trafficPropagates(ctx context.Context, p *Probe, s simulation) (string, error) {
+	p.command = ""
+	t, err := p.trace(ctx, s.TraceIDs[0], spansOfSimulated, s.ended)
 	if err != nil {
-		f := p.because(rowTraffic, "the traffic generator did not run well", err.Error())
-		f.command = t.Command
-		return t, &f
+		return "", err
 	}
-	return t, nil
-}
-
-func trafficRuns(ctx context.Context, p *probe) finding {
-	if p.Traffic == nil {
-		_, f := p.ofTraffic(ctx)
-		return *f
-	}
-	t, err := p.simulated(ctx)
-	f := pass("%s, the first in trace %s", plural(len(t.TraceIDs), "roll"), append(t.TraceIDs, "")[0])
-	switch {
-	case err != nil:
-		f = fail("%v", err)
-	case t.Dropped > 0:
-		f = fail("it could not deliver %s: say where OTLP is taken with OTEL_EXPORTER_OTLP_ENDPOINT", plural(t.Dropped, "span"))
-	}
-	f.command = t.Command
-	return f
-}
-
-// undelivered is the finding of a row that wants spans which the generator could
-// not deliver.
-func (p *probe) undelivered(t Traffic) finding {
-	return p.because(rowTraffic, "the generator could not deliver its spans", plural(t.Dropped, "span")+" dropped")
-}
-
-func trafficPropagates(ctx context.Context, p *probe) finding {
-	run, f := p.ofTraffic(ctx)
-	if f != nil {
-		return *f
-	}
-	if run.Dropped > 0 {
-		return p.undelivered(run)
-	}
-	t, err := p.trace(ctx, run.TraceIDs[0], spansOfSimulated)
+	root, err := spanOf(t, contract.ServiceTraffic, contract.SpanSimulated)
 	if err != nil {
-		return fail("the trace %s of a simulated roll has not arrived: %s", run.TraceIDs[0], missing(err))
+		return "", fmt.Errorf("%w: does OTEL_EXPORTER_OTLP_ENDPOINT name this lab?", err)
+	}
+	server, err := spanOf(t, contract.ServiceRoller, contract.SpanRollerRoll)
+	if err != nil {
+		return "", err
 	}
 	parent := map[string]*query.Span{} // by span ID
 	for i := range t.Spans {
 		parent[t.Spans[i].SpanID] = &t.Spans[i]
 	}
-	root := spanOf(t, contract.ServiceTraffic, contract.SpanSimulated)
-	server := spanOf(t, contract.ServiceRoller, contract.SpanRollerRoll)
-	switch {
-	case root == nil:
-		return fail("trace %s has no span of %s: does what OTEL_EXPORTER_OTLP_ENDPOINT names send to this Tempo?", t.ID, contract.ServiceTraffic)
-	case !twoSided(t):
-		return p.oneSided(t)
-	case server == nil:
-		return fail("trace %s has no span %q of %s", t.ID, contract.SpanRollerRoll, contract.ServiceRoller)
-	}
 	var path []string
 	for s, steps := server, 0; s != nil && steps < len(t.Spans); s, steps = parent[s.ParentID], steps+1 {
 		path = append([]string{s.Service}, path...)
 		if s == root {
-			return pass("%s in %s", strings.Join(slices.Compact(path), " > "), t.ID)
+			return fmt.Sprintf("%s in %s", strings.Join(slices.Compact(path), " > "), t.ID), nil
 		}
 	}
-	return fail("the dice roller's span is not below the generator's in trace %s", t.ID)
+	return "", fmt.Errorf("the dice roller's span is not below the generator's in trace %s", t.ID)
 }
 
-func trafficLogs(ctx context.Context, p *probe) finding {
-	run, f := p.ofTraffic(ctx)
-	if f != nil {
-		return *f
-	}
-	lines := map[string]string{} // by trace ID
-	for text := range strings.Lines(run.Log) {
+func trafficLogs(_ context.Context, _ *Probe, s simulation) (string, error) {
+	users := map[string]string{} // by trace ID
+	for text := range strings.Lines(s.Log) {
 		var l struct {
 			Trace string `json:"trace_id"`
 			Span  string `json:"span_id"`
 			User  string `json:"user_id"`
 		}
 		if json.Unmarshal([]byte(text), &l) == nil && l.User != "" && l.Span != "" {
-			lines[l.Trace] = l.User
+			users[l.Trace] = l.User
 		}
 	}
-	for _, id := range run.TraceIDs {
-		if lines[id] == "" {
-			missing := fail("no line of the generator's log has the trace_id %s, a span_id and a user_id", id)
-			missing.command = run.Command
-			return missing
+	for _, id := range s.TraceIDs {
+		if users[id] == "" {
+			return "", fmt.Errorf("no line of the generator's log has the trace_id %s, a span_id and a user_id", id)
 		}
 	}
-	found := pass("%s, the first by %s in trace %s", plural(len(run.TraceIDs), "line"), lines[run.TraceIDs[0]], run.TraceIDs[0])
-	found.command = run.Command
-	return found
+	first := s.TraceIDs[0]
+	return fmt.Sprintf("%s, the first by %s in trace %s", plural(len(s.TraceIDs), "line"), users[first], first), nil
 }
 
-func trafficSearchable(ctx context.Context, p *probe) finding {
-	run, f := p.ofTraffic(ctx)
-	switch {
-	case f != nil:
-		return *f
-	case run.Dropped > 0:
-		return p.undelivered(run)
-	}
-	return p.search(ctx, query.SpanFilter{Service: contract.ServiceTraffic}.TraceQL(), run.TraceIDs[0])
+func trafficSearchable(ctx context.Context, p *Probe, s simulation) (string, error) {
+	p.command = ""
+	return p.search(ctx, contract.ServiceTraffic, s.TraceIDs[0])
 }

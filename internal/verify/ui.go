@@ -2,108 +2,116 @@ package verify
 
 import (
 	"context"
+	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
 	"dicelab/internal/contract"
+	"dicelab/internal/verify/frontpage"
 )
 
-// ui are the rows of Frontend UI. They read the pages as they come over the wire;
-// what a browser makes of them is tested elsewhere.
-func ui() []check {
-	return []check{
-		{Row: Row{Name: "dropdown-offers-dice", Box: "Dropdown shows \"fair\" and \"risky\" options",
-			Does: "GET / of the front end", Expects: "a drop-down with " + strings.Join(contract.Dice(), " and ")},
-			run: dropdown},
-		{Row: Row{Name: "roll-button-works", Box: "Roll button works and shows result",
-			Does: "POST /roll of the front end, as the button sends it, with either die", Expects: "a page with the value: 1 to 6 of the fair die, 2 to 7 of the risky one"},
-			needs: needRolls, run: rollButton},
-		{Row: Row{Name: "trace-id-displayed", Box: "Trace ID displayed in expandable section",
-			Does: "the page with a roll, and that with a failed roll", Expects: "the trace ID of the header " + contract.HeaderTraceresponse + " in a section that unfolds, on both"},
-			needs: aFailure | aSuccess, run: traceIDDisplayed},
-		{Row: Row{Name: rowError, Box: "Error handling works: Backend errors displayed in UI",
-			Does: "the page with a roll that failed in the dice roller", Expects: "status 502, and what went wrong in words"},
-			needs: needRolls, run: errorsDisplayed},
-		{Row: Row{Name: "sidebar-shows-backend", Box: "Sidebar shows backend URL and info",
-			Does: "GET / of the front end", Expects: "the URL of the dice roller, the path of the metrics, whether tracing is on"},
-			run: sidebar},
+// onPage makes a check of the front end's page without a roll, as it comes over the
+// wire; other tests look at what a browser makes of it.
+func onPage(look func(frontpage.Page) (string, error)) Func {
+	return func(ctx context.Context, p *Probe) (string, error) {
+		a, err := p.get(ctx, p.at(p.Frontend, "/"))
+		if err != nil {
+			return "", err
+		}
+		if kind := a.header.Get("Content-Type"); !strings.HasPrefix(kind, "text/html") {
+			return "", fmt.Errorf("the answer is %q, not text/html", kind)
+		}
+		pg, err := frontpage.Parse(a.body)
+		if err != nil {
+			return "", err
+		}
+		return look(pg)
 	}
 }
 
-func dropdown(ctx context.Context, p *probe) finding {
-	pg, f := p.frontPage(ctx)
+func uiLoads(pg frontpage.Page) (string, error) {
 	switch {
-	case f != nil:
-		return *f
-	case !slices.Equal(pg.dice, contract.Dice()):
-		return fail("the drop-down offers %q, not %q", pg.dice, contract.Dice())
+	case !pg.Form:
+		return "", fmt.Errorf("the page %q has no form that rolls a die", pg.Title)
+	case len(pg.External) > 0:
+		return "", fmt.Errorf("the page loads from another host: %s", strings.Join(pg.External, ", "))
 	}
-	return pass("%s", strings.Join(pg.dice, ", "))
+	return fmt.Sprintf("the page %q, with nothing from another host", pg.Title), nil
 }
 
-func rollButton(_ context.Context, p *probe) finding {
+func dropdown(pg frontpage.Page) (string, error) {
+	if !slices.Equal(pg.Dice, contract.Dice()) {
+		return "", fmt.Errorf("the drop-down offers %q, not %q", pg.Dice, contract.Dice())
+	}
+	return strings.Join(pg.Dice, ", "), nil
+}
+
+func sidebar(pg frontpage.Page) (string, error) {
+	backend := regexp.MustCompile(`https?://\S+`).FindString(pg.Sidebar)
+	tracing := regexp.MustCompile(`Tracing (on|off)`).FindString(pg.Sidebar)
+	for _, part := range []struct {
+		what string
+		ok   bool
+	}{
+		{"the URL of the dice roller", backend != ""}, {"the path /metrics", strings.Contains(pg.Sidebar, "/metrics")},
+		{"whether tracing is on", tracing != ""},
+	} {
+		if !part.ok {
+			return "", fmt.Errorf("the sidebar does not show %s: %.160s", part.what, pg.Sidebar)
+		}
+	}
+	return fmt.Sprintf("%s, /metrics, %s", backend, strings.ToLower(tracing)), nil
+}
+
+func rollButton(_ context.Context, p *Probe) (string, error) {
 	faces := map[string]string{contract.DieFair: "123456", contract.DieRisky: "234567"}
 	counts := map[string]int{}
 	for _, one := range p.rolls.all {
-		if !one.rolled() {
+		if !one.Rolled() {
 			continue
 		}
-		if len(one.page.value) != 1 || !strings.Contains(faces[one.die], one.page.value) {
-			p.keep(one)
-			return fail("the page shows %q of the %s die (trace %s)", one.page.value, one.die, one.trace.TraceID)
+		p.Add(one.Asked...)
+		if len(one.Page.Value) != 1 || !strings.Contains(faces[one.Die], one.Page.Value) {
+			return "", fmt.Errorf("the page shows %q of the %s die (trace %s)", one.Page.Value, one.Die, one.Trace.TraceID)
 		}
-		counts[one.die]++
+		counts[one.Die]++
 	}
 	for _, die := range contract.Dice() {
-		if counts[die] == 0 && p.rolls.success == nil {
-			return p.because(rowRoll, "no roll brought a value", p.rolls.told())
-		}
 		if counts[die] == 0 {
-			return fail("no roll of the %s die brought a value; %s", die, p.rolls.told())
+			return "", fmt.Errorf("no roll of the %s die brought a value: %s", die, p.rolls.summary())
 		}
 	}
-	p.keep(p.rolls.fair)
-	return pass("%d values of the fair die, %d of the risky one", counts[contract.DieFair], counts[contract.DieRisky])
+	return fmt.Sprintf("%d of the fair die, %d of the risky one", counts[contract.DieFair], counts[contract.DieRisky]), nil
 }
 
-func traceIDDisplayed(_ context.Context, p *probe) finding {
-	for _, one := range []*roll{p.rolls.success, p.rolls.failure} {
-		p.keep(one)
+func traceIDDisplayed(_ context.Context, p *Probe) (string, error) {
+	var evidence []string
+	for _, which := range []func(*rolls) (*frontpage.Roll, error){(*rolls).succeeded, (*rolls).failed} {
+		one, err := which(p.rolls)
+		if err != nil {
+			return "", err
+		}
+		p.Add(one.Asked...)
 		switch {
-		case one.page.traceID == "":
-			return fail("the page with the outcome %s shows no trace ID in a section that unfolds", one.outcome())
-		case one.page.traceID != one.trace.TraceID:
-			return fail("the page shows the trace ID %s, the answer names %q", one.page.traceID, one.trace.TraceID)
+		case one.Page.TraceID == "":
+			return "", fmt.Errorf("the page with the outcome %s shows no trace ID in a section that unfolds", one.Outcome())
+		case one.Page.TraceID != one.Trace.TraceID:
+			return "", fmt.Errorf("the page shows the trace ID %s, but the answer has %q", one.Page.TraceID, one.Trace.TraceID)
 		}
+		evidence = append(evidence, one.Page.TraceID)
 	}
-	return pass("%s, and of a failed roll %s", p.rolls.success.page.traceID, p.rolls.failure.page.traceID)
+	return strings.Join(evidence, "; after a failed roll "), nil
 }
 
-func errorsDisplayed(_ context.Context, p *probe) finding {
-	s := &p.rolls
-	if s.failure == nil && s.success == nil {
-		return p.because(rowRoll, "no roll brought a value", s.told())
+func errorsDisplayed(_ context.Context, p *Probe) (string, error) {
+	failure, err := p.rolls.failed()
+	if err != nil {
+		return "", fmt.Errorf("%w, which it does one time in ten: %s", err, p.rolls.summary())
 	}
-	if s.failure == nil {
-		return fail("no roll of the risky die failed in the dice roller, which it does one time in ten: %s", s.told())
+	p.Add(failure.Asked...)
+	if failure.Page.Problem == "" {
+		return "", fmt.Errorf("the page of the failed roll does not say what went wrong (trace %s)", failure.Trace.TraceID)
 	}
-	p.keep(s.failure)
-	if s.failure.page.problem == "" {
-		return fail("the page of the failed roll does not say what went wrong (trace %s)", s.failure.trace.TraceID)
-	}
-	return pass("%s", shorten(s.failure.page.problem))
-}
-
-func sidebar(ctx context.Context, p *probe) finding {
-	pg, f := p.frontPage(ctx)
-	if f != nil {
-		return *f
-	}
-	for _, want := range []string{"http", "/metrics", "Tracing"} {
-		if !strings.Contains(pg.sidebar, want) {
-			return fail("%q is not in the sidebar: %s", want, shorten(pg.sidebar))
-		}
-	}
-	i := strings.Index(pg.sidebar, "http")
-	return pass("%s", shorten(pg.sidebar[i:]))
+	return failure.Page.Problem, nil
 }

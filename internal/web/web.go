@@ -62,12 +62,19 @@ func NewServer(l net.Listener, handler http.Handler) *Server {
 
 type drainingKey struct{}
 
-// Draining is closed once the server that took a request shuts down, given the
-// request's context. An answer that goes on for long ends then; others are
-// waited for. It is nil where the request came in some other way.
-func Draining(ctx context.Context) <-chan struct{} {
-	draining, _ := ctx.Value(drainingKey{}).(chan struct{})
-	return draining
+// UntilDraining returns a context for work that outlives a request: it ends when the
+// server that took the request shuts down, given the request's context.
+func UntilDraining(ctx context.Context) (context.Context, context.CancelFunc) {
+	draining, _ := ctx.Value(drainingKey{}).(chan struct{}) // nil if the request came in some other way
+	out, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	go func() {
+		select {
+		case <-draining:
+			cancel()
+		case <-out.Done():
+		}
+	}()
+	return out, cancel
 }
 
 // URL is the address of the server as a browser on this machine types it.

@@ -199,13 +199,15 @@ func TestServerCutsOffWhatDoesNotEnd(t *testing.T) {
 	}
 }
 
-// An answer that would go on ends by itself when the server drains, and is read
-// to its end.
-func TestServerTellsThatItDrains(t *testing.T) {
+// Work that outlives a request ends when the server drains, and its answer is read to
+// its end.
+func TestWorkEndsWhenTheServerDrains(t *testing.T) {
 	begun := make(chan struct{})
 	server, ended := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		close(begun)
-		<-web.Draining(r.Context())
+		ctx, cancel := web.UntilDraining(r.Context())
+		defer cancel()
+		<-ctx.Done()
 		_, _ = io.WriteString(w, "the end")
 	}))
 	answered := make(chan string, 1)
@@ -225,9 +227,11 @@ func TestServerTellsThatItDrains(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Errorf("Serve says %v", err)
 	}
-	if web.Draining(t.Context()) != nil {
-		t.Error("a context of no server can be drained")
+	ctx, cancel := web.UntilDraining(t.Context())
+	if ctx.Err() != nil {
+		t.Error("a context of no server is drained")
 	}
+	cancel()
 }
 
 func TestServeReportsABrokenListener(t *testing.T) {

@@ -74,6 +74,40 @@
     auto.addEventListener("click", () => set(auto.getAttribute("aria-pressed") !== "true"));
   }
 
+  // A run of the checklist: load the part that shows it again until it has ended. What
+  // the person opened or closed stays so; the status is read out when it changes.
+  const run = document.getElementById("checks-run");
+  const follow = async () => {
+    const again = run.querySelector("[data-again]");
+    if (!again) return;
+    try {
+      const r = await fetch(again.dataset.again);
+      if (!r.ok) throw new Error(r.statusText);
+      const next = new DOMParser().parseFromString(await r.text(), "text/html").body;
+      const inside = run.contains(document.activeElement) && document.activeElement.closest("[id]")?.id;
+      for (const d of run.querySelectorAll("details[id][data-touched]")) {
+        const fresh = next.querySelector("#" + CSS.escape(d.id));
+        if (fresh) { fresh.open = d.open; fresh.dataset.touched = ""; }
+      }
+      run.replaceChildren(...next.childNodes);
+      showCopy(run);
+      if (inside) (document.getElementById(inside)?.querySelector("summary") ?? document.body).focus();
+      const title = document.getElementById("h-verdict").textContent;
+      const failed = run.querySelectorAll(".check.fail").length;
+      const status = run.querySelector("[data-again]") ? (failed ? `${failed} failed so far` : "Running") : title;
+      const out = document.getElementById("checks-status");
+      if (out.textContent !== status) out.textContent = status;
+    } catch { /* the explorer does not answer: it is asked again */ }
+    setTimeout(follow, 400);
+  };
+  if (run) {
+    run.addEventListener("click", (e) => {
+      const d = e.target.closest("summary")?.parentElement;
+      if (d) d.dataset.touched = "";
+    });
+    follow();
+  }
+
   showCopy(document);
   openTarget();
 })();
