@@ -14,17 +14,17 @@ func (r *Receiver) misplaced(req *coltracepb.ExportTraceServiceRequest, now time
 	if r.opts.Age == 0 {
 		return ""
 	}
-	earliest, latest := uint64(now.Add(-r.opts.Age).UnixNano()), uint64(now.Add(r.opts.Early).UnixNano())
+	earliest, latest := now.UnixNano()-int64(r.opts.Age), now.UnixNano()+int64(r.opts.Early)
 	count, first := 0, ""
 	for _, resource := range req.GetResourceSpans() {
 		for _, scope := range resource.GetScopeSpans() {
 			for _, span := range scope.GetSpans() {
-				start := span.GetStartTimeUnixNano()
+				start := int64(min(span.GetStartTimeUnixNano(), math.MaxInt64))
 				if start >= earliest && start <= latest {
 					continue
 				}
 				if count++; count == 1 {
-					at := time.Unix(0, int64(min(start, math.MaxInt64))).UTC().Format(time.RFC3339)
+					at := time.Unix(0, start).UTC().Format(time.RFC3339)
 					first = fmt.Sprintf("%.100q, begins at %s", span.GetName(), at)
 				}
 			}
