@@ -31,7 +31,9 @@ func (v *Verifier) Run(ctx context.Context, began func(checklist.Start), each fu
 	}
 	plan := v.plan()
 	if plan[rowRoll] != nil {
-		r.rolls = startRolls(ctx, r)
+		if r.rolls = startRolls(ctx, r); ctx.Err() != nil {
+			return report, ctx.Err()
+		}
 		for _, n := range plan {
 			if n.Late {
 				r.rolls.keepRolling(ctx, r)

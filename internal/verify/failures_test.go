@@ -271,7 +271,7 @@ func ways() []way {
 		{check: "span-tree", lab: edit(traces, "SPAN_KIND_CLIENT", "SPAN_KIND_SERVER"), says: `streamlit-frontend "GET": the kind is "SERVER", not "CLIENT"`},
 		{check: "span-tree", lab: edit(traces, `"name":"roll"`, `"name":"rolls"`), says: `dice-roller "roll" is missing; dice-roller "rolls" is not expected`},
 		{check: "span-tree", lab: edit(traces, `"key":"die.type"`, `"key":"die.kind"`), says: "die.kind=risky is not expected"},
-		{check: "span-tree", lab: edit(traces, `{"trace":`, `{"status":"PARTIAL","message":"too large","trace":`), says: "Tempo does not return the whole trace"},
+		{check: "span-tree", lab: edit(traces, `{"trace":`, `{"status":"PARTIAL","message":"too large","trace":`), says: "is incomplete, as Tempo reports: too large"},
 		{check: "failed-span-tree", lab: edit(traces, "exception.message", "exception.text"), says: "the exceptions is"},
 		{check: "failed-span-tree", run: noFailure, says: "no roll of the risky die failed in the dice roller"},
 		{check: "span-names-bounded", lab: replies(`name!="GET /"`, 200, `{"traces":[{"traceID":"1"}]}`), says: "dice-roller has a span with a name that docs/telemetry.md does not list, in trace"},

@@ -143,7 +143,7 @@ func (p *Probe) others(ctx context.Context) (n int, err error) {
 			}
 		}
 		if n == 0 {
-			return errors.New("Tempo has no trace of another roll")
+			return errors.New("there is no trace of one")
 		}
 		return nil
 	})

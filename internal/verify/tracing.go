@@ -86,7 +86,7 @@ func spanTree(scenario string) onTraceFunc {
 			return "", err
 		}
 		if t.Partial {
-			return "", fmt.Errorf("Tempo does not return the whole trace %s: %s", t.ID, t.Message)
+			return "", fmt.Errorf("trace %s is incomplete, as Tempo reports: %s", t.ID, t.Message)
 		}
 		if diffs := compare.Spans(want, t); len(diffs) > 0 {
 			return "", fmt.Errorf("trace %s: %s", t.ID, compare.List(diffs))
