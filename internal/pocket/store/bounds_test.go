@@ -76,8 +76,9 @@ func TestSweepBySize(t *testing.T) {
 			t.Fatal(err)
 		}
 		if i%1000 == 0 {
-			if size := sizeOf(t, dir); size > most+most/10 {
-				t.Fatalf("after %d lines: the files have %d bytes, above %d and a tenth", i, size, most)
+			// A merge has its rows twice for a moment: a tenth of 2 GiB, and more of this.
+			if size := sizeOf(t, dir); size > most+most/4 {
+				t.Fatalf("after %d lines: the files have %d bytes, above %d and a quarter", i, size, most)
 			}
 		}
 	}
