@@ -266,7 +266,7 @@ func ways() []way {
 			says: "has ended: the clock of dice-roller is ahead of the clock of streamlit-frontend"},
 		{check: "timing", lab: func(t *testing.T, r *recording) { r.shift(t, roller, -10*time.Second) },
 			says: "before its caller's span GET: the clock of streamlit-frontend is ahead of the clock of dice-roller"},
-		{check: "timing", lab: func(t *testing.T, r *recording) { r.shift(t, roller, 5*time.Millisecond) }, says: "after its caller's span GET: the clock of dice-roller"},
+		{check: "timing", lab: func(t *testing.T, r *recording) { r.shift(t, roller, 20*time.Millisecond) }, says: "after its caller's span GET: the clock of dice-roller"},
 		{check: "timing", lab: without(roller), says: `has no span "GET /roll" of dice-roller`},
 		{check: "span-tree", lab: edit(traces, "SPAN_KIND_CLIENT", "SPAN_KIND_SERVER"), says: `streamlit-frontend "GET": the kind is "SERVER", not "CLIENT"`},
 		{check: "span-tree", lab: edit(traces, `"name":"roll"`, `"name":"rolls"`), says: `dice-roller "roll" is missing; dice-roller "rolls" is not expected`},
