@@ -16,7 +16,7 @@ func TestReadAll(t *testing.T) {
 		name   string
 		size   int
 		most   int
-		others int64 // held by other requests, of 1 MiB
+		others int64 // bytes that other requests have reserved of the budget of 1 MiB
 		tail   error
 		want   error
 	}{
@@ -33,8 +33,8 @@ func TestReadAll(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			budget := intake.NewBudget(1 << 20)
-			others := budget.Share(true)
-			if err := others.Hold(tt.others); err != nil {
+			others := budget.Reserve(true)
+			if err := others.Resize(tt.others); err != nil {
 				t.Fatal(err)
 			}
 			body := bytes.Repeat([]byte("x"), tt.size)
@@ -42,8 +42,8 @@ func TestReadAll(t *testing.T) {
 			if tt.tail != nil {
 				r = io.MultiReader(r, iotest.ErrReader(tt.tail))
 			}
-			share := budget.Share(true)
-			got, err := share.ReadAll(r, tt.most)
+			reservation := budget.Reserve(true)
+			got, err := reservation.ReadAll(r, tt.most)
 			var large, wantLarge *intake.TooLargeError
 			if errors.As(tt.want, &wantLarge) {
 				if !errors.As(err, &large) || *large != *wantLarge {
@@ -55,10 +55,10 @@ func TestReadAll(t *testing.T) {
 			if tt.want == nil && !bytes.Equal(got, body) {
 				t.Errorf("%d bytes, want %d", len(got), len(body))
 			}
-			share.Release()
+			reservation.Release()
 			others.Release()
-			if err := budget.Share(true).Hold(1 << 20); err != nil {
-				t.Errorf("something is still held: %v", err)
+			if err := budget.Reserve(true).Resize(1 << 20); err != nil {
+				t.Errorf("something is still reserved: %v", err)
 			}
 		})
 	}
@@ -67,28 +67,28 @@ func TestReadAll(t *testing.T) {
 // Only the lab's own services may use the last 16th of a budget.
 func TestReserve(t *testing.T) {
 	budget := intake.NewBudget(1600)
-	others, own := budget.Share(false), budget.Share(true)
-	if err := others.Hold(1501); !errors.Is(err, intake.ErrBusy) {
-		t.Errorf("others may hold the reserve: %v", err)
+	others, own := budget.Reserve(false), budget.Reserve(true)
+	if err := others.Resize(1501); !errors.Is(err, intake.ErrBusy) {
+		t.Errorf("others may use what is kept for the lab's own services: %v", err)
 	}
-	if err := others.Hold(1500); err != nil {
+	if err := others.Resize(1500); err != nil {
 		t.Fatal(err)
 	}
-	if err := own.Hold(100); err != nil {
-		t.Errorf("the lab's own services may not hold the reserve: %v", err)
+	if err := own.Resize(100); err != nil {
+		t.Errorf("the lab's own services may not use what is kept for them: %v", err)
 	}
-	if err := own.Hold(101); !errors.Is(err, intake.ErrBusy) {
+	if err := own.Resize(101); !errors.Is(err, intake.ErrBusy) {
 		t.Errorf("more than there is: %v", err)
 	}
 	others.Release()
-	if err := own.Hold(1600); err != nil {
-		t.Errorf("the lab's own services may not hold what is free: %v", err)
+	if err := own.Resize(1600); err != nil {
+		t.Errorf("the lab's own services may not use what is free: %v", err)
 	}
-	if err := others.Hold(1); !errors.Is(err, intake.ErrBusy) {
+	if err := others.Resize(1); !errors.Is(err, intake.ErrBusy) {
 		t.Errorf("more than there is: %v", err)
 	}
 	own.Release()
-	if err := others.Hold(1500); err != nil {
-		t.Errorf("something is still held: %v", err)
+	if err := others.Resize(1500); err != nil {
+		t.Errorf("something is still reserved: %v", err)
 	}
 }

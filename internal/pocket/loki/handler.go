@@ -2,12 +2,12 @@
 // the embedded store.
 //
 // Rules:
-//   - What is served has the JSON of Loki 3 ("Loki HTTP API" in its
-//     documentation), so that a client need not know which of the two it talks to.
-//   - What is not served is a 400 that says so and names the way to the real
-//     Loki; never a wrong or an empty answer.
+//   - Responses have the JSON of Loki 3 ("Loki HTTP API" in its documentation), so
+//     that clients need not distinguish the two.
+//   - A request that is not supported gets a 400 that names what is missing and how
+//     to run the real Loki; never a wrong or an empty response.
 //   - Every request is bounded: in the size of its body, in the lines, points and
-//     series of its answer and in time. It stops when its client goes away.
+//     series of its response, and in time. It ends when its client is gone.
 //   - Errors are plain text, as Loki's.
 package loki
 
@@ -31,8 +31,9 @@ import (
 
 // Store keeps the log lines.
 type Store interface {
-	// AppendLines stores lines and returns when they are stored: all, or on error
-	// none, but with [*streams.RefusedError] those that were not refused.
+	// AppendLines stores lines and returns when they are stored. With a
+	// [*streams.RefusedError] those are stored that were not refused, with another
+	// error none.
 	AppendLines(ctx context.Context, lines []store.Line) error
 	// Lines calls yield for each line that q selects, in order of time, until it
 	// returns false.
@@ -48,23 +49,22 @@ type Options struct {
 	Version string           // of the program, for buildinfo
 	Timeout time.Duration    // of a request; default 1 minute, as in Loki (limits_config, query_timeout)
 	Now     func() time.Time // default time.Now
-	// Age and Early are how old a line may be, and how far ahead its time; others are
-	// refused, as in Loki (reject_old_samples_max_age, creation_grace_period). 0
-	// means that any time is taken.
+	// Age is the greatest age of a line that is accepted, and Early the most by which
+	// its time may lie in the future. Other lines are refused, as in Loki
+	// (reject_old_samples_max_age, creation_grace_period). 0 means no limit.
 	Age, Early time.Duration
-	// Ready returns nil, or why lines cannot be stored or read, which /ready
-	// answers; default nil: they always can.
+	// Ready returns nil, or the reason why lines cannot be stored or read, which /ready
+	// returns. Default nil: they always can.
 	Ready func(context.Context) error
-	// Budget is for what all pushes under way take in memory, of which one may
-	// take half; default one of its own, of [intake.DefaultBytes].
+	// Budget bounds the memory of all pushes under way; one push may reserve half of
+	// it. Default: a budget of its own, of [intake.DefaultBytes].
 	Budget *intake.Budget
-	Memory int64 // bytes that the program may have, see [intake.NewTurns]
-	// Answers bounds the answers to queries under way; default a pool of its own.
+	Memory int64 // bytes that the program may have, see [intake.NewSemaphore]
+	// Answers bounds the responses to queries under way; default a pool of its own.
 	Answers *answer.Pool
 }
 
-// Bounds of requests and answers. Where Loki has the bound too, it is Loki's
-// default.
+// Bounds of requests and responses. Where Loki has the same bound, its default.
 const (
 	maxLimit     = 5000     // lines of an answer (max_entries_limit_per_query)
 	maxAnswer    = 16 << 20 // bytes of text and labels of an answer
@@ -88,16 +88,16 @@ func NewHandler(s Store, opts Options) http.Handler {
 	if opts.Answers == nil {
 		opts.Answers = answer.NewPool(answer.Options{})
 	}
-	h := &handler{store: s, opts: opts, turns: intake.NewTurns(opts.Memory)}
+	h := &handler{store: s, opts: opts, semaphore: intake.NewSemaphore(opts.Memory)}
 	mux := http.NewServeMux()
 	h.routes(mux)
 	return mux
 }
 
 type handler struct {
-	store Store
-	opts  Options
-	turns intake.Turns // of queries
+	store     Store
+	opts      Options
+	semaphore intake.Semaphore // of queries
 }
 
 // routes lists every route.
@@ -139,17 +139,17 @@ func unknown(w http.ResponseWriter, r *http.Request) {
 // endpoint answers a request whose form has been parsed.
 type endpoint func(w http.ResponseWriter, r *http.Request) error
 
-// query serves an endpoint that takes its parameters from the URL or a form. Its
-// place among the queries at once is free again when the answer is complete.
+// query serves an endpoint that reads its parameters from the URL or a form. A request
+// counts as a query under way until its response is complete.
 func (h *handler) query(e endpoint) http.Handler {
-	inTurn := h.answer(func(w http.ResponseWriter, r *http.Request) error {
-		if err := h.turns.Take(r.Context()); err != nil {
+	limited := h.answer(func(w http.ResponseWriter, r *http.Request) error {
+		if err := h.semaphore.Acquire(r.Context()); err != nil {
 			return err
 		}
-		defer h.turns.Leave()
+		defer h.semaphore.Release()
 		return e(w, r)
 	})
-	buffered := h.opts.Answers.Handler(inTurn, func(w http.ResponseWriter, _ *http.Request, err error) { fail(w, err) })
+	buffered := h.opts.Answers.Handler(limited, func(w http.ResponseWriter, _ *http.Request, err error) { fail(w, err) })
 	return h.serve([]string{http.MethodGet, http.MethodHead, http.MethodPost}, maxQueryBody, func(w http.ResponseWriter, r *http.Request) error {
 		if err := r.ParseForm(); err != nil {
 			return badRequest(fmt.Errorf("reading the parameters: %w", err))
@@ -164,7 +164,7 @@ func (h *handler) answer(e endpoint) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		err := e(w, r)
 		if err != nil && r.Context().Err() != nil {
-			err = r.Context().Err() // whatever the store calls it
+			err = r.Context().Err() // instead of the store's error
 		}
 		if err != nil {
 			answer.Reset(w)
@@ -173,7 +173,7 @@ func (h *handler) answer(e endpoint) http.Handler {
 	})
 }
 
-// serve bounds a request.
+// serve bounds the time of a request.
 func (h *handler) serve(methods []string, body int64, e endpoint) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !slices.Contains(methods, r.Method) {
@@ -189,8 +189,7 @@ func (h *handler) serve(methods []string, body int64, e endpoint) http.Handler {
 	})
 }
 
-// statusError is an error with the status of its answer. Its text is for the
-// client.
+// statusError is an error with the status of its response. Its text is for the client.
 type statusError struct {
 	status int
 	err    error
@@ -203,7 +202,7 @@ func failure(status int, format string, args ...any) error {
 	return &statusError{status, fmt.Errorf(format, args...)}
 }
 
-// badRequest marks err as the client's.
+// badRequest marks err as a mistake of the client.
 func badRequest(err error) error {
 	return &statusError{http.StatusBadRequest, err}
 }
@@ -236,7 +235,7 @@ func fail(w http.ResponseWriter, err error) {
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	_, _ = w.Write([]byte(text)) // the client is gone: nobody is left to tell
+	_, _ = w.Write([]byte(text)) // an error means that the client is gone
 }
 
 // respond answers with a JSON document.
@@ -250,14 +249,14 @@ func respondAs(w http.ResponseWriter, contentType string, body any) error {
 		return fmt.Errorf("encoding the answer: %w", err)
 	}
 	w.Header().Set("Content-Type", contentType)
-	_, _ = w.Write(append(text, '\n')) // the client is gone: nobody is left to tell
+	_, _ = w.Write(append(text, '\n')) // an error means that the client is gone
 	return nil
 }
 
 // buildinfo answers with the fields of Prometheus' version information, as Loki
 // does. The version is dicelab's: this is not Loki.
 func (h *handler) buildinfo(w http.ResponseWriter, _ *http.Request) error {
-	return respondAs(w, "application/json", struct { // Loki leaves the charset out here alone
+	return respondAs(w, "application/json", struct { // only here Loki leaves out the charset
 		Version   string `json:"version"`
 		Revision  string `json:"revision"`
 		Branch    string `json:"branch"`

@@ -21,7 +21,7 @@ import (
 	"dicelab/internal/pocket/streams"
 )
 
-// Bounds of what is pushed: Loki's defaults (limits_config).
+// Bounds of a push: Loki's defaults (limits_config).
 const (
 	maxLine          = 256 << 10 // bytes of a line
 	maxLabels        = 15        // of a stream
@@ -30,21 +30,21 @@ const (
 	maxMetadataBytes = 64 << 10  // of a line, names and values
 )
 
-// maxLabelBytes bounds the labels of a stream, names and values: streams are in
-// memory together. Loki has bounds of each, of 1,024 and 2,048.
+// maxLabelBytes bounds the names and values of the labels of a stream together, because
+// all streams are in memory. Loki bounds each name (1,024) and each value (2,048).
 const maxLabelBytes = 8 << 10
 
-// push answers /loki/api/v1/push. As in Loki, lines that are refused do not keep
-// the others of the request from being stored: the answer is an error with the
-// reason, and with their number if others are stored.
+// push answers /loki/api/v1/push. As in Loki, if some lines of a request are refused, the
+// others are stored: the response is an error with the reason, and with the number of
+// refused lines if others are stored.
 func (h *handler) push(w http.ResponseWriter, r *http.Request) error {
-	share := h.opts.Budget.Share(false)
-	defer share.Release()
-	body, err := readBody(r, share)
+	reservation := h.opts.Budget.Reserve(false)
+	defer reservation.Release()
+	body, err := readBody(r, reservation)
 	if err != nil {
 		return err
 	}
-	lines, err := h.decode(r, body, share)
+	lines, err := h.decode(r, body, reservation)
 	if err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func (h *handler) push(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// sift returns the lines that are right, and what is wrong with the first other.
+// sift returns the valid lines, and the error of the first invalid one.
 func (h *handler) sift(lines []store.Line) (valid []store.Line, invalid error) {
 	now := h.opts.Now()
 	for i, l := range lines {
@@ -90,7 +90,7 @@ func (h *handler) sift(lines []store.Line) (valid []store.Line, invalid error) {
 	return valid, invalid
 }
 
-// joined is two reasons in a line; the second may be nil.
+// joined returns two reasons in one line. The second may be nil.
 func joined(err, other error) error {
 	if other == nil {
 		return err
@@ -98,14 +98,14 @@ func joined(err, other error) error {
 	return fmt.Errorf("%w; besides, %w", err, other)
 }
 
-// readBody reads the body and takes gzip off. Snappy is not an encoding of the
-// body but part of the protobuf format, whatever the header says.
-func readBody(r *http.Request, share *intake.Share) ([]byte, error) {
+// readBody reads the body and decompresses gzip. Snappy is not an encoding of the body
+// but part of the protobuf format, whatever the header says.
+func readBody(r *http.Request, reservation *intake.Reservation) ([]byte, error) {
 	var from io.Reader = r.Body
 	switch encoding := r.Header.Get("Content-Encoding"); encoding {
 	case "", "identity", "snappy":
 	case "gzip":
-		if err := share.Hold(gzipBytes); err != nil {
+		if err := reservation.Resize(gzipBytes); err != nil {
 			return nil, err
 		}
 		plain, err := gzip.NewReader(r.Body)
@@ -116,7 +116,7 @@ func readBody(r *http.Request, share *intake.Share) ([]byte, error) {
 	default:
 		return nil, failure(http.StatusBadRequest, "Content-Encoding %q not supported; use gzip or none", encoding)
 	}
-	body, err := share.ReadAll(from, maxPushBody)
+	body, err := reservation.ReadAll(from, maxPushBody)
 	var large *intake.TooLargeError
 	switch {
 	case errors.As(err, &large):
@@ -129,8 +129,8 @@ func readBody(r *http.Request, share *intake.Share) ([]byte, error) {
 	return body, nil
 }
 
-// What a push takes in memory while it is under way, about: a line and a map as
-// they are decoded and as the store is given them, and the text in each form.
+// Estimates of the memory that a push takes while it is under way: for a line and a map
+// as decoded and as passed to the store, and for the text in each form.
 const (
 	gzipBytes = 64 << 10 // decompressing
 	lineBytes = 300
@@ -138,18 +138,18 @@ const (
 	perByte   = 3
 )
 
-// admit takes what a push takes once it is decoded. A line without text is five
-// bytes of a body, and sixty times as much in memory.
-func (h *handler) admit(share *intake.Share, bytes, lines, maps int) error {
+// admit reserves the memory that a decoded push takes. A line without text is five bytes
+// of a body, and sixty times as much in memory.
+func (h *handler) admit(reservation *intake.Reservation, bytes, lines, maps int) error {
 	weight := perByte*int64(bytes) + lineBytes*int64(lines) + mapBytes*int64(maps)
 	if most := h.opts.Budget.MaxRequest(); weight > most {
 		return failure(http.StatusRequestEntityTooLarge, "decoding the push would take %d bytes of memory, and one may take %d; send fewer lines at a time", weight, most)
 	}
-	return share.Hold(weight)
+	return reservation.Resize(weight)
 }
 
-// bodyError is a body that cannot be read. One that is too large keeps its own
-// status.
+// bodyError returns the error of a body that cannot be read. A body that is too large
+// keeps its own status.
 func bodyError(err error) error {
 	var large *http.MaxBytesError
 	if errors.As(err, &large) {
@@ -158,16 +158,16 @@ func bodyError(err error) error {
 	return badRequest(fmt.Errorf("reading the request body: %w", err))
 }
 
-// decode reads a push request in the format that its content type names. As in
-// Loki whatever is not JSON is protobuf.
-func (h *handler) decode(r *http.Request, body []byte, share *intake.Share) ([]store.Line, error) {
+// decode decodes a push request in the format that its content type names. As in Loki,
+// everything but JSON is protobuf.
+func (h *handler) decode(r *http.Request, body []byte, reservation *intake.Reservation) ([]store.Line, error) {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil {
 		return nil, failure(http.StatusBadRequest, "reading the Content-Type: %w; send application/json or application/x-protobuf", err)
 	}
 	if kind == "application/json" {
-		// A line is an array, and what is not is an object.
-		if err := h.admit(share, len(body), bytes.Count(body, []byte("[")), bytes.Count(body, []byte("{"))); err != nil {
+		// A line is an array, and everything else is an object.
+		if err := h.admit(reservation, len(body), bytes.Count(body, []byte("[")), bytes.Count(body, []byte("{"))); err != nil {
 			return nil, err
 		}
 		lines, err := decodeJSON(body)
@@ -182,7 +182,7 @@ func (h *handler) decode(r *http.Request, body []byte, share *intake.Share) ([]s
 	case n > maxPushBody:
 		return nil, &http.MaxBytesError{Limit: maxPushBody}
 	default:
-		if err := h.admit(share, len(body)+n, 0, 0); err != nil {
+		if err := h.admit(reservation, len(body)+n, 0, 0); err != nil {
 			return nil, err
 		}
 	}
@@ -191,7 +191,7 @@ func (h *handler) decode(r *http.Request, body []byte, share *intake.Share) ([]s
 		return nil, badRequest(fmt.Errorf("reading the request body: %w", err))
 	}
 	count, pairs := countProto(plain)
-	if err := h.admit(share, len(body)+len(plain), count, pairs); err != nil {
+	if err := h.admit(reservation, len(body)+len(plain), count, pairs); err != nil {
 		return nil, err
 	}
 	lines, err := decodeProto(plain)
@@ -201,7 +201,7 @@ func (h *handler) decode(r *http.Request, body []byte, share *intake.Share) ([]s
 	return lines, nil
 }
 
-// check says what is wrong with a line.
+// check returns the error of an invalid line.
 func check(l store.Line) error {
 	name := func() string { return logql.FormatLabels(l.Stream) }
 	size := sizeOf(l.Metadata)
@@ -240,7 +240,7 @@ func (h *handler) checkTime(l store.Line, now time.Time) error {
 	return nil
 }
 
-// sizeOf is the bytes of names and values.
+// sizeOf returns the number of bytes of names and values.
 func sizeOf(labels map[string]string) (n int) {
 	for name, value := range labels {
 		n += len(name) + len(value)
@@ -248,8 +248,8 @@ func sizeOf(labels map[string]string) (n int) {
 	return n
 }
 
-// checkNames checks the names of labels. A trace or span ID would make a stream
-// of every request; queries count on it being metadata.
+// checkNames checks the names of labels. It rejects trace and span IDs, since they would
+// make a stream of every request, and queries expect them in the metadata.
 func checkNames(l store.Line) error {
 	for key := range l.Stream {
 		if !isLabelName(key) {
@@ -275,8 +275,7 @@ func isLabelName(name string) bool {
 	return name != ""
 }
 
-// withoutEmpty is labels without those that have no value: they are the same as
-// none.
+// withoutEmpty returns labels without empty ones, which mean the same as missing ones.
 func withoutEmpty(labels map[string]string) map[string]string {
 	maps.DeleteFunc(labels, func(_, value string) bool { return value == "" })
 	return labels

@@ -188,8 +188,8 @@ func TestPushErrors(t *testing.T) {
 	}
 }
 
-// Pushes share a budget: who finds too little left is told to send again, and who
-// would need more than half of it never succeeds.
+// Pushes share a budget. A client whose push finds too little left is asked to send it
+// again; a push that needs more than half of the budget never succeeds.
 func TestPushesShareABudget(t *testing.T) {
 	budget := intake.NewBudget(1 << 20)
 	var s sink
@@ -210,8 +210,8 @@ func TestPushesShareABudget(t *testing.T) {
 			t.Errorf("%s, 2000 lines without text: status %d, %s", name, w.Code, w.Body)
 		}
 	}
-	others := budget.Share(true)
-	if err := others.Hold(1<<20 - 3000); err != nil {
+	others := budget.Reserve(true)
+	if err := others.Resize(1<<20 - 3000); err != nil {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct{ name, kind, encoding, body string }{
@@ -230,7 +230,7 @@ func TestPushesShareABudget(t *testing.T) {
 	if w := send(jsonType, "gzip", zip(t, onePush)); w.Code != http.StatusNoContent {
 		t.Errorf("with room again: status %d, %s", w.Code, w.Body)
 	}
-	if err := budget.Share(true).Hold(1 << 20); err != nil {
+	if err := budget.Reserve(true).Resize(1 << 20); err != nil {
 		t.Errorf("something is still held: %v", err)
 	}
 }

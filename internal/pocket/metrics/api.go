@@ -23,13 +23,13 @@ import (
 	"dicelab/internal/contract"
 )
 
-// library is the module that the embedded Prometheus is.
+// library is the module of the embedded Prometheus.
 const library = "github.com/prometheus/prometheus"
 
-// apiPrefix is where the API is.
+// apiPrefix is the path of the API.
 const apiPrefix = "/api/v1"
 
-// apiParts are what the API answers from.
+// apiParts are the parts of the server that the API reads.
 type apiParts struct {
 	engine   promql.QueryEngine
 	db       *tsdb.DB
@@ -42,12 +42,12 @@ type apiParts struct {
 	log      *slog.Logger
 }
 
-// newAPI makes Prometheus's own API under apiPrefix, all of it: the list of
-// routes in front decides what is reached. Arguments that only other endpoints
-// use are nil or zero here, and would panic there.
+// newAPI returns the whole API of Prometheus under apiPrefix. The list of endpoints
+// decides which parts of it can be reached. Arguments that only other endpoints use are
+// nil or zero, so that those would panic.
 func newAPI(p apiParts) http.Handler {
-	// Targets on this machine are shown under its name here. Prometheus would
-	// show the name under which others reach it.
+	// Targets on this machine are shown with its local name. Prometheus would show the
+	// name under which other machines reach it.
 	const here = "localhost:" + contract.PortPrometheus
 	api := v1.NewAPI(
 		p.engine,
@@ -84,8 +84,8 @@ func newAPI(p apiParts) http.Handler {
 		false, // metadata in the write-ahead log
 		nil,   // error codes: the default
 		nil,   // registry of features
-		// The library builds its OpenAPI document here and now, which is most of
-		// the time that New takes; without paths it is half of that.
+		// The library builds its OpenAPI document at once, which is most of the time
+		// that New takes; without paths it takes half of that.
 		v1.OpenAPIOptions{IncludePaths: []string{"none"}},
 		p.parser,
 		false, // cost of queries
@@ -96,8 +96,8 @@ func newAPI(p apiParts) http.Handler {
 	return router
 }
 
-// buildInfo tells clients which Prometheus this is. The module's version v0.316.0
-// is release 3.16.0: two digits of the minor version follow the major one
+// buildInfo returns the version of Prometheus for clients. The module's version
+// v0.316.0 is release 3.16.0: two digits of the minor version follow the major one
 // (github.com/prometheus/prometheus, scripts/get_module_version.sh).
 func buildInfo() *v1.PrometheusVersion {
 	info := &v1.PrometheusVersion{Version: "unknown", Branch: "dicelab (embedded)", GoVersion: runtime.Version()}
@@ -113,8 +113,8 @@ func buildInfo() *v1.PrometheusVersion {
 	return info
 }
 
-// release is the Prometheus release of a version of its module; a version of
-// another form is returned as it is.
+// release returns the Prometheus release of a version of its module. It returns a version
+// of another form unchanged.
 func release(module string) string {
 	rest, ok := strings.CutPrefix(module, "v0.3")
 	if !ok || len(rest) < 4 || rest[2] != '.' {

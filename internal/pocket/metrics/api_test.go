@@ -24,7 +24,7 @@ func TestAPI(t *testing.T) {
 	begin := time.Now().Add(-time.Second)
 	l := start(t, metrics.Options{Targets: []metrics.Target{
 		{Job: contract.ServiceRoller, Address: roller.addr()},
-		{Job: contract.ServiceFrontend, Address: "127.0.0.1:1"}, // nobody listens there
+		{Job: contract.ServiceFrontend, Address: "127.0.0.1:1"}, // nothing listens there
 	}})
 	if accept := <-roller.accept; !strings.HasPrefix(accept, "application/openmetrics-text") {
 		t.Errorf("the scrape accepts %q, want OpenMetrics first", accept)

@@ -14,15 +14,15 @@ import (
 	"github.com/prometheus/prometheus/util/annotations"
 )
 
-// queryPoints bounds the points that one query has room for: its steps times its
-// series, 16 bytes each. The library makes room for every step of a series when it
-// meets the first sample, and counts samples as it finds them: a subquery of 1,000
-// days in steps of a second took 1.4 GB before a sample was counted.
+// queryPoints bounds the points for which one query allocates memory: its steps times its
+// series, 16 bytes each. The library allocates every step of a series at the first
+// sample, and counts samples as it finds them: a subquery of 1,000 days in steps of a
+// second took 1.4 GB before a sample was counted.
 const queryPoints = 2_000_000
 
 // queryWork bounds the samples that one query reads of one series: its steps times
-// the samples in the range of each. The library looks at its context once for each
-// series, and quantile_over_time takes some 80 ns for a sample.
+// the samples in the range of each. The library checks its context once for each series,
+// and quantile_over_time takes some 80 ns for a sample.
 const queryWork = 20_000_000
 
 // boundedEngine is an engine that bounds the points and the work of each query.
@@ -50,7 +50,7 @@ func (e boundedEngine) NewRangeQuery(ctx context.Context, q storage.Queryable, o
 	return e.QueryEngine.NewRangeQuery(ctx, bounded, opts, text, start, end, step)
 }
 
-// bound returns a queryable that gives the query as many series as it has room for.
+// bound returns a queryable that limits the number of series of the query.
 func (e boundedEngine) bound(q storage.Queryable, text string, span, step time.Duration) (storage.Queryable, error) {
 	expr, err := e.parser.ParseExpr(text)
 	if err != nil {
@@ -106,7 +106,7 @@ func (m *measure) ranges(steps int64, length, step time.Duration) {
 	m.samples, m.work = max(m.samples, samples), max(m.work, steps*min(samples, queryWork+1))
 }
 
-// boundedStorage gives one query a bounded number of series.
+// boundedStorage is a queryable for one query, with a limit on its series.
 type boundedStorage struct {
 	storage.Queryable
 	steps int64
@@ -129,7 +129,7 @@ func (q boundedQuerier) Select(ctx context.Context, sorted bool, hints *storage.
 	return &boundedSet{SeriesSet: q.Querier.Select(ctx, sorted, hints, matchers...), bounds: q.bounds}
 }
 
-// boundedSet ends with an error where the query has no room for another series.
+// boundedSet ends with an error if the query has too many series.
 type boundedSet struct {
 	storage.SeriesSet
 	bounds *boundedStorage

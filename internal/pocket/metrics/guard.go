@@ -8,19 +8,19 @@ import (
 	"github.com/prometheus/prometheus/tsdb"
 )
 
-// Guard says whether samples can be stored. [dicelab/internal/pocket/disk.Watch]
-// is one.
+// Guard reports whether samples can be stored. [dicelab/internal/pocket/disk.Watch] is
+// one.
 type Guard interface {
-	// Err returns nil, or why nothing can be stored.
+	// Err returns nil, or the reason why nothing can be stored.
 	Err() error
-	// Admit is Err for who is about to store something.
+	// Admit is Err for a caller that is about to store something.
 	Admit() error
-	// Wrote notes how that went, and returns err, or why it failed. full reports
-	// whether err means that there is no room.
+	// Wrote notes the result of storing, and returns err or the reason for it. full
+	// reports whether err means that there is no room.
 	Wrote(err error, full bool) error
 }
 
-// guarded is the TSDB while its guard, which may be nil, lets it be written.
+// guarded is the TSDB. It cannot be written if its guard, which may be nil, forbids it.
 type guarded struct {
 	*tsdb.DB
 	guard Guard
@@ -40,8 +40,8 @@ type guardedAppender struct {
 	guard Guard
 }
 
-// Commit implements storage.AppenderTransaction. The TSDB commits to memory what
-// its log cannot take, so it is asked only where the log can.
+// Commit implements storage.AppenderTransaction. The TSDB commits samples to memory even
+// if its log cannot be written, so Commit calls it only if the log can be.
 func (a *guardedAppender) Commit() error {
 	if err := a.guard.Admit(); err != nil {
 		return errors.Join(err, a.Rollback())

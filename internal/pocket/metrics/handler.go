@@ -18,15 +18,15 @@ import (
 	"dicelab/internal/pocket/answer"
 )
 
-// An endpoint is one of Prometheus's API that is served, and the methods that it
-// has there (https://prometheus.io/docs/prometheus/latest/querying/api/). Those
-// that take GET and POST take their parameters from a form too.
+// endpoint is an endpoint of Prometheus's API that is served, with its methods
+// (https://prometheus.io/docs/prometheus/latest/querying/api/). Endpoints with GET and
+// POST also read their parameters from a form.
 type endpoint struct {
 	path    string // below apiPrefix, as net/http.ServeMux writes patterns
 	methods []string
 }
 
-// endpoints lists what is served of the API.
+// endpoints lists the endpoints of the API that are served.
 func endpoints() []endpoint {
 	get := []string{http.MethodGet}
 	form := []string{http.MethodGet, http.MethodPost}
@@ -45,14 +45,13 @@ func endpoints() []endpoint {
 	}
 }
 
-// newHandler is the server's HTTP surface: the endpoints of the API, the probes,
-// the server's own metrics, and redirects for the pages that a Prometheus would
-// have here.
+// newHandler returns the server's HTTP handler: the endpoints of the API, the probes, the
+// server's own metrics, and redirects from the paths of Prometheus's pages.
 func (s *Server) newHandler(api http.Handler, explorer *url.URL, registry *prometheus.Registry) http.Handler {
 	probe := []string{http.MethodGet, http.MethodHead}
 	mux := http.NewServeMux()
 	for _, e := range endpoints() {
-		mux.Handle(apiPrefix+e.path, allow(e.methods, s.bounded(s.answers.Handler(s.inTurn(s.whileOpen(api)), refuse))))
+		mux.Handle(apiPrefix+e.path, allow(e.methods, s.bounded(s.answers.Handler(s.limited(s.whileOpen(api)), refuse))))
 	}
 	// The texts are Prometheus's own (its management API).
 	mux.Handle("/-/healthy", allow(probe, text("Prometheus Server is Healthy.\n")))
@@ -68,7 +67,7 @@ func (s *Server) newHandler(api http.Handler, explorer *url.URL, registry *prome
 	return mux
 }
 
-// allow refuses other methods.
+// allow refuses all but the given methods.
 func allow(methods []string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !slices.Contains(methods, r.Method) {
@@ -82,8 +81,8 @@ func allow(methods []string, next http.Handler) http.Handler {
 	})
 }
 
-// bounded bounds a request's time, its form and its queries. The library takes a
-// form that is too large for an empty one, and has no bound on a query's text.
+// bounded bounds a request's time, its form and its queries. The library treats a form
+// that is too large as an empty one, and does not bound a query's text.
 func (s *Server) bounded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), s.timeout)
@@ -102,8 +101,8 @@ func (s *Server) bounded(next http.Handler) http.Handler {
 	})
 }
 
-// parseForm reads everything that the library would read of a form, so that it gets
-// nothing that is not checked. Its error is for the client, with a status.
+// parseForm parses everything that the library would read of a form, so that the library
+// gets only checked values. Its error is for the client, with a status.
 func parseForm(r *http.Request) (status int, err error) {
 	if err = r.ParseForm(); err == nil {
 		err = r.ParseMultipartForm(maxForm)
@@ -118,13 +117,13 @@ func parseForm(r *http.Request) (status int, err error) {
 	return http.StatusBadRequest, fmt.Errorf("reading the form: %w", err)
 }
 
-// inTurn bounds how many requests are answered at once. The library bounds queries,
-// too, but calls a query that has waited for its turn in vain a bad one.
-func (s *Server) inTurn(next http.Handler) http.Handler {
+// limited bounds the number of requests that are answered at once. The library bounds
+// queries, too, but answers one that timed out while it waited with 400 (bad data).
+func (s *Server) limited(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx := r.Context()
-		if s.turns.Take(ctx) == nil {
-			defer s.turns.Leave()
+		if s.semaphore.Acquire(ctx) == nil {
+			defer s.semaphore.Release()
 		}
 		switch ctx.Err() {
 		case nil:
@@ -132,12 +131,12 @@ func (s *Server) inTurn(next http.Handler) http.Handler {
 		case context.Canceled:
 			fail(w, r, contract.StatusClientClosedRequest, "canceled", "the request was cancelled by the client")
 		default:
-			fail(w, r, http.StatusServiceUnavailable, "timeout", fmt.Sprintf("the request took longer than %v, with its turn after %d others", s.timeout, cap(s.turns)))
+			fail(w, r, http.StatusServiceUnavailable, "timeout", fmt.Sprintf("the request took longer than %v, and %d are answered at once", s.timeout, cap(s.semaphore)))
 		}
 	})
 }
 
-// refuse answers in place of an answer that has no room.
+// refuse responds if the response has no room.
 func refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(err, answer.ErrBusy) {
 		w.Header().Set("Retry-After", "1")
@@ -147,8 +146,8 @@ func refuse(w http.ResponseWriter, r *http.Request, err error) {
 	fail(w, r, http.StatusUnprocessableEntity, "execution", err.Error())
 }
 
-// whileOpen holds the TSDB open while a request reads it: its files are mapped
-// into memory, and reading them after Close would end the process.
+// whileOpen keeps the TSDB open while a request reads it: its files are mapped into
+// memory, and reading them after Close would crash the process.
 func (s *Server) whileOpen(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.gate.RLock()
@@ -183,13 +182,12 @@ func (s *Server) whileScraping(next http.Handler) http.Handler {
 func text(body string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		io.WriteString(w, body) //nolint:errcheck // the client has gone
+		io.WriteString(w, body) //nolint:errcheck // an error means that the client is gone
 	})
 }
 
-// redirect leads to a page of the explorer. A query goes along: as it came, and,
-// from an address made for Prometheus's own page, its first expression as
-// "query".
+// redirect redirects to a page of the explorer, with the request's parameters. From a URL
+// of Prometheus's own page, its first expression becomes "query".
 func redirect(explorer *url.URL, page string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		to := explorer.JoinPath(page)
@@ -202,7 +200,7 @@ func redirect(explorer *url.URL, page string) http.Handler {
 	})
 }
 
-// notServed says what is, and where the rest is to be had.
+// notServed answers with the list of what is served, and with the way to the rest.
 func notServed(w http.ResponseWriter, r *http.Request) {
 	served := make([]string, 0, len(endpoints()))
 	for _, e := range endpoints() {
@@ -213,18 +211,18 @@ func notServed(w http.ResponseWriter, r *http.Request) {
 		r.URL.Path, strings.Join(served, ", ")))
 }
 
-// fail answers with an error, below /api/ in the form that Prometheus gives it.
+// fail answers with an error, below /api/ in Prometheus's form.
 func fail(w http.ResponseWriter, r *http.Request, status int, kind, message string) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	if !strings.HasPrefix(r.URL.Path, "/api/") {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.WriteHeader(status)
-		fmt.Fprintln(w, message) //nolint:errcheck // the client has gone
+		fmt.Fprintln(w, message) //nolint:errcheck // an error means that the client is gone
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	json.NewEncoder(w).Encode(map[string]string{ //nolint:errcheck,errchkjson // the client has gone
+	json.NewEncoder(w).Encode(map[string]string{ //nolint:errcheck,errchkjson // an error means that the client is gone
 		"status": "error", "errorType": kind, "error": message,
 	})
 }

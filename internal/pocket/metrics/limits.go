@@ -18,9 +18,9 @@ import (
 const (
 	maxNesting   = 100 // parentheses, braces and brackets within each other
 	maxOperators = 200 // operators, ranges, and queries or selectors, together
-	// The size of a regular expression that repeats something, times its groups. The
-	// library looks at its context after 128 values of a label, of at most 2 KiB each,
-	// and for label_replace after all series.
+	// The size of a regular expression with a repetition, times its groups. The library
+	// checks its context after 128 values of a label, of at most 2 KiB each, and for
+	// label_replace after all series.
 	maxMatcher = 1_000
 	maxReplace = 500
 )
@@ -45,8 +45,8 @@ type checker struct {
 	patterns  pattern.Set
 }
 
-// check checks a query. What cannot be split into tokens is left to the parser,
-// which has the error for it.
+// check checks a query. If it cannot be split into tokens, check returns nil, since the
+// parser has the error for it.
 func (c *checker) check(query string) error {
 	if err := c.count(); err != nil { // the query itself
 		return err
@@ -99,7 +99,7 @@ func (c *checker) checkString(quoted string, before parser.ItemType, replaces bo
 	}
 	text, err := strutil.Unquote(quoted)
 	if err != nil {
-		return nil // the parser's error
+		return nil // the parser reports the error
 	}
 	most := maxMatcher
 	if !matches {
@@ -108,7 +108,7 @@ func (c *checker) checkString(quoted string, before parser.ItemType, replaces bo
 	err = c.patterns.Check(text, most)
 	var wrong *syntax.Error
 	if errors.As(err, &wrong) {
-		return nil // the parser's or the function's error, or it is none
+		return nil // the parser or the function reports the error, if it is one
 	}
 	return err
 }

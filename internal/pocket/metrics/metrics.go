@@ -3,15 +3,15 @@
 // github.com/prometheus/prometheus, put together for a lab of two services.
 //
 // Rules of the package:
-//   - What is served is Prometheus's own code behind a list of endpoints
-//     (routes); nothing of PromQL or of the API is written here. What is not on
-//     the list is refused with an answer that names the way to all of it.
+//   - PromQL and the API are Prometheus's own code, behind a list of endpoints. A
+//     request for another endpoint is refused with a message that says how to run
+//     the real Prometheus.
 //   - Nothing can be written or administered over HTTP: series come from scrapes,
 //     rules and [Options.Source] only.
 //   - Targets are fixed at start. There is no discovery, no Alertmanager and no
 //     remote storage.
-//   - Memory comes before speed (storageOptions): the lab holds hundreds of
-//     series, Prometheus is made for millions.
+//   - Memory is more important than speed (storageOptions): the lab has hundreds of
+//     series, and Prometheus is made for millions.
 //
 // The library promises no compatibility between versions. Its positional
 // constructor of the API is called in api.go only.
@@ -50,74 +50,73 @@ const (
 // DirName is the name of the TSDB's directory in the data directory.
 const DirName = "prometheus"
 
-// maxForm bounds a request that comes as a form, in bytes; one that comes as a URL
-// has the server's bound of headers, which is the same.
+// maxForm bounds the form of a request, in bytes. Parameters in a URL have the server's
+// bound of headers, which is the same.
 const maxForm = 64 << 10
 
-// Options say what a Server scrapes, what it keeps and what it shows.
+// Options are the settings of a Server.
 type Options struct {
 	// Dir is the lab's data directory. The TSDB is in Dir/prometheus, which is
 	// made if it does not exist and can be opened by one process at a time.
 	Dir string
-	// Targets are scraped every Interval. None is allowed: then there are rules
-	// and old data only.
+	// Targets are scraped every Interval. There may be none: then there are only rules
+	// and old data.
 	Targets []Target
 	// Interval is the time between two scrapes of a target, in whole
-	// milliseconds; 0 means DefaultInterval. A scrape may take as long.
+	// milliseconds; 0 means DefaultInterval. It is also the timeout of a scrape.
 	Interval time.Duration
-	// Retention is how long samples are kept; 0 means DefaultRetention.
+	// Retention is the time for which samples are kept; 0 means DefaultRetention.
 	Retention time.Duration
-	// RetentionBytes bounds the TSDB on disk, the oldest data going first; 0
-	// means DefaultRetentionBytes. Up to three hours of newest data and their
-	// log are kept whatever their size.
+	// RetentionBytes bounds the TSDB on disk: the oldest data are deleted first. 0
+	// means DefaultRetentionBytes. Up to three hours of the newest data and their log
+	// are kept whatever their size.
 	RetentionBytes int64
 	// Timeout bounds a request to the API; 0 means DefaultTimeout. Prometheus's
 	// own is two minutes.
 	Timeout time.Duration
-	Memory  int64 // bytes that the program may have, see [intake.NewTurns]
-	// Answers bounds the answers of the API under way; nil means a pool of its own.
+	Memory  int64 // bytes that the program may have, see [intake.NewSemaphore]
+	// Answers bounds the responses of the API under way; nil means a pool of its own.
 	Answers *answer.Pool
-	// Source gives series that nothing scrapes, every Interval; nil means none.
+	// Source is a source of series that are not scraped. It is read every Interval; nil
+	// means none.
 	Source Source
 	// Rules is a Prometheus rules file, as the real stack's server reads it.
 	// Empty means no rules.
 	Rules []byte
-	// Explorer is where /, /targets, /query and /graph lead; empty means that
-	// they are not served.
+	// Explorer is the URL to which /, /targets, /query and /graph redirect; empty means
+	// that they are not served.
 	Explorer string
-	// Registry takes the server's own metrics and is what /metrics shows. It
-	// must not hold another Server's. Nil means a new one.
+	// Registry holds the server's own metrics, which /metrics shows. Two servers must
+	// not share one. Nil means a new registry.
 	Registry *prometheus.Registry
-	// Guard is asked before samples are committed; nil means that they always may
-	// be.
+	// Guard is called before samples are committed; nil means that they always may be.
 	Guard Guard
-	// Logger takes what the library logs. The library calls its routine work
-	// INFO, so a console wants WARN. Nil discards.
+	// Logger gets the log of the library. The library logs routine work as INFO, so
+	// use WARN for a terminal. Nil discards.
 	Logger *slog.Logger
 }
 
 // A Server scrapes the targets into a TSDB and answers queries from it. Run
 // scrapes, Handler answers from New until Close.
 type Server struct {
-	log     *slog.Logger
-	db      *tsdb.DB
-	scraper *scraper
-	source  *collector
-	rules   *rules.Manager
-	files   []string // of rules
-	handler http.Handler
-	timeout time.Duration // of a request to the API
-	turns   intake.Turns
-	guard   Guard // may be nil
-	answers *answer.Pool
+	log       *slog.Logger
+	db        *tsdb.DB
+	scraper   *scraper
+	source    *collector
+	rules     *rules.Manager
+	files     []string // of rules
+	handler   http.Handler
+	timeout   time.Duration // of a request to the API
+	semaphore intake.Semaphore
+	guard     Guard // may be nil
+	answers   *answer.Pool
 
 	gate   sync.RWMutex // held for reading while a request reads the TSDB
 	closed bool         // guarded by gate
 }
 
-// New checks the options, opens the TSDB, replaying what the last run wrote, and
-// prepares the scrapes that Run starts. The caller calls Close in the end,
-// whether Run was called or not.
+// New checks the options, opens the TSDB, replaying its log, and prepares the scrapes
+// that Run starts. The caller must call Close, whether it called Run or not.
 //
 // It fails on a bad option, on rules that do not parse, and on a directory that
 // cannot be made, is in use, or holds what this version cannot read.
@@ -170,7 +169,7 @@ func New(o Options) (s *Server, err error) {
 	}
 	engine := promql.NewEngine(engineOptions(promQL, o))
 	manager := newRules(loader, engine, guarded, explorer, o)
-	s = &Server{log: o.Logger, db: db, scraper: scraper, source: newCollector(o, guarded), timeout: o.Timeout, turns: intake.NewTurns(o.Memory), answers: o.Answers, guard: o.Guard, rules: manager, files: loader.files()}
+	s = &Server{log: o.Logger, db: db, scraper: scraper, source: newCollector(o, guarded), timeout: o.Timeout, semaphore: intake.NewSemaphore(o.Memory), answers: o.Answers, guard: o.Guard, rules: manager, files: loader.files()}
 	s.handler = s.newHandler(newAPI(apiParts{
 		engine: boundedEngine{engine, promQL, o.Interval}, db: db, scrapes: scraper.manager, rules: manager, config: cfg,
 		registry: o.Registry, parser: promQL, timeout: o.Timeout, log: o.Logger,
@@ -178,10 +177,9 @@ func New(o Options) (s *Server, err error) {
 	return s, nil
 }
 
-// Run scrapes the targets, the first time at once, collects from the source and
-// evaluates the rules until ctx is done. Before it returns it has collected once
-// more, and scraped every target once more unless StopScraping did. It can be
-// called once.
+// Run scrapes the targets, the first time at once, collects from the source and evaluates
+// the rules until ctx is done. Before it returns, it collects once more, and scrapes every
+// target once more unless StopScraping did. It can be called once.
 func (s *Server) Run(ctx context.Context) (err error) {
 	scraped := make(chan error, 1)
 	if err := s.scraper.start(scraped); err != nil {
@@ -208,17 +206,17 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	return nil
 }
 
-// StopScraping scrapes every target once more and ends the scrapes; when it
-// returns, the last samples can be queried. It takes at most two intervals: a
-// scrape under way and the last one. Call it before the targets stop, so that
-// what they counted in the end is kept. It is safe to call at any time and again.
+// StopScraping scrapes every target once more and ends the scrapes. When it returns, the
+// last samples can be queried. It takes at most two intervals: a scrape under way and the
+// last one. Call it before the targets stop, so that their last values are kept. It may be
+// called at any time and more than once.
 func (s *Server) StopScraping() { s.scraper.stop() }
 
 // Handler serves the API. After Close it answers 503.
 func (s *Server) Handler() http.Handler { return s.handler }
 
-// Close waits for the requests that are being answered and closes the TSDB. Run
-// must have returned, if it was called. It is safe to call again.
+// Close waits for the requests under way and closes the TSDB. Run must have returned, if
+// it was called. Close may be called more than once.
 func (s *Server) Close() error {
 	s.StopScraping()
 	s.gate.Lock()
@@ -233,7 +231,7 @@ func (s *Server) Close() error {
 	return nil
 }
 
-// parseExplorer reads Options.Explorer; nil means that there is none.
+// parseExplorer parses Options.Explorer. It returns nil if there is none.
 func parseExplorer(raw string) (*url.URL, error) {
 	if raw == "" {
 		return nil, nil

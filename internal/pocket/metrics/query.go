@@ -19,22 +19,22 @@ import (
 )
 
 const (
-	// lookback is how old a sample may be to count as current (Prometheus's
+	// lookback is the greatest age of a sample that counts as current (Prometheus's
 	// default).
 	lookback = 5 * time.Minute
-	// querySamples bounds what one query has in memory, at 16 bytes each, and 28 in
-	// the answer; the default of 50 million is 800 MB. 15 days of one series are
-	// 648,000.
+	// querySamples bounds the samples that one query has in memory, at 16 bytes each,
+	// and 28 in the response. Prometheus's default of 50 million is 800 MB. 15 days of
+	// one series are 648,000.
 	querySamples = 1_000_000
-	// evaluationInterval is how often rules are evaluated whose group does not
-	// say; the default of a minute is long against scrapes every 2 s.
+	// evaluationInterval is the time between two evaluations of rules whose group sets
+	// no interval. Prometheus's default of a minute is long against scrapes every 2 s.
 	evaluationInterval = 5 * time.Second
 	// rulesName is the file name under which the API shows the rules.
 	rulesName = "rules.yml"
 )
 
-// engineOptions are the PromQL engine's, as the Prometheus server sets them but
-// for the bounds.
+// engineOptions returns the options of the PromQL engine. Except for the bounds they are
+// those of the Prometheus server.
 func engineOptions(p parser.Parser, o Options) promql.EngineOpts {
 	return promql.EngineOpts{
 		Logger:               o.Logger,
@@ -42,7 +42,7 @@ func engineOptions(p parser.Parser, o Options) promql.EngineOpts {
 		MaxSamples:           querySamples,
 		Timeout:              o.Timeout,
 		LookbackDelta:        lookback,
-		ActiveQueryTracker:   slots{intake.NewTurns(o.Memory)},
+		ActiveQueryTracker:   slots{intake.NewSemaphore(o.Memory)},
 		EnableAtModifier:     true,
 		EnableNegativeOffset: true,
 		NoStepSubqueryIntervalFn: func(int64) int64 {
@@ -52,37 +52,37 @@ func engineOptions(p parser.Parser, o Options) promql.EngineOpts {
 	}
 }
 
-// slots bounds the queries under way; it is a promql.QueryTracker. The library's
-// own also keeps a file of what ran when the process died, and panics where it
-// cannot write it.
-type slots struct{ intake.Turns }
+// slots is a promql.QueryTracker that bounds the queries under way. The library's own
+// tracker also keeps a file of the queries that ran when the process died, and panics if
+// it cannot write it.
+type slots struct{ intake.Semaphore }
 
-// GetMaxConcurrent is the number of slots.
-func (s slots) GetMaxConcurrent() int { return cap(s.Turns) }
+// GetMaxConcurrent returns the number of slots.
+func (s slots) GetMaxConcurrent() int { return cap(s.Semaphore) }
 
 // Insert waits for a slot.
 func (s slots) Insert(ctx context.Context, _ string) (int, error) {
-	if s.Take(ctx) != nil {
-		return 0, fmt.Errorf("waiting for one of %d queries to end: %w", cap(s.Turns), context.Cause(ctx))
+	if s.Acquire(ctx) != nil {
+		return 0, fmt.Errorf("waiting for one of %d queries to end: %w", cap(s.Semaphore), context.Cause(ctx))
 	}
 	return 0, nil
 }
 
-// Delete gives a slot back.
-func (s slots) Delete(int) { s.Leave() }
+// Delete releases a slot.
+func (s slots) Delete(int) { s.Release() }
 
-// Close has nothing to release.
+// Close does nothing: there is no file to close.
 func (s slots) Close() error { return nil }
 
-// ruleLoader is a rules.GroupLoader that reads from memory: the rules are part
-// of the program, as the real stack's configuration is.
+// ruleLoader is a rules.GroupLoader that reads from memory: the rules are part of the
+// program, like the real stack's configuration.
 type ruleLoader struct {
 	content []byte
 	parser  parser.Parser
 	log     *slog.Logger
 }
 
-// files are the names that Load knows.
+// files returns the names that Load accepts.
 func (l ruleLoader) files() []string {
 	if len(bytes.TrimSpace(l.content)) == 0 {
 		return nil
@@ -108,8 +108,8 @@ func (l ruleLoader) Load(_ string, ignoreUnknown bool, names model.ValidationSch
 // Parse parses one rule's expression.
 func (l ruleLoader) Parse(query string) (parser.Expr, error) { return l.parser.ParseExpr(query) }
 
-// newRules makes the manager of recording and alerting rules. Alerts are shown
-// by the API and sent to nobody: the lab has no Alertmanager.
+// newRules returns the manager of recording and alerting rules. The API shows alerts;
+// they are not sent, since the lab has no Alertmanager.
 func newRules(l ruleLoader, engine *promql.Engine, db guarded, external *url.URL, o Options) *rules.Manager {
 	if external == nil {
 		external = &url.URL{} // templates of alerts print it
@@ -124,8 +124,8 @@ func newRules(l ruleLoader, engine *promql.Engine, db guarded, external *url.URL
 		Queryable:    db.DB,
 		Logger:       o.Logger,
 		Registerer:   o.Registry,
-		// How Prometheus restores the state of alerts after a restart (its
-		// flags rules.alert.for-outage-tolerance and for-grace-period).
+		// The settings with which Prometheus restores the state of alerts after a
+		// restart (its flags rules.alert.for-outage-tolerance and for-grace-period).
 		OutageTolerance: time.Hour,
 		ForGracePeriod:  10 * time.Minute,
 		GroupLoader:     l,

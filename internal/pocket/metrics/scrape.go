@@ -20,21 +20,21 @@ import (
 	"dicelab/internal/lab"
 )
 
-// A target that answers with more than this fails its scrape, which /targets
-// shows, instead of filling the memory. A service of the lab has some 300 series.
+// Limits of a scrape. A larger response fails the scrape, which /targets shows, instead
+// of filling the memory. A service of the lab has some 300 series.
 const (
 	maxSamples = 10_000
 	maxBody    = "10MB"
 )
 
-// settleTime bounds the wait for the scrape loops to start. It is a matter of
-// milliseconds; a longer one means that the library has changed.
+// settleTime bounds the wait for the scrape loops to start. That takes milliseconds; if it
+// takes longer, the library has changed.
 const settleTime = 10 * time.Second
 
 // A Target is one /metrics endpoint, scraped over http.
 type Target = lab.Target
 
-// scrapeConfig is what the lab sets of Prometheus's configuration file
+// scrapeConfig has the settings of Prometheus's configuration file that the lab uses
 // (https://prometheus.io/docs/prometheus/latest/configuration/configuration/).
 // Everything else has the library's defaults, among them OpenMetrics first when
 // formats are negotiated, without which there are no exemplars, and classic
@@ -53,9 +53,9 @@ type scrapeJob struct {
 	BodyLimit   string `json:"body_size_limit"`
 }
 
-// loadConfig checks the targets and makes the configuration that the scrape
-// manager takes. It goes through the library's own loader, which fills in
-// defaults and checks; JSON is YAML, and quotes every name safely.
+// loadConfig checks the targets and returns the configuration of the scrape manager. It
+// uses the library's own loader, which checks it and sets defaults. It writes JSON, which
+// is valid YAML and quotes every name safely.
 func loadConfig(targets []Target, interval time.Duration, log *slog.Logger) (*config.Config, error) {
 	if interval < time.Millisecond || interval%time.Millisecond != 0 {
 		return nil, fmt.Errorf("setting the scrape interval: %s is not a whole number of milliseconds from 1", interval)
@@ -88,7 +88,7 @@ func loadConfig(targets []Target, interval time.Duration, log *slog.Logger) (*co
 	return cfg, nil
 }
 
-// groups is what a discovery manager would send for the targets. They never
+// groups returns what a discovery manager would send for the targets. They never
 // change, so there is no such manager.
 func groups(targets []Target) map[string][]*targetgroup.Group {
 	byJob := map[string][]*targetgroup.Group{}
@@ -116,10 +116,10 @@ type scraper struct {
 
 func newScraper(cfg *config.Config, targets []Target, db storage.AppendableV2, o Options) (*scraper, error) {
 	manager, err := scrape.NewManager(&scrape.Options{
-		// By default targets are taken up after 5 s.
+		// By default scrapes of new targets start after 5 s.
 		DiscoveryReloadOnStartup: true,
 		// The library spreads first scrapes over one interval, for servers with
-		// many targets. Taking one interval off scrapes all of them at once.
+		// many targets. Subtracting one interval scrapes all of them at once.
 		InitialScrapeOffset: -o.Interval,
 		// The last scrape: stopping the manager scrapes every target once more
 		// and commits it before Stop returns.
@@ -131,19 +131,19 @@ func newScraper(cfg *config.Config, targets []Target, db storage.AppendableV2, o
 	return &scraper{manager: manager, config: cfg, targets: targets}, nil
 }
 
-// start begins the scrapes and returns when each target has its loop; done gets
-// what the manager returns when it is stopped.
+// start begins the scrapes and returns when each target has its loop. done gets the error
+// that the manager returns when it is stopped.
 func (s *scraper) start(done chan<- error) error {
-	// Held until the loops are there: a manager that is stopped while it takes
-	// its targets up starts loops that nothing ends.
+	// Hold the lock until the loops have started: a manager that is stopped while it
+	// starts its loops leaves loops that nothing ends.
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.started || s.stopped {
 		return errors.New("starting scrapes: they were started or stopped before: make a new server")
 	}
 	s.started = true
-	// This looks the machine's own name up, which can take seconds where the name
-	// server does not answer. Scrapes wait for it here, queries need not.
+	// This looks up the machine's own name, which can take seconds if the name server
+	// does not answer. Here only scrapes wait for it, not queries.
 	if err := s.manager.ApplyConfig(s.config); err != nil {
 		return fmt.Errorf("applying the scrape configuration: %w", err)
 	}
@@ -161,7 +161,7 @@ func (s *scraper) start(done chan<- error) error {
 	return nil
 }
 
-// active is the number of targets that are being scraped.
+// active returns the number of targets that are being scraped.
 func (s *scraper) active() (n int) {
 	for _, targets := range s.manager.TargetsActive() {
 		n += len(targets)
@@ -169,7 +169,7 @@ func (s *scraper) active() (n int) {
 	return n
 }
 
-// stop ends the scrapes with a last one.
+// stop scrapes every target once more and ends the scrapes.
 func (s *scraper) stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -10,14 +10,14 @@ import (
 	"github.com/prometheus/prometheus/storage"
 )
 
-// A Source gives series that nothing scrapes: those that the stack computes.
+// Source is a source of series that are not scraped: those that the stack computes.
 type Source interface {
-	// Collect appends a sample of each series as of at. It neither commits nor
-	// rolls back: what it has appended is kept though it returns an error.
+	// Collect appends a sample of each series as of at. It neither commits nor rolls
+	// back: appended samples are kept even if it returns an error.
 	Collect(to storage.AppenderV2, at time.Time) error
 }
 
-// collector asks a source every interval.
+// collector collects from a source every interval.
 type collector struct {
 	source   Source // nil: there is none
 	interval time.Duration
@@ -50,8 +50,8 @@ func (c *collector) run(ctx context.Context) {
 	}
 }
 
-// collect stores a sample of each series. No two collections have the same
-// millisecond, the second of which the TSDB would refuse.
+// collect stores a sample of each series. No two collections are in the same
+// millisecond, because the TSDB would refuse the second.
 func (c *collector) collect() error {
 	at := time.Now()
 	if next := c.last.Add(time.Millisecond); at.Before(next) {

@@ -21,18 +21,18 @@ const (
 	// stripes is the size of the hash map of series; 16,384 by default, for
 	// millions of series. It must be a power of two.
 	stripes = 512
-	// walSegment bounds one file of the write-ahead log; 128 MB by default,
-	// which a lab does not fill in the two hours after which files go.
+	// walSegment bounds one file of the write-ahead log. The default is 128 MB, which a
+	// lab does not fill in the two hours after which files are deleted.
 	walSegment = 16 << 20
-	// maxExemplars is the size of the ring of exemplars, some 100 bytes each
-	// once it is full: 20 minutes of two services at full load with what is made of
-	// their spans, days of clicks.
-	// They are in the write-ahead log, so the latest survive a restart.
+	// maxExemplars is the size of the ring of exemplars, some 100 bytes each once it is
+	// full. It lasts for 20 minutes of two services at full load, including the metrics
+	// of their spans, or for days of clicks. Exemplars are in the write-ahead log, so
+	// the latest survive a restart.
 	maxExemplars = 100_000
 )
 
-// storageOptions are the TSDB's. Where nothing is set here, the values are those
-// of the Prometheus server, among them blocks of two hours and no samples out of
+// storageOptions returns the options of the TSDB. Those that are not set here have the
+// values of the Prometheus server, among them blocks of two hours and no samples out of
 // order.
 func storageOptions(o Options) (*tsdb.Options, error) {
 	if o.Retention == 0 {
@@ -47,8 +47,8 @@ func storageOptions(o Options) (*tsdb.Options, error) {
 	opts := tsdb.DefaultOptions()
 	opts.RetentionDuration = o.Retention.Milliseconds()
 	opts.MaxBytes = o.RetentionBytes
-	// As the Prometheus server does: merged blocks grow to a tenth of the
-	// retention, so that old data goes in steps of that size.
+	// As in the Prometheus server, merged blocks grow to a tenth of the retention, so
+	// that old data are deleted in steps of that size.
 	opts.MaxBlockDuration = max(opts.MinBlockDuration, min(o.Retention/10, 31*24*time.Hour).Milliseconds())
 	opts.WALCompression = compression.Snappy
 	opts.WALSegmentSize = walSegment
@@ -63,9 +63,8 @@ func storageOptions(o Options) (*tsdb.Options, error) {
 // blockVersion is the version of blocks that the library reads (tsdb/block.go).
 const blockVersion = 1
 
-// openTSDB opens, or makes, the TSDB in dir. A write-ahead log that was cut short
-// by a crash is repaired by the library; what it cannot read is an error that
-// says what to do.
+// openTSDB opens or creates the TSDB in dir. The library repairs a write-ahead log that a
+// crash has cut short. If it cannot read the TSDB, the error names what to do.
 func openTSDB(dir string, o Options) (*tsdb.DB, error) {
 	opts, err := storageOptions(o)
 	if err != nil {
@@ -81,9 +80,9 @@ func openTSDB(dir string, o Options) (*tsdb.DB, error) {
 	return db, nil
 }
 
-// checkBlocks reads what each block in dir says of itself. The library logs a
-// block that it does not understand and goes on without it, so that old metrics
-// would be missing for no reason that anybody sees.
+// checkBlocks reads the metadata of each block in dir. The library only logs a block that
+// it cannot read and goes on without it, so that old metrics would be missing without a
+// visible reason.
 func checkBlocks(dir string) error {
 	metas, err := filepath.Glob(filepath.Join(dir, "*", "meta.json"))
 	if err != nil {
@@ -107,14 +106,13 @@ func checkBlocks(dir string) error {
 	return nil
 }
 
-// DamagedError says that what is in the TSDB's directory cannot be read by this
-// version.
+// DamagedError means that this version cannot read the TSDB's directory.
 type DamagedError struct {
 	Dir string // the directory
 	Err error
 }
 
-// Error says what to do.
+// Error names the remedy.
 func (e *DamagedError) Error() string {
 	return fmt.Sprintf("opening metrics in %s: %v: it is damaged or was written by a newer version: move it away to start without old metrics, or run the version that wrote it", e.Dir, e.Err)
 }
@@ -122,12 +120,12 @@ func (e *DamagedError) Error() string {
 // Unwrap returns the cause.
 func (e *DamagedError) Unwrap() error { return e.Err }
 
-// explainOpen says what to do about an error of opening the TSDB in dir.
+// explainOpen adds the remedy to an error of opening the TSDB in dir.
 func explainOpen(dir string, err error) error {
 	var path *fs.PathError
 	var hint string
 	switch {
-	case errors.Is(err, syscall.EWOULDBLOCK): // flock(2): somebody else holds it
+	case errors.Is(err, syscall.EWOULDBLOCK): // flock(2): another process holds it
 		hint = "another process uses it: stop that one, or choose another data directory"
 	case errors.Is(err, syscall.ENOSPC):
 		hint = "the disk is full: make room, or choose another data directory"

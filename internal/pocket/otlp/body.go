@@ -14,31 +14,31 @@ import (
 // gzipBytes is the memory that decompressing takes beside the body.
 const gzipBytes = 64 << 10
 
-// read reads an export and decompresses it. The share is charged with what has
-// arrived: an export that was announced and does not come takes a few kilobytes.
-func (r *Receiver) read(from io.Reader, encoding string, share *intake.Share) ([]byte, error) {
+// read reads an export and decompresses it. It reserves memory for the bytes that have
+// arrived: an export that was announced and does not arrive takes a few kilobytes.
+func (r *Receiver) read(from io.Reader, encoding string, reservation *intake.Reservation) ([]byte, error) {
 	switch encoding {
 	case "", "identity":
 	case "gzip":
-		if err := share.Hold(gzipBytes); err != nil {
+		if err := reservation.Resize(gzipBytes); err != nil {
 			return nil, err
 		}
 		z, err := gzip.NewReader(from)
 		if err != nil {
 			return nil, r.readError("decompressing", err)
 		}
-		from = z // Close does nothing that reading to the end does not
+		from = z // needs no Close: it is read to its end
 	default:
 		return nil, unsupported(fmt.Errorf("content encoding %q is not understood: send gzip or none", encoding))
 	}
-	body, err := share.ReadAll(from, r.opts.MaxBytes)
+	body, err := reservation.ReadAll(from, r.opts.MaxBytes)
 	if err != nil {
 		return nil, r.readError("reading", err)
 	}
 	return body, nil
 }
 
-// readError is an error of reading a body as its client is answered.
+// readError returns the error with which a body that cannot be read is answered.
 func (r *Receiver) readError(doing string, err error) error {
 	var raw *http.MaxBytesError
 	var plain *intake.TooLargeError

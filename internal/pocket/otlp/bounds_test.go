@@ -33,8 +33,8 @@ func empty(n int) []*tracepb.ResourceSpans {
 
 const busy = "too much is being taken in at once: send it again later"
 
-// Exports share a budget: who finds too little left is told to send again, and
-// who would need more than half of it is refused for good.
+// Exports share a budget. A client whose export finds too little left is asked to send
+// it again; an export that needs more than half of the budget is refused for good.
 func TestExportsShareABudget(t *testing.T) {
 	s := &fakeStore{}
 	budget := intake.NewBudget(1 << 20)
@@ -65,8 +65,8 @@ func TestExportsShareABudget(t *testing.T) {
 		t.Errorf("1000 empty spans: status %d: %s", rec.Code, rec.Body)
 	}
 
-	others := budget.Share(true)
-	if err := others.Hold(1<<20 - 5000); err != nil {
+	others := budget.Reserve(true)
+	if err := others.Resize(1<<20 - 5000); err != nil {
 		t.Fatal(err)
 	}
 	s.got = nil
@@ -80,7 +80,7 @@ func TestExportsShareABudget(t *testing.T) {
 	if rec := send(protobufType, "gzip", zip(t, marshal(t, exampleSpans()))); rec.Code != http.StatusOK {
 		t.Errorf("with room again: status %d: %s", rec.Code, rec.Body)
 	}
-	if err := budget.Share(true).Hold(1 << 20); err != nil {
+	if err := budget.Reserve(true).Resize(1 << 20); err != nil {
 		t.Errorf("something is still held: %v", err)
 	}
 }
@@ -96,9 +96,9 @@ func TestExportsShareABudgetOverGRPC(t *testing.T) {
 	if st := export(empty(2000)); st.Code() != codes.ResourceExhausted || len(st.Details()) != 0 || !strings.Contains(st.Message(), "send smaller batches") {
 		t.Errorf("2000 empty spans: %v with details %v", st, st.Details())
 	}
-	others := budget.Share(true)
+	others := budget.Reserve(true)
 	for name, held := range map[string]int64{"receive": 1<<20 - 5000, "decode": 1<<20 - 10_000} {
-		if err := others.Hold(held); err != nil {
+		if err := others.Resize(held); err != nil {
 			t.Fatal(err)
 		}
 		st := export(empty(1000))
@@ -120,7 +120,7 @@ func TestExportsShareABudgetOverGRPC(t *testing.T) {
 // its way.
 func released(t *testing.T, budget *intake.Budget, n int64) {
 	t.Helper()
-	for share := budget.Share(true); share.Hold(n) != nil; runtime.Gosched() {
+	for reservation := budget.Reserve(true); reservation.Resize(n) != nil; runtime.Gosched() {
 		if t.Context().Err() != nil {
 			t.Fatal("something is still held")
 		}

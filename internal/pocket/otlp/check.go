@@ -11,19 +11,19 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// MaxDepth is the deepest nesting of lists and maps in an attribute. Every level
-// is four levels of JSON, of which readers bear 10,000 (package encoding/json) or
-// far fewer; nothing that measures nests deeper than a few.
+// MaxDepth is the deepest nesting of lists and maps in an attribute. Every level is
+// four levels of JSON, and readers accept at most 10,000 (package encoding/json) or
+// far fewer. Real instrumentation nests a few levels.
 const MaxDepth = 64
 
-// MaxSpanBytes is the largest span with its resource and scope, in bytes of
-// protobuf. As JSON it has up to eight times as much, which is what is read of a
-// trace (store.MaxTraceBytes).
+// MaxSpanBytes is the size of the largest span with its resource and scope, in bytes
+// of protobuf. Its JSON may be eight times as long, which is the limit for a trace that
+// is read (store.MaxTraceBytes).
 const MaxSpanBytes = 2 << 20
 
-// prune removes the spans that are not valid from the request, and returns their
-// number and the reason for the first. large is whether the request may hold spans
-// of more than MaxSpanBytes: weighing each takes time.
+// prune removes the invalid spans from the request, and returns their number and the
+// reason for the first. large means that the request may hold spans of more than
+// MaxSpanBytes: otherwise their sizes are not computed, which takes time.
 func prune(req *coltracepb.ExportTraceServiceRequest, large bool) (rejected int, reason error) {
 	for _, resource := range req.GetResourceSpans() {
 		inResource := checkAttributes("its resource", resource.GetResource().GetAttributes())
@@ -58,9 +58,9 @@ func prune(req *coltracepb.ExportTraceServiceRequest, large bool) (rejected int,
 	return rejected, reason
 }
 
-// check compares a span with what OTLP demands of IDs (trace.proto, message
-// Span): 16 and 8 bytes, not all zero; a root span has no parent ID, which some
-// SDKs write as zeros. What it accepts can be read again and exported.
+// check checks the IDs of a span against OTLP (trace.proto, message Span): 16 and 8 bytes,
+// not all zero; a root span has no parent ID, which some SDKs write as zeros. A span that
+// it accepts can be read again and exported.
 func check(span *tracepb.Span) error {
 	switch {
 	case len(span.GetTraceId()) != 16:
@@ -102,7 +102,7 @@ func zero(id []byte) bool {
 	return true
 }
 
-// checkAttributes refuses attributes that are nested too deep to be read again.
+// checkAttributes rejects attributes that are nested too deep to be read again.
 func checkAttributes(of string, kvs []*commonpb.KeyValue) error {
 	for _, kv := range kvs {
 		if deeper(kv.GetValue(), MaxDepth) {

@@ -23,8 +23,8 @@ import (
 	"dicelab/internal/pocket/intake"
 )
 
-// prefixBytes is what gRPC writes before a message: whether it is compressed,
-// and its length (gRPC, "gRPC over HTTP2", Length-Prefixed-Message).
+// prefixBytes is the length of the prefix of a gRPC message: a flag for compression
+// and the message's length (gRPC, "gRPC over HTTP2", Length-Prefixed-Message).
 const prefixBytes = 5
 
 // maxStatusText bounds the text of a status, in bytes: clients bound the headers
@@ -33,10 +33,10 @@ const maxStatusText = 2 << 10
 
 // GRPC serves OTLP/gRPC (OTLP 1.x, section "OTLP/gRPC"), on a server of HTTP/2.
 //
-// An export is one message that is answered by one, of which gRPC over HTTP/2 is
-// a page. It is served here, and not by grpc-go, because that server reads and
-// decompresses a whole message before its caller sees a byte: it would have to
-// be charged before it has arrived (docs/adr/0003-grpc-over-net-http.md).
+// An export is a unary call: one message, answered by one. It is served here, and not
+// by grpc-go, because that server reads and decompresses a whole message before its
+// caller sees a byte: an export would have to be charged before it has arrived
+// (docs/adr/0003-grpc-over-net-http.md).
 func (r *Receiver) GRPC() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if req.ProtoMajor != 2 || req.Method != http.MethodPost || !isGRPC(req.Header.Get("Content-Type")) {
@@ -78,17 +78,17 @@ func (r *Receiver) call(w http.ResponseWriter, req *http.Request) (*coltracepb.E
 	if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(r.opts.Receive)); err != nil {
 		return nil, fmt.Errorf("setting a deadline for the export: %w", err)
 	}
-	share := r.share(req.Header)
-	defer share.Release()
-	body, err := r.message(req, share)
+	reservation := r.reserve(req.Header)
+	defer reservation.Release()
+	body, err := r.message(req, reservation)
 	if err != nil {
 		return nil, err
 	}
-	return r.take(ctx, share, body, r.protobuf())
+	return r.take(ctx, reservation, body, r.protobuf())
 }
 
-// message reads the one message of a call, and sees that no other follows.
-func (r *Receiver) message(req *http.Request, share *intake.Share) ([]byte, error) {
+// message reads the only message of a call, and rejects a call with further ones.
+func (r *Receiver) message(req *http.Request, reservation *intake.Reservation) ([]byte, error) {
 	var prefix [prefixBytes]byte
 	if _, err := io.ReadFull(req.Body, prefix[:]); err != nil {
 		return nil, r.readError("reading the message's length from", err)
@@ -105,7 +105,7 @@ func (r *Receiver) message(req *http.Request, share *intake.Share) ([]byte, erro
 		return nil, r.tooLong()
 	}
 	in := &io.LimitedReader{R: req.Body, N: length}
-	body, err := r.read(in, encoding, share)
+	body, err := r.read(in, encoding, reservation)
 	if err == nil {
 		_, err = io.Copy(io.Discard, in) // what a decompressor leaves
 	}
@@ -124,8 +124,8 @@ func (r *Receiver) message(req *http.Request, share *intake.Share) ([]byte, erro
 	return nil, malformed(errors.New("more than one message was sent: an export is one"))
 }
 
-// callContext ends when the client's own deadline does (gRPC, "gRPC over HTTP2",
-// Timeout).
+// callContext returns a context that ends at the client's deadline (gRPC, "gRPC over
+// HTTP2", Timeout).
 func callContext(req *http.Request) (context.Context, context.CancelFunc, error) {
 	text := req.Header.Get("Grpc-Timeout")
 	if text == "" {
@@ -148,12 +148,12 @@ func send(w http.ResponseWriter, m proto.Message) error {
 		return fmt.Errorf("encoding the answer: %w", err)
 	}
 	binary.BigEndian.PutUint32(body[1:], uint32(len(body)-prefixBytes))
-	_, _ = w.Write(body) // a client that has gone cannot be told anything
+	_, _ = w.Write(body) // an error means that the client is gone
 	return nil
 }
 
 // setStatus writes the trailers that end a call (OTLP 1.x, section "OTLP/gRPC
-// Response"): an export that may be sent again has UNAVAILABLE with RetryInfo.
+// Response"): UNAVAILABLE with RetryInfo for an export that may be sent again.
 func setStatus(header http.Header, err error) {
 	set := func(name, value string) { header.Set(http.TrailerPrefix+name, value) }
 	if err == nil {
@@ -170,15 +170,15 @@ func setStatus(header http.Header, err error) {
 	}
 	st, err := status.New(code, text).WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(retryAfter)})
 	if err != nil {
-		return // not possible; without details the client tries again too
+		return // not possible; without details the client tries again, too
 	}
 	if details, err := proto.Marshal(st.Proto()); err == nil {
 		set("Grpc-Status-Details-Bin", base64.RawStdEncoding.EncodeToString(details))
 	}
 }
 
-// percentEncode writes text as gRPC has it in a header: printable ASCII as it
-// is, other bytes as % and two digits.
+// percentEncode encodes text for a header of gRPC: printable ASCII unchanged, other bytes
+// as % and two digits.
 func percentEncode(text string) string {
 	var b strings.Builder
 	for i := range len(text) {

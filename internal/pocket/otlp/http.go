@@ -19,7 +19,7 @@ const (
 	typeJSON     = "application/json"
 )
 
-// What is answered to signals that the lab takes in another way.
+// Responses to signals that the lab gets in another way.
 const (
 	noMetrics = "traces only: the lab scrapes metrics (Prometheus), so set OTEL_METRICS_EXPORTER=none or prometheus"
 	noLogs    = "traces only: the lab reads logs from the services' stdout, so set OTEL_LOGS_EXPORTER=none or console"
@@ -57,15 +57,15 @@ func (r *Receiver) traces(w http.ResponseWriter, req *http.Request) {
 		refuse(w, req, unsupported(fmt.Errorf("content type %q is not understood: send %s or %s", req.Header.Get("Content-Type"), typeProtobuf, typeJSON)))
 		return
 	}
-	share := r.share(req.Header)
-	defer share.Release()
+	reservation := r.reserve(req.Header)
+	defer reservation.Release()
 	raw := http.MaxBytesReader(w, req.Body, int64(r.opts.MaxBytes))
-	body, err := r.read(raw, strings.ToLower(req.Header.Get("Content-Encoding")), share)
+	body, err := r.read(raw, strings.ToLower(req.Header.Get("Content-Encoding")), reservation)
 	if err != nil {
 		refuse(w, req, err)
 		return
 	}
-	resp, err := r.take(req.Context(), share, body, f)
+	resp, err := r.take(req.Context(), reservation, body, f)
 	if err != nil {
 		refuse(w, req, err)
 		return
@@ -73,7 +73,7 @@ func (r *Receiver) traces(w http.ResponseWriter, req *http.Request) {
 	write(w, kind, http.StatusOK, resp)
 }
 
-// protobuf is the format of gRPC, and of most exports over HTTP.
+// protobuf returns the format of gRPC and of most exports over HTTP.
 func (r *Receiver) protobuf() format {
 	return format{typeProtobuf, r.scale.protobuf, func(body []byte, export *coltracepb.ExportTraceServiceRequest) error {
 		return proto.Unmarshal(body, export)
@@ -90,7 +90,7 @@ func refuse(w http.ResponseWriter, req *http.Request, err error) {
 	fail(w, req, status, code, err.Error())
 }
 
-// contentType is one of the two types that OTLP has, or "".
+// contentType returns one of the two types of OTLP, or "".
 func contentType(req *http.Request) string {
 	kind, _, err := mime.ParseMediaType(req.Header.Get("Content-Type"))
 	if err != nil || (kind != typeProtobuf && kind != typeJSON) {
@@ -99,8 +99,8 @@ func contentType(req *http.Request) string {
 	return kind
 }
 
-// fail answers with a google.rpc.Status in the encoding of the request (OTLP
-// 1.x, section "Failures"); in JSON if that was neither of the two.
+// fail answers with a google.rpc.Status in the encoding of the request (OTLP 1.x, section
+// "Failures"), or in JSON if that was neither of the two.
 func fail(w http.ResponseWriter, req *http.Request, code int, rpc codes.Code, message string) {
 	kind := contentType(req)
 	if kind == "" {
@@ -124,6 +124,5 @@ func write(w http.ResponseWriter, kind string, code int, m proto.Message) {
 	w.Header().Set("Content-Type", kind)
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(code)
-	// A client that has gone cannot be told anything.
-	_, _ = w.Write(body)
+	_, _ = w.Write(body) // an error means that the client is gone
 }

@@ -12,9 +12,8 @@ import (
 // Encoding"): protobuf's JSON mapping, but with trace and span IDs in hex and
 // not in base64. Unknown fields are ignored, as the section demands.
 //
-// Hex digits are base64 digits too, so the mapping decodes such an ID without
-// complaint, into other bytes. Encoding these as base64 again gives the digits
-// back.
+// Hex digits are base64 digits, too, so the mapping decodes such an ID without an error,
+// into wrong bytes. Encoding these as base64 again returns the digits.
 func decodeJSON(body []byte, req *coltracepb.ExportTraceServiceRequest) error {
 	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(body, req); err != nil {
 		return err
@@ -32,8 +31,8 @@ func decodeJSON(body []byte, req *coltracepb.ExportTraceServiceRequest) error {
 	return nil
 }
 
-// fromHex gives the ID whose hex digits were taken for base64. What was not hex
-// becomes an ID of one byte, which no check of IDs lets pass.
+// fromHex returns the ID whose hex digits were decoded as base64. If they were not hex, it
+// returns an ID of one byte, which every check of IDs rejects.
 func fromHex(decoded []byte) []byte {
 	if len(decoded) == 0 {
 		return nil

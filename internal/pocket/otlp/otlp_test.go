@@ -344,8 +344,8 @@ func TestGRPCPartialSuccess(t *testing.T) {
 	}
 }
 
-// By default an export may have 16 MiB, over gRPC as over HTTP; a gRPC server
-// takes 4 MB unless told otherwise.
+// By default an export may have 16 MiB, over gRPC as over HTTP. (The usual default of
+// a gRPC server is 4 MB.)
 func TestDefaultBound(t *testing.T) {
 	s := &fakeStore{}
 	client := dial(t, s, otlp.Options{})

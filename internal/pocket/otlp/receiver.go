@@ -15,8 +15,8 @@ import (
 	"dicelab/internal/pocket/intake"
 )
 
-// Appender is what a receiver needs of a store. AppendSpans returns nil when
-// the spans are stored for good.
+// Appender is the part of a store that a receiver uses. AppendSpans returns nil when
+// the spans are durably stored.
 type Appender interface {
 	AppendSpans(ctx context.Context, batches []*tracepb.ResourceSpans) error
 }
@@ -26,19 +26,20 @@ type Options struct {
 	MaxBytes int           // of one export, before and after decompression; default 16 MiB
 	Timeout  time.Duration // for the store to take an export; default 5 s
 	Receive  time.Duration // for an export to arrive over gRPC; default 15 s, as of the lab's HTTP servers
-	// Budget is for what all exports under way take in memory, of which one may
-	// take half; default one of its own, of [intake.DefaultBytes].
+	// Budget bounds the memory of all exports under way; one export may reserve half of
+	// it. Default: a budget of its own, of [intake.DefaultBytes].
 	Budget *intake.Budget
-	// Age and Early are how long ago a span may begin, and how far ahead, for a search
-	// of its time to find it; 0 means at any time. Of others the sender is told.
+	// Age and Early bound the times of spans that a search finds by their own time: a
+	// span may begin at most Age ago, and at most Early in the future. The response
+	// reports spans outside these bounds. 0 means no bound.
 	Age, Early time.Duration
-	// OwnKey is the value of [contract.HeaderOwnKey] with which the lab's own
-	// services send. They may use the reserve of the budget. Empty means that
-	// nobody may.
+	// OwnKey is the value of [contract.HeaderOwnKey] with which the lab's own services
+	// send. They may use the part of the budget that is kept for them. If OwnKey is
+	// empty, no sender may use that part.
 	OwnKey string
 }
 
-// Receiver takes exports.
+// Receiver receives exports.
 type Receiver struct {
 	store Appender
 	opts  Options
@@ -65,13 +66,13 @@ func New(store Appender, opts Options) *Receiver {
 // retryAfter is the time after which clients may send a refused export again.
 const retryAfter = time.Second
 
-// share begins the share of a request. A key that is made anew for each run and
-// that only the lab's services are given tells them from everybody else: all
-// come over loopback, and what telemetry says of its sender proves nothing.
-func (r *Receiver) share(header http.Header) *intake.Share {
+// reserve returns an empty reservation for a request. The lab's own services identify
+// themselves by a key that is made anew for each run and that only they are given: the
+// address proves nothing, since all senders use loopback, nor do resource attributes.
+func (r *Receiver) reserve(header http.Header) *intake.Reservation {
 	key := header.Get(contract.HeaderOwnKey)
 	own := r.opts.OwnKey != "" && subtle.ConstantTimeCompare([]byte(key), []byte(r.opts.OwnKey)) == 1
-	return r.opts.Budget.Share(own)
+	return r.opts.Budget.Reserve(own)
 }
 
 // format is an encoding of exports.
@@ -81,14 +82,14 @@ type format struct {
 	decode func(body []byte, export *coltracepb.ExportTraceServiceRequest) error
 }
 
-// take decodes an export from its bytes and stores it. Its error is a *refusal,
-// or means that nothing of the export is known to be stored.
-func (r *Receiver) take(ctx context.Context, share *intake.Share, body []byte, f format) (*coltracepb.ExportTraceServiceResponse, error) {
+// take decodes an export and stores it. Its error is a *refusal, or means that nothing of
+// the export is known to be stored.
+func (r *Receiver) take(ctx context.Context, reservation *intake.Reservation, body []byte, f format) (*coltracepb.ExportTraceServiceResponse, error) {
 	weight := f.weigh(body)
 	if most := r.opts.Budget.MaxRequest(); weight > most {
 		return nil, tooLarge(fmt.Errorf("decoding the export would take %d bytes of memory, and one may take %d: send smaller batches (OTEL_BSP_MAX_EXPORT_BATCH_SIZE)", weight, most))
 	}
-	if err := share.Hold(weight); err != nil {
+	if err := reservation.Resize(weight); err != nil {
 		return nil, err
 	}
 	var export coltracepb.ExportTraceServiceRequest
@@ -98,9 +99,9 @@ func (r *Receiver) take(ctx context.Context, share *intake.Share, body []byte, f
 	return r.export(ctx, &export, len(body) > MaxSpanBytes)
 }
 
-// export stores what is valid of the request and answers with what is not. Its
-// error means that nothing of the request is known to be stored. For large, see
-// prune.
+// export stores the valid spans of the request and returns a response with the number of
+// the others. Its error means that nothing of the request is known to be stored. For
+// large, see prune.
 func (r *Receiver) export(ctx context.Context, req *coltracepb.ExportTraceServiceRequest, large bool) (*coltracepb.ExportTraceServiceResponse, error) {
 	rejected, reason := prune(req, large)
 	misplaced := r.misplaced(req, time.Now())

@@ -7,8 +7,8 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// refusal is an export that would be refused again however often it were sent,
-// with its status over either transport.
+// refusal is the error of an export that must not be sent again, with its status over
+// both transports.
 type refusal struct {
 	status int // of HTTP
 	code   codes.Code
@@ -31,13 +31,13 @@ func unsupported(err error) error {
 	return &refusal{http.StatusUnsupportedMediaType, codes.Unimplemented, err}
 }
 
-// late is an export that did not arrive in time. Its client may try again.
+// late is the error of an export that did not arrive in time. Its client may try again.
 func late(err error) error {
 	return &refusal{http.StatusRequestTimeout, codes.DeadlineExceeded, err}
 }
 
-// statusOf returns how an error is answered. Any error but a refusal means that
-// the export may be sent again.
+// statusOf returns the status of the response to an error. Any error but a refusal means
+// that the export may be sent again.
 func statusOf(err error) (status int, code codes.Code, again bool) {
 	var r *refusal
 	if errors.As(err, &r) {

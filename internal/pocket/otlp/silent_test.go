@@ -73,7 +73,7 @@ func announce(t *testing.T, addr string, n int) {
 	}
 }
 
-// Exports that are announced and do not arrive keep nobody from being heard.
+// Exports that are announced and do not arrive do not lock out other senders.
 func TestSilentStreams(t *testing.T) {
 	conn := connect(t, &fakeStore{}, otlp.Options{Budget: intake.NewBudget(4 << 20), Receive: time.Hour})
 	for range 4 {
@@ -90,7 +90,7 @@ func TestSilentStreams(t *testing.T) {
 func TestOwnServicesHaveAReserve(t *testing.T) {
 	budget := intake.NewBudget(1 << 20)
 	client := dial(t, &fakeStore{}, otlp.Options{Budget: budget, OwnKey: "secret"})
-	if err := budget.Share(false).Hold(1<<20 - 1<<16); err != nil {
+	if err := budget.Reserve(false).Resize(1<<20 - 1<<16); err != nil {
 		t.Fatal(err)
 	}
 	for key, want := range map[string]codes.Code{"secret": codes.OK, "guessed": codes.Unavailable, "": codes.Unavailable} {

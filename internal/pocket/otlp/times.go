@@ -8,8 +8,9 @@ import (
 	coltracepb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 )
 
-// misplaced counts the spans that searches of their time do not find, since they
-// begin too long ago or too far ahead, and names the first; "" if there is none.
+// misplaced returns a message with the number of spans that searches do not find at their
+// own time, because they begin too long ago or too far in the future, and with the first
+// of them; "" if there is none.
 func (r *Receiver) misplaced(req *coltracepb.ExportTraceServiceRequest, now time.Time) string {
 	if r.opts.Age == 0 {
 		return ""

@@ -9,30 +9,30 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// An empty span is two bytes on the wire and hundreds in memory, so the length of
-// a body says little about what decoding it takes. A scale tells beforehand, from
-// the tags alone.
+// scale computes the memory that decoding a body takes, beforehand and from the tags
+// alone. The length of the body would not do: an empty span is two bytes on the wire
+// and hundreds in memory.
 type scale struct {
 	root *shape
 	most int64 // bytes of the largest message, for JSON
 }
 
-// shape is what a scale knows of a kind of message: the bytes that one takes and
-// the fields that hold further ones, by number.
+// shape describes a message type: the bytes that a message takes in memory, and the
+// fields that hold further messages, by number.
 type shape struct {
 	bytes  int64
 	fields []*shape
 }
 
 const (
-	// perMessage is what comes with each message: a pointer in a list that has
-	// grown, and what a oneof allocates besides.
+	// perMessage is the number of further bytes that each message takes: a pointer in
+	// a list that has grown, and the wrapper that a oneof allocates.
 	perMessage = 48
-	// perByte is how often a byte of the body is there at a time: in the body, in
-	// the decoded strings, and as the text that the store writes.
+	// perByte is the number of copies of a byte of the body at a time: in the body, in
+	// the decoded strings, and in the text that the store writes.
 	perByte = 3
-	// maxMessages is how deep messages are followed. Of deeper ones the decoder
-	// makes nothing: it gives up at the same depth (protobuf's default).
+	// maxMessages is the depth to which nested messages are counted. The decoder fails
+	// at the same depth (protobuf's default), so deeper ones take no memory.
 	maxMessages = protowire.DefaultRecursionLimit
 )
 
@@ -42,7 +42,7 @@ func newScale() *scale {
 	return s
 }
 
-// shape describes a message and all that it can hold.
+// shape returns the shape of a message and of all messages that it can hold.
 func (s *scale) shape(message protoreflect.Message, known map[protoreflect.FullName]*shape) *shape {
 	name := message.Descriptor().FullName()
 	if sh, ok := known[name]; ok {
@@ -73,20 +73,20 @@ func (s *scale) shape(message protoreflect.Message, known map[protoreflect.FullN
 	return sh
 }
 
-// protobuf is what an export in protobuf takes. Of one that is broken it is what
-// decoding takes until that is seen.
+// protobuf returns the bytes that an export in protobuf takes in memory. For a broken
+// one it returns the bytes that decoding takes until it fails.
 func (s *scale) protobuf(body []byte) int64 {
 	return perByte*int64(len(body)) + s.root.weigh(body, maxMessages)
 }
 
-// json is what an export in JSON takes at most: each object is one message, and
-// each element of a list but the first follows a comma.
+// json returns an upper bound of the bytes that an export in JSON takes in memory: each
+// object is one message, and each element of a list but the first follows a comma.
 func (s *scale) json(body []byte) int64 {
 	return perByte*int64(len(body)) + s.most*int64(bytes.Count(body, []byte("{"))) + perMessage*int64(bytes.Count(body, []byte(",")))
 }
 
-// weigh returns the bytes that a message takes, with those that it holds down to
-// depth levels.
+// weigh returns the bytes that a message takes, with the messages in it down to depth
+// levels.
 func (sh *shape) weigh(body []byte, depth int) (bytes int64) {
 	bytes = sh.bytes
 	if depth == 0 {

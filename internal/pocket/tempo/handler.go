@@ -23,7 +23,7 @@ const apiVersion = "2.8.0"
 
 const useNative = "start the lab with --stack=native, which runs Tempo itself"
 
-// Store is what the API needs of a store.
+// Store is the part of a store that the API uses.
 type Store interface {
 	Trace(ctx context.Context, id store.TraceID) (store.Trace, error)
 	Search(ctx context.Context, q store.SearchQuery) (store.SearchResult, error)
@@ -39,16 +39,16 @@ type Store interface {
 type Options struct {
 	Version string        // of dicelab, shown by buildinfo
 	Timeout time.Duration // of a request; default 30 s
-	Memory  int64         // bytes that the program may have, see [intake.NewTurns]
+	Memory  int64         // bytes that the program may have, see [intake.NewSemaphore]
 	// Answers bounds the answers to queries under way; default a pool of its own.
 	Answers *answer.Pool
 }
 
 type api struct {
-	store  Store
-	parser *traceql.Parser
-	opts   Options
-	turns  intake.Turns // of queries
+	store     Store
+	parser    *traceql.Parser
+	opts      Options
+	semaphore intake.Semaphore // of queries
 }
 
 // NewHandler makes the API's handler.
@@ -63,25 +63,25 @@ func NewHandler(s Store, opts Options) (http.Handler, error) {
 	if opts.Answers == nil {
 		opts.Answers = answer.NewPool(answer.Options{})
 	}
-	a := &api{store: s, parser: parser, opts: opts, turns: intake.NewTurns(opts.Memory)}
+	a := &api{store: s, parser: parser, opts: opts, semaphore: intake.NewSemaphore(opts.Memory)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /ready", a.serve(a.ready))
 	mux.HandleFunc("GET /api/echo", a.serve(func(w http.ResponseWriter, _ *http.Request) error { return writeText(w, "echo\n") }))
 	mux.HandleFunc("GET /api/status/buildinfo", a.serve(a.buildInfo))
-	mux.Handle("GET /api/traces/{id}", a.inTurn(a.traceV1))
-	mux.Handle("GET /api/v2/traces/{id}", a.inTurn(a.traceV2))
-	mux.Handle("GET /api/search", a.inTurn(a.search))
-	mux.Handle("GET /api/metrics/query_range", a.inTurn(a.metricsRange))
-	mux.Handle("GET /api/metrics/query", a.inTurn(a.metricsInstant))
-	mux.Handle("GET /api/v2/search/tags", a.inTurn(a.tagNames))
-	mux.Handle("GET /api/v2/search/tag/{name}/values", a.inTurn(a.tagValues))
+	mux.Handle("GET /api/traces/{id}", a.limited(a.traceV1))
+	mux.Handle("GET /api/v2/traces/{id}", a.limited(a.traceV2))
+	mux.Handle("GET /api/search", a.limited(a.search))
+	mux.Handle("GET /api/metrics/query_range", a.limited(a.metricsRange))
+	mux.Handle("GET /api/metrics/query", a.limited(a.metricsInstant))
+	mux.Handle("GET /api/v2/search/tags", a.limited(a.tagNames))
+	mux.Handle("GET /api/v2/search/tag/{name}/values", a.limited(a.tagValues))
 	mux.HandleFunc("/", a.serve(func(_ http.ResponseWriter, r *http.Request) error {
 		return badRequest("%s %s is not served by the embedded stack: %s", r.Method, r.URL.Path, useNative)
 	}))
 	return mux, nil
 }
 
-// failure is an error that the client is told with a status of its own.
+// failure is an error with the status of its response.
 type failure struct {
 	status  int
 	message string
@@ -105,7 +105,7 @@ func (a *api) serve(h func(http.ResponseWriter, *http.Request) error) http.Handl
 		var f *failure
 		var query *traceql.Error
 		switch {
-		case err == nil, r.Context().Err() != nil: // answered, or nobody waits for an answer
+		case err == nil, r.Context().Err() != nil: // answered, or the client is gone
 		case errors.As(err, &f):
 			http.Error(w, f.message, f.status)
 		case errors.As(err, &query):
@@ -118,13 +118,14 @@ func (a *api) serve(h func(http.ResponseWriter, *http.Request) error) http.Handl
 	}
 }
 
-// inTurn serves what waits for its turn, and leaves it when the answer is complete.
-func (a *api) inTurn(h func(http.ResponseWriter, *http.Request) error) http.Handler {
+// limited bounds the number of requests that h serves at once. A request counts until
+// its response is complete.
+func (a *api) limited(h func(http.ResponseWriter, *http.Request) error) http.Handler {
 	served := a.serve(func(w http.ResponseWriter, r *http.Request) error {
-		if err := a.turns.Take(r.Context()); err != nil {
+		if err := a.semaphore.Acquire(r.Context()); err != nil {
 			return err
 		}
-		defer a.turns.Leave()
+		defer a.semaphore.Release()
 		return h(w, r)
 	})
 	return a.opts.Answers.Handler(served, func(w http.ResponseWriter, _ *http.Request, err error) {
@@ -139,7 +140,7 @@ func (a *api) inTurn(h func(http.ResponseWriter, *http.Request) error) http.Hand
 
 func writeText(w http.ResponseWriter, s string) error {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	_, _ = io.WriteString(w, s) // a client that has gone cannot be told anything
+	_, _ = io.WriteString(w, s) // an error means that the client is gone
 	return nil
 }
 
@@ -149,7 +150,7 @@ func writeJSON(w http.ResponseWriter, v any) error {
 		return fmt.Errorf("encoding the answer: %w", err)
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(body) // a client that has gone cannot be told anything
+	_, _ = w.Write(body) // an error means that the client is gone
 	return nil
 }
 
