@@ -6,7 +6,7 @@ import (
 	"dicelab/internal/pocket/pattern"
 )
 
-// compiler turns the syntax tree of one query into the query.
+// compiler compiles the syntax tree of one query.
 type compiler struct {
 	patterns pattern.Set // its regular expressions
 }
@@ -36,8 +36,8 @@ func (c *compiler) compileSum(s *sumExpr) (*Query, error) {
 		}
 	}
 	if len(names) == 0 && !filtersLabels(inner.Stages) {
-		// No label is asked for, so Loki does not parse the lines, and one that is
-		// not JSON counts like any other.
+		// The query needs no label, so Loki does not parse the lines, and a line that
+		// is not JSON counts like any other.
 		inner.Stages = withoutJSON(inner.Stages)
 	}
 	q, err := c.compileRange(&inner)

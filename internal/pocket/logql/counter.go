@@ -28,8 +28,8 @@ type Series struct {
 	Points []Point
 }
 
-// PipelineError is a line that a metric query cannot count, because a stage
-// failed on it: Loki refuses to guess whether it should count.
+// PipelineError reports a line that a metric query cannot count, because a stage failed
+// on it. Loki, too, does not guess whether such a line counts.
 type PipelineError struct {
 	Kind   string // value of LabelError
 	Labels map[string]string
@@ -41,7 +41,7 @@ func (e *PipelineError) Error() string {
 		"To skip all potential errors you can match empty errors. (e.g | __error__=\"\")", e.Kind, FormatLabels(e.Labels), e.Kind)
 }
 
-// SeriesLimitError is a metric query whose answer has more than MaxSeries series.
+// SeriesLimitError reports a metric query whose result has more than MaxSeries series.
 type SeriesLimitError struct{}
 
 func (SeriesLimitError) Error() string {
@@ -49,7 +49,7 @@ func (SeriesLimitError) Error() string {
 		"choose fewer streams or a shorter time", MaxSeries)
 }
 
-// PointLimitError is a metric query whose answer may have more than MaxTotal points.
+// PointLimitError reports a metric query whose result may have more than MaxTotal points.
 type PointLimitError struct{}
 
 func (PointLimitError) Error() string {
@@ -57,9 +57,8 @@ func (PointLimitError) Error() string {
 		"or add up series with sum by (...)", MaxTotal)
 }
 
-// Counter works out a metric query from the lines that its pipeline lets
-// through, in any order. It holds two numbers a series and step, however many
-// lines there are.
+// Counter evaluates a metric query from the lines that pass its pipeline, in any order.
+// It keeps two numbers per series and step, however many lines there are.
 type Counter struct {
 	query             *Aggregation
 	start, step, span int64 // nanoseconds
@@ -67,8 +66,8 @@ type Counter struct {
 	series            map[string]*counts
 }
 
-// counts is one series. changes[i] is by how much the number of lines in range, and of
-// their bytes, changes from step i-1 to step i.
+// counts is one series. changes[i] is the difference of the number of lines in range,
+// and of their bytes, between step i-1 and step i.
 type counts struct {
 	metric  map[string]string
 	changes []change
@@ -76,9 +75,9 @@ type counts struct {
 
 type change struct{ lines, bytes int64 }
 
-// NewCounter gives a Counter for points at start, start+step and so on up to end.
-// An instant query has start equal to end. The step is at least a millisecond,
-// the resolution of Loki's answers, and there may be MaxPoints steps and one.
+// NewCounter returns a Counter for points at start, start+step and so on up to end. An
+// instant query has start equal to end. The step is at least a millisecond, the
+// resolution of Loki's responses, and there may be at most MaxPoints+1 steps.
 func (a *Aggregation) NewCounter(start, end time.Time, step time.Duration) (*Counter, error) {
 	switch {
 	case end.Before(start):
@@ -103,9 +102,9 @@ func (c *Counter) Add(at time.Time, size int, l Labels) error {
 	return c.add(l, []int64{at.UnixNano()}, []int{size})
 }
 
-// AddLines counts lines of a stream that have the same metadata, as far as the query
-// asks for it (see [Query.Counted]): by their times, in nanoseconds since 1970, and the
-// lengths of their texts. Its error ends the query.
+// AddLines counts lines of a stream that have the same values of the metadata by which
+// the query groups (see [Query.Counted]): by their times, in nanoseconds since 1970, and
+// the lengths of their texts. Its error ends the query.
 func (c *Counter) AddLines(stream, metadata map[string]string, times []int64, sizes []int) error {
 	return c.add(withMetadata(stream, metadata), times, sizes)
 }
@@ -133,7 +132,7 @@ func (c *Counter) add(l Labels, times []int64, sizes []int) error {
 	return nil
 }
 
-// seriesOf finds or makes the series that a line counts in.
+// seriesOf returns the series in which a line counts. It creates the series if needed.
 func (c *Counter) seriesOf(l Labels) (*counts, error) {
 	metric := c.metric(l)
 	key := FormatLabels(metric)
@@ -151,8 +150,8 @@ func (c *Counter) seriesOf(l Labels) (*counts, error) {
 	return s, nil
 }
 
-// metric is the labels of the series of a line. A label without a value is no
-// label of a series.
+// metric returns the labels of the series of a line. Labels without a value are left
+// out.
 func (c *Counter) metric(l Labels) map[string]string {
 	if !c.query.Sum {
 		all := l.All()
@@ -168,7 +167,7 @@ func (c *Counter) metric(l Labels) map[string]string {
 	return by
 }
 
-// Series is what has been counted, in order of labels.
+// Series returns the counted series, in order of labels.
 func (c *Counter) Series() []Series {
 	found := make([]Series, 0, len(c.series))
 	for _, key := range slices.Sorted(maps.Keys(c.series)) {
@@ -200,7 +199,7 @@ func (c *Counter) pointsOf(s *counts) []Point {
 	return points
 }
 
-// ceilDiv is a/b rounded up, for b > 0.
+// ceilDiv returns a/b rounded up, for b > 0.
 func ceilDiv(a, b int64) int64 {
 	q := a / b
 	if a%b > 0 {

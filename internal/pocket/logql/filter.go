@@ -12,8 +12,8 @@ import (
 	"dicelab/internal/pocket/pattern"
 )
 
-// compileLine gives a filter on a line's text. With several values |= and |~ ask
-// for any of them, != and !~ for none.
+// compileLine returns a filter on a line's text. With several values |= and |~ require
+// any of them, != and !~ none.
 func (c *compiler) compileLine(f *lineFilter) (stageFunc, error) {
 	var finds []stageFunc
 	for _, v := range f.Values {
@@ -59,7 +59,7 @@ func (c *compiler) compileAnd(f *andFilter) (stageFunc, error) {
 	return func(e *entry) bool { return all(e, terms...) }, err
 }
 
-// all tells whether every filter holds. It runs each one, as Loki does: inside an
+// all reports whether every filter matches. It runs each one, as Loki does: inside an
 // "or" the line may stay, and then it shows the error of any of them.
 func all(e *entry, filters ...stageFunc) bool {
 	hold := true
@@ -100,8 +100,8 @@ func (c *compiler) compileFirst(t *termFilter) (stageFunc, error) {
 	return c.compileCondition(t.Cond)
 }
 
-// compileCondition gives a filter on a label: on its text, or, when the value in
-// the query is one, on the number, duration or size that its text spells.
+// compileCondition returns a filter on a label. If the value in the query is a number, a
+// duration or a size, it compares the label as such, else as text.
 func (c *compiler) compileCondition(f *condition) (stageFunc, error) {
 	v := f.Value
 	switch {
@@ -152,8 +152,8 @@ func (c *compiler) compileText(f *condition) (stageFunc, error) {
 	}, nil
 }
 
-// compare gives a filter on a label whose text parse reads. A line without the
-// label is dropped; one whose label cannot be read is kept and gets LabelError.
+// compare returns a filter on a label whose text parse parses. A line without the label
+// is dropped; one whose label cannot be parsed is kept and gets LabelError.
 func compare[T cmp.Ordered](name, op string, want T, parse func(string) (T, error)) stageFunc {
 	return func(e *entry) bool {
 		text, ok := e.get(name)

@@ -33,8 +33,8 @@ type (
 		Names []string `parser:"'by' '(' ( @Ident ( ',' @Ident )* )? ')'"`
 	}
 
-	// rangeExpr takes the range after the selector or after the pipeline: Loki
-	// takes both.
+	// rangeExpr accepts the range after the selector or after the pipeline, as Loki
+	// does.
 	rangeExpr struct {
 		Pos      lexer.Position
 		Func     string    `parser:"@( 'rate' | 'count_over_time' | 'bytes_rate' | 'bytes_over_time' ) '('"`
@@ -120,7 +120,7 @@ type (
 	}
 )
 
-// Kinds of tokens that the grammar and the search for what is not served name.
+// Kinds of tokens that the grammar and the search for unserved constructs name.
 const (
 	tokenIdent    = "Ident"
 	tokenString   = "String"
@@ -130,8 +130,8 @@ const (
 	tokenRemark   = "Remark"
 )
 
-// grammar is built once, when the first query comes: most processes that run
-// this program never see one. It never changes.
+// grammar returns the parser. It is built once, for the first query: most processes of
+// this program never parse one. It never changes.
 var grammar = sync.OnceValue(func() *participle.Parser[expr] {
 	tokens := lexer.MustSimple([]lexer.SimpleRule{
 		{Name: tokenSpace, Pattern: `\s+`},

@@ -8,26 +8,25 @@ import (
 	"github.com/buger/jsonparser"
 )
 
-// Bounds of what is taken out of one line. Objects are read once for each level
-// that they are in, and a name has those of all objects around it.
+// Bounds of what is extracted from one line. An object is read once for each level
+// around it, and a name contains the names of all objects around it.
 const (
 	MaxJSONDepth     = 64        // objects within objects
 	MaxJSONLabels    = 1_000     // labels
 	MaxJSONExtracted = 512 << 10 // bytes of names and values: twice the longest line
 )
 
-// The errors of a line that exceeds a bound. What was taken out before stays.
+// The errors of a line that exceeds a bound. Labels that were extracted before stay.
 var (
 	errJSONDepth     = fmt.Errorf("the line has more than %d JSON objects within each other", MaxJSONDepth)
 	errJSONLabels    = fmt.Errorf("the line has more than %d JSON fields", MaxJSONLabels)
 	errJSONExtracted = fmt.Errorf("the JSON fields of the line, with the names of the objects around each, have more than %d bytes", MaxJSONExtracted)
 )
 
-// parseJSON takes every text, number and boolean out of a line that is a JSON
-// object. Names of nested ones are joined by "_"; arrays and nulls are left out,
-// as in Loki. The parser is the one that Loki uses, so that both find the same
-// lines broken and report the same of them. A line that exceeds a bound is one that
-// cannot be parsed.
+// parseJSON extracts every text, number and boolean from a line that is a JSON object.
+// Names of nested ones are joined by "_"; arrays and nulls are left out, as in Loki. The
+// parser is the one that Loki uses, so that both reject the same lines with the same
+// errors. A line that exceeds a bound counts as one that cannot be parsed.
 func parseJSON(e *entry) bool {
 	p := jsonParser{entry: e}
 	if err := jsonparser.ObjectEach([]byte(e.text), p.field("", 1)); err != nil {
@@ -36,14 +35,14 @@ func parseJSON(e *entry) bool {
 	return true
 }
 
-// jsonParser takes fields out of one line.
+// jsonParser extracts the fields of one line.
 type jsonParser struct {
 	*entry
 	bytes int // of names and values so far
 }
 
-// field returns what handles one field of an object, which is at a depth from 1
-// and whose own name is prefix.
+// field returns the handler of a field of an object. The object is at a depth from 1,
+// and its own name is prefix.
 func (p *jsonParser) field(prefix string, depth int) func(key, value []byte, kind jsonparser.ValueType, _ int) error {
 	return func(key, value []byte, kind jsonparser.ValueType, _ int) error {
 		if p.ended = p.ctx.Err(); p.ended != nil {
@@ -68,8 +67,8 @@ func (p *jsonParser) field(prefix string, depth int) func(key, value []byte, kin
 	}
 }
 
-// extract sets a label under a name that is free. Of two fields with one name
-// the first stays.
+// extract sets a label under a name that is free. If two fields have one name, the first
+// stays.
 func (p *jsonParser) extract(name, value string) error {
 	if name == "" {
 		return nil
@@ -92,8 +91,8 @@ func (p *jsonParser) extract(name, value string) error {
 	return nil
 }
 
-// fieldName is the label name for a field: every character that a label name may
-// not have becomes "_", and a first digit gets one before it.
+// fieldName returns the label name for a field: it replaces every character that a label
+// name may not have by "_", and puts one before a first digit.
 func fieldName(prefix, key string) string {
 	key = strings.TrimSpace(key)
 	if prefix != "" {
@@ -109,8 +108,8 @@ func fieldName(prefix, key string) string {
 	}, key)
 }
 
-// unescape is the text of a JSON string. What is not UTF-8 becomes a space, as in
-// Loki, since a label cannot hold it.
+// unescape returns the text of a JSON string. Invalid UTF-8 becomes a space, as in Loki,
+// since a label cannot have it.
 func unescape(raw []byte) string {
 	text, err := jsonparser.Unescape(raw, nil)
 	if err != nil {

@@ -1,15 +1,15 @@
 package logql
 
-// Labels are the names and values of a line, by where they come from. A name is
-// in one of the three only.
+// Labels are the names and values of a line, by their origin. A name is in only one of
+// the three maps.
 type Labels struct {
 	Stream   map[string]string // of the line's stream
 	Metadata map[string]string // structured metadata of the line
-	Parsed   map[string]string // what the pipeline took out of the text, and its errors; nil when nothing
+	Parsed   map[string]string // extracted from the text by the pipeline, and its errors; nil if none
 }
 
-// All is the three together: the labels of the stream that Loki answers with
-// unless it is asked to keep them apart, and of the series of a metric query.
+// All returns the three maps as one: the labels of a stream in Loki's responses, unless
+// a request asks for them by kind, and those of a series of a metric query.
 func (l Labels) All() map[string]string {
 	all := make(map[string]string, len(l.Stream)+len(l.Metadata)+len(l.Parsed))
 	for _, part := range []map[string]string{l.Stream, l.Metadata, l.Parsed} {
@@ -30,11 +30,11 @@ func (l Labels) get(name string) (string, bool) {
 	return "", false
 }
 
-// extractedSuffix is what Loki adds to a name that is taken.
+// extractedSuffix is the suffix that Loki adds to a name that is taken.
 const extractedSuffix = "_extracted"
 
-// withMetadata are the labels of a stream and a line's metadata, in which a name
-// that the stream has too gets the suffix.
+// withMetadata returns the labels of a stream and a line's metadata. A name of the
+// metadata that the stream has, too, gets the suffix.
 func withMetadata(stream, metadata map[string]string) Labels {
 	collides := false
 	for name := range metadata {

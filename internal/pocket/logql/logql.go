@@ -4,13 +4,12 @@
 // with sum and by.
 //
 // Rules:
-//   - What is served means what it means in Loki 3. The meaning is taken from
-//     Loki's documentation ("LogQL: Log query language") and from its observable
-//     behaviour.
-//   - Everything else is an error that names the construct and the way to the
-//     whole language. Nothing is ignored, and nothing is guessed.
-//   - The package knows neither the store nor HTTP. A log line comes in as its
-//     stream labels, its structured metadata and its text.
+//   - Each construct that is served has the meaning that it has in Loki 3, according to
+//     Loki's documentation ("LogQL: Log query language") and its observable behaviour.
+//   - Everything else is an error that names the construct and the way to the whole
+//     language. Nothing is ignored or guessed.
+//   - The package depends neither on the store nor on HTTP. A log line is its stream
+//     labels, its structured metadata and its text.
 package logql
 
 import (
@@ -18,23 +17,22 @@ import (
 	"time"
 )
 
-// MaxQueryLength is the length in bytes that a query must stay below, as in
-// Loki.
+// MaxQueryLength is the length in bytes that a query must stay below, as in Loki.
 const MaxQueryLength = 5120
 
-// Bounds of what a query nests and chains. Its parser calls itself for each level,
-// and every stage may read the whole line.
+// Bounds of the nesting and the length of a query. The parser calls itself for each
+// level, and every stage may read the whole line.
 const (
 	MaxDepth  = 100 // parentheses within parentheses
 	MaxStages = 100 // stages of a pipeline
 )
 
-// maxLabelsText is the length of the labels of a stream as they are written, in
-// bytes: more than any stream may have, with every character escaped.
+// maxLabelsText is the greatest length of the labels of a stream as a text, in bytes:
+// more than any stream may have, with every character escaped.
 const maxLabelsText = 64 << 10
 
-// MaxRange is the longest range of a metric query: longer than the store keeps
-// anything, and short enough to be added to any time.
+// MaxRange is the longest range of a metric query: longer than the store keeps lines,
+// and short enough to be added to any time without an overflow.
 const MaxRange = 365 * 24 * time.Hour
 
 // Names of the labels that a stage sets on a line that it could not handle, and
@@ -55,31 +53,32 @@ type Query struct {
 	Aggregation *Aggregation
 }
 
-// Aggregation is what a metric query computes from the lines that its selector
-// and pipeline let through.
+// Aggregation describes how a metric query computes series from the lines that pass
+// its selector and pipeline.
 type Aggregation struct {
-	// Rate tells rate and bytes_rate (each second) from count_over_time and
-	// bytes_over_time.
+	// Rate is set for rate and bytes_rate (per second), and not for count_over_time
+	// and bytes_over_time.
 	Rate bool
-	// Bytes tells functions of the bytes of the texts from those of their number.
+	// Bytes is set for functions that add up the bytes of the texts, and not for those
+	// that count lines.
 	Bytes bool
-	// Range is how far each point looks back: a point at t counts the lines in
+	// Range is the lookback of each point: a point at t counts the lines in
 	// (t-Range, t].
 	Range time.Duration
-	// Sum tells whether series are added up into one per value of By. Without it
-	// there is one series per set of labels.
+	// Sum is set if series are added up into one per value of By. Otherwise there is
+	// one series per set of labels.
 	Sum bool
 	By  []string
 }
 
-// Error is a query that cannot be parsed or is not served. Line and Col count
-// from 1, Col in characters.
+// Error reports a query that cannot be parsed or is not served. Line and Col count from
+// 1, Col in characters.
 type Error struct {
 	Line, Col int
 	Message   string
 }
 
-// Error spells the error as Loki does.
+// Error returns the error in Loki's form.
 func (e *Error) Error() string {
 	return fmt.Sprintf("parse error at line %d, col %d: %s", e.Line, e.Col, e.Message)
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/alecthomas/participle/v2/lexer"
 )
 
-// parse turns text into a syntax tree. Its error is an *Error.
+// parse parses text into a syntax tree. Its error is an *Error.
 func parse(text string) (*expr, error) {
 	g := grammar()
 	tokens, err := g.Lex("", strings.NewReader(text))
@@ -31,8 +31,8 @@ func parse(text string) (*expr, error) {
 	return e, nil
 }
 
-// checkNesting finds what nests too deeply for the parser, which calls itself for
-// each level.
+// checkNesting rejects a query that nests too deeply for the parser, which calls itself
+// for each level.
 func checkNesting(tokens []lexer.Token) error {
 	depth := 0
 	for _, t := range tokens {
@@ -49,7 +49,7 @@ func checkNesting(tokens []lexer.Token) error {
 	return nil
 }
 
-// significant is tokens without white space, remarks and the end mark.
+// significant returns tokens without white space, comments and the end mark.
 func significant(tokens []lexer.Token) []lexer.Token {
 	kinds := grammar().Lexer().Symbols()
 	kept := make([]lexer.Token, 0, len(tokens))
@@ -61,7 +61,7 @@ func significant(tokens []lexer.Token) []lexer.Token {
 	return kept
 }
 
-// lexicalError says why text cannot be split into tokens.
+// lexicalError returns the error of text that cannot be split into tokens.
 func lexicalError(text string, err error) error {
 	var at participle.Error
 	if !errors.As(err, &at) {
@@ -86,7 +86,7 @@ func firstRune(s string) rune {
 	return 0
 }
 
-// syntaxError is an error of the grammar in the package's own form.
+// syntaxError returns an error of the grammar in the package's own form.
 func syntaxError(err error) error {
 	var unexpected *participle.UnexpectedTokenError
 	if errors.As(err, &unexpected) {
@@ -106,8 +106,8 @@ func syntaxError(err error) error {
 	return &Error{1, 1, "syntax error: " + err.Error()}
 }
 
-// expected is what the grammar wanted, taken from participle's message, which
-// ends in "(expected X)", where it is one thing that has a name.
+// expected returns the name of the token that the grammar expected, or "". It reads
+// participle's message, which ends in "(expected X)".
 func expected(err *participle.UnexpectedTokenError) string {
 	_, want, _ := strings.Cut(err.Message(), "(expected ")
 	want = strings.TrimSuffix(want, ")")
@@ -122,12 +122,12 @@ func expected(err *participle.UnexpectedTokenError) string {
 	return ""
 }
 
-// failAt is an Error at a place in the query.
+// failAt returns an Error at a place in the query.
 func failAt(at lexer.Position, format string, args ...any) error {
 	return &Error{max(at.Line, 1), max(at.Column, 1), fmt.Sprintf(format, args...)}
 }
 
-// text is the string without its quotes.
+// text returns the string without its quotes.
 func (q *quoted) text() (string, error) {
 	if strings.HasPrefix(q.Raw, "`") {
 		return q.Raw[1 : len(q.Raw)-1], nil

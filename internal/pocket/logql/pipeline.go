@@ -7,12 +7,12 @@ import (
 	"dicelab/internal/pocket/pattern"
 )
 
-// Pipeline is what a query does with each line: filters and parsers, in order.
+// Pipeline holds the stages of a query: filters and parsers, in order.
 // It is immutable and may be used by several goroutines.
 type Pipeline struct {
 	stages []stageFunc
-	// required are filters that hold for each line that comes through, and complete
-	// reports whether they are all of the stages.
+	// required are filters that match each line that passes, and complete reports
+	// whether they are all of the stages.
 	required []Filter
 	complete bool
 }
@@ -24,16 +24,16 @@ type stageFunc func(*entry) bool
 type entry struct {
 	Labels
 	ctx        context.Context
-	ended      error // of ctx, once a stage has seen it
+	ended      error // error of ctx, if a stage has noticed it
 	text       string
-	err        string // value of LabelError, "" when there was none
+	err        string // value of LabelError, "" if there was no error
 	errDetails string
 }
 
 // Process runs a line through the pipeline and returns its labels, or false if
 // the line is filtered out. The maps are not changed; the result may share them.
-// A stage that cannot handle a line keeps it and sets LabelError on it. Process
-// fails with the error of ctx if that ends first.
+// A stage that cannot handle a line keeps it and sets LabelError on it. If ctx ends
+// first, Process returns the error of ctx.
 func (p Pipeline) Process(ctx context.Context, stream, metadata map[string]string, text string) (Labels, bool, error) {
 	e := entry{Labels: withMetadata(stream, metadata), ctx: ctx, ended: ctx.Err(), text: text}
 	for _, stage := range p.stages {
@@ -54,7 +54,7 @@ func (p Pipeline) Process(ctx context.Context, stream, metadata map[string]strin
 	return e.Labels, true, e.ended
 }
 
-// parsed sets a label that came out of the text.
+// parsed sets a label that was extracted from the text.
 func (e *entry) parsed(name, value string) {
 	if e.Parsed == nil {
 		e.Parsed = make(map[string]string)
@@ -77,7 +77,7 @@ func (e *entry) match(p *pattern.Pattern, text string) bool {
 	return matches
 }
 
-// value is what a filter on text compares. LabelError can be filtered on,
+// value returns the value that a filter on text compares. Filters see LabelError, too,
 // although it is set last.
 func (e *entry) value(name string) string {
 	if name == LabelError {

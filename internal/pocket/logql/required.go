@@ -10,22 +10,22 @@ import (
 
 // Filter is a condition on a line, in a form that a store can search for.
 type Filter struct {
-	Label  string   // whose value is compared; "" means the text of the line
+	Label  string   // name of the label that is compared; "" means the text of the line
 	Op     string   // for a text |=, != or |~; for a label =, != or =~
-	Values []string // |= and |~ hold if one of them is found, != if none is; a label has one
+	Values []string // |= and |~ match if one of them is found, != if none is; one for a label
 }
 
-// Required returns filters that hold for every line that comes through the pipeline.
-// It reports whether they are all of the pipeline: then every line for which they hold
-// comes through, with no label but those of its stream and its metadata.
+// Required returns filters that match every line that passes the pipeline. It reports
+// whether they are all of the pipeline: then every line that they match passes, with no
+// label but those of its stream and its metadata.
 //
-// A filter on a label means structured metadata. It says nothing about lines of a
-// stream that has a label of that name.
+// A filter on a label means structured metadata. It does not apply to lines of a stream
+// that has a label of that name.
 func (p Pipeline) Required() (filters []Filter, all bool) { return p.required, p.complete }
 
-// Counted returns the metadata by which the query tells lines apart, nil if by all. It
-// reports whether the filters that Required returns are all that it needs to know
-// besides, so that a store can count the lines.
+// Counted returns the names of the metadata by which the query groups lines; nil means
+// all metadata. ok reports whether the filters that Required returns decide everything
+// else, so that a store can count the lines.
 func (q *Query) Counted() (metadata []string, ok bool) {
 	if q.Aggregation == nil || !q.Pipeline.complete {
 		return nil, false
@@ -58,7 +58,7 @@ func (p *Pipeline) requireText(f *lineFilter) {
 	searchable := f.Op != "!~"
 	for _, v := range f.Values {
 		text, err := v.text()
-		// An index of words cannot know parts of characters.
+		// An index of words has no parts of characters.
 		searchable = searchable && err == nil && text != "" && utf8.ValidString(text) && (f.Op != "|~" || cheap(text, pattern.Part))
 		filter.Values = append(filter.Values, text)
 	}
@@ -98,7 +98,7 @@ func (p *Pipeline) requireLabel(c *condition) {
 	}
 }
 
-// cheap reports whether an expression is right and takes little time.
+// cheap reports whether an expression is valid and matches quickly.
 func cheap(expr string, mode pattern.Mode) bool {
 	p, err := new(pattern.Set).Compile(expr, mode)
 	return err == nil && p.Cheap()

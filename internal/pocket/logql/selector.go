@@ -7,14 +7,14 @@ import (
 	"dicelab/internal/pocket/pattern"
 )
 
-// Selector chooses streams by their labels.
+// Selector selects streams by their labels.
 type Selector struct {
 	matchers []textMatcher
 }
 
-// Matches reports whether a stream with these labels is chosen. A label that the
-// stream does not have counts as empty. The zero Selector chooses every stream. It
-// fails with the error of ctx if that ends first.
+// Matches reports whether the selector selects a stream with these labels. A missing
+// label counts as empty. The zero Selector selects every stream. If ctx ends first,
+// Matches returns the error of ctx.
 func (s Selector) Matches(ctx context.Context, stream map[string]string) (bool, error) {
 	for _, m := range s.matchers {
 		if matches, err := m.matches(ctx, stream[m.name]); !matches || err != nil {
@@ -24,11 +24,11 @@ func (s Selector) Matches(ctx context.Context, stream map[string]string) (bool, 
 	return true, nil
 }
 
-// textMatcher compares a label with a text, or with a regular expression that the
-// whole label must match.
+// textMatcher compares a label with a text, or with a regular expression that must match
+// the whole label.
 type textMatcher struct {
 	name, value string
-	pattern     *pattern.Pattern // nil: value is compared
+	pattern     *pattern.Pattern // nil: compare with value
 	negated     bool
 }
 
@@ -40,8 +40,8 @@ func (m textMatcher) matches(ctx context.Context, text string) (bool, error) {
 	return matches != m.negated, err
 }
 
-// compileSelector checks that a selector cannot mean every stream by accident,
-// as Loki does.
+// compileSelector compiles a selector. As Loki, it rejects one that might select every
+// stream by accident.
 func (c *compiler) compileSelector(s *selector) (Selector, error) {
 	var compiled Selector
 	selective := false
@@ -64,7 +64,7 @@ func (c *compiler) compileSelector(s *selector) (Selector, error) {
 	return compiled, nil
 }
 
-// compileMatcher returns a matcher of text.
+// compileMatcher returns a matcher for text.
 func (c *compiler) compileMatcher(name, op string, value *quoted) (m textMatcher, err error) {
 	m = textMatcher{name: name, negated: op[0] == '!'}
 	if m.value, err = value.text(); err != nil {
@@ -78,7 +78,7 @@ func (c *compiler) compileMatcher(name, op string, value *quoted) (m textMatcher
 	return m, nil
 }
 
-// ParseLabels reads the labels of a stream as a push request spells them:
+// ParseLabels parses the labels of a stream as a push request has them:
 // {name="value", ...}. Empty values are left out, since an empty label and an
 // absent one are the same. Its error is an *Error.
 func ParseLabels(text string) (map[string]string, error) {

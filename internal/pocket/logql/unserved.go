@@ -7,17 +7,16 @@ import (
 	"github.com/alecthomas/participle/v2/lexer"
 )
 
-// What LogQL has and the embedded stack does not serve is found among the
-// tokens, before the grammar sees them, so that the error can name it. A
-// construct that the grammar learns is taken out here.
+// Constructs of LogQL that the embedded stack does not serve are found among the tokens,
+// before the grammar parses them, so that the error can name them. A construct that is
+// added to the grammar must be removed here.
 
-// unserved is the error for a construct that Loki would take.
+// unserved returns the error for a construct that Loki would accept.
 func unserved(at lexer.Position, format string, args ...any) error {
 	return failAt(at, "the embedded stack does not serve %s; the real Loki does: dicelab up --stack=native", fmt.Sprintf(format, args...))
 }
 
-// unservedStage tells whether a word after a pipe opens a stage that is not
-// served.
+// unservedStage reports whether a word after a pipe opens a stage that is not served.
 func unservedStage(word string) bool {
 	switch word {
 	case "logfmt", "regexp", "pattern", "unpack", "line_format", "label_format", "unwrap",
@@ -27,7 +26,7 @@ func unservedStage(word string) bool {
 	return false
 }
 
-// unservedFunction tells whether a word before a parenthesis, by or without is a
+// unservedFunction reports whether a word before a parenthesis, by or without is a
 // function that is not served.
 func unservedFunction(word string) bool {
 	switch word {
@@ -41,7 +40,7 @@ func unservedFunction(word string) bool {
 	return false
 }
 
-// findUnserved is the error for the first construct that is not served, or nil.
+// findUnserved returns the error for the first construct that is not served, or nil.
 func findUnserved(tokens []lexer.Token) error {
 	if len(tokens) == 0 {
 		return &Error{1, 1, `the query is empty; the shortest is a stream selector, such as {service_name="dice-roller"}`}
@@ -82,7 +81,7 @@ func findUnserved(tokens []lexer.Token) error {
 // functions of ranges, in a query that has one: there an operator would combine
 // metrics, inside it belongs to a filter.
 func outside(tokens []lexer.Token) []bool {
-	var opened []bool // of each open parenthesis: whether it, or one around it, is of a range function
+	var opened []bool // for each open parenthesis: whether it, or one around it, is of a range function
 	places := make([]bool, len(tokens))
 	metric := slices.ContainsFunc(tokens, func(t lexer.Token) bool { return t.Value == "[" })
 	for i, t := range tokens {
@@ -111,7 +110,7 @@ func isComparison(text string) bool {
 	return slices.Contains([]string{"=", "==", "!=", "=~", "!~", ">", ">=", "<", "<="}, text)
 }
 
-// isBinary tells whether a token can only be there to combine metrics.
+// isBinary reports whether a token can only be there to combine metrics.
 func isBinary(t lexer.Token) bool {
 	return slices.Contains([]string{"+", "-", "*", "/", "%", "^", "==", "!=", ">", ">=", "<", "<=", "and", "or", "unless"}, t.Value) ||
 		t.Type == grammar().Lexer().Symbols()[tokenNumber]

@@ -13,10 +13,9 @@ import (
 	"dicelab/internal/pocket/logql"
 )
 
-// The JSON of a query's answer ("Loki HTTP API", "Query logs within a range of
-// time").
+// The JSON of a query's response ("Loki HTTP API", "Query logs within a range of time").
 type (
-	// stats are those of Loki's statistics that mean something here.
+	// stats are the ones of Loki's statistics that apply here.
 	stats struct {
 		TotalBytesProcessed  int     `json:"totalBytesProcessed"`
 		TotalLinesProcessed  int     `json:"totalLinesProcessed"`
@@ -52,7 +51,7 @@ func (e entry) MarshalJSON() ([]byte, error) {
 	return json.Marshal(parts)
 }
 
-// encoder writes an answer piece by piece, until its context ends.
+// encoder writes a response piece by piece, until its context ends.
 type encoder struct {
 	ctx context.Context
 	w   io.Writer
@@ -128,7 +127,7 @@ func point(p logql.Point) string {
 
 func formatFloat(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
 
-// respond answers with a result, which it has write.
+// respond answers with a result, for which it calls write.
 func (run *run) respond(w http.ResponseWriter, kind string, write func(*encoder)) error {
 	run.stats.ExecTime = run.now().Sub(run.began).Seconds()
 	w.Header().Set("Content-Type", "application/json; charset=UTF-8")

@@ -72,8 +72,8 @@ func decodeJSON(body []byte) ([]store.Line, error) {
 	return lines, nil
 }
 
-// decodeProto reads a logproto.PushRequest. Of Loki's schema (pkg/push/push.proto)
-// it knows the fields that a client sends:
+// decodeProto reads a logproto.PushRequest. It reads the fields of Loki's schema
+// (pkg/push/push.proto) that a client sends:
 //
 //	PushRequest      { repeated Stream streams = 1; }
 //	Stream           { string labels = 1; repeated Entry entries = 2; }
@@ -101,12 +101,12 @@ func decodeProto(body []byte) ([]store.Line, error) {
 	return lines, nil
 }
 
-// countProto counts the lines of a push request and the pairs of their metadata.
-// Of a broken one it counts what is before the break.
+// countProto counts the lines of a push request and the pairs of their metadata. In a
+// broken request it counts those before the error.
 func countProto(body []byte) (lines, pairs int) {
 	// each calls visit for the messages of a field.
 	each := func(message []byte, wanted protowire.Number, visit func([]byte)) {
-		_ = fields(message, func(number protowire.Number, value field) error { // decoding tells what is broken
+		_ = fields(message, func(number protowire.Number, value field) error { // decoding reports what is broken
 			if number == wanted && value.kind == protowire.BytesType {
 				visit(value.bytes)
 			}

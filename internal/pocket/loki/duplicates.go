@@ -8,19 +8,20 @@ import (
 	"dicelab/internal/pocket/store"
 )
 
-// repeats finds lines that repeat another of the same stream, time and text, in
-// lines that come in order of time. Loki stores such a line once, so that a client
-// may send again what it does not know to have arrived; here it is stored, and
-// told once.
-type repeats struct {
+// duplicates finds lines with the same stream, time and text as an earlier one, in
+// lines that come in order of time. Loki stores such a line once, so that a client may
+// send a line again if it does not know whether it arrived. This store keeps
+// duplicates, and queries return them once.
+type duplicates struct {
 	at    time.Time
 	first store.Line
 	seen  map[[sha256.Size]byte]bool // lines of that time, once there are two
 }
 
-func (r *repeats) again(l store.Line) bool {
+// again reports whether l is a duplicate of an earlier line.
+func (r *duplicates) again(l store.Line) bool {
 	if !l.Time.Equal(r.at) {
-		*r = repeats{at: l.Time, first: l}
+		*r = duplicates{at: l.Time, first: l}
 		return false
 	}
 	if r.seen == nil {
@@ -32,7 +33,7 @@ func (r *repeats) again(l store.Line) bool {
 	return again
 }
 
-// identity is short, however long the line is: many may have one time.
+// identity returns a hash of a line, because many long lines may have one time.
 func identity(l store.Line) [sha256.Size]byte {
 	return sha256.Sum256([]byte(logql.FormatLabels(l.Stream) + l.Text))
 }

@@ -95,7 +95,7 @@ type endless struct{ loki.Store }
 func (endless) Lines(_ context.Context, _ store.LineQuery, yield func(store.Line) bool) error {
 	l := store.Line{Time: now(), Stream: map[string]string{"a": "b"}, Text: strings.Repeat("x", 200<<10)}
 	for yield(l) {
-		l.Time = l.Time.Add(1) // the same line at the same time would be told once
+		l.Time = l.Time.Add(1) // the same line at the same time would be returned once
 	}
 	return nil
 }

@@ -10,8 +10,7 @@ import (
 	"dicelab/internal/pocket/logql"
 )
 
-// list is the answer of labels and values. Loki leaves data out when there is
-// nothing.
+// list is the response of labels and values. Loki leaves out data if it is empty.
 type list struct {
 	Status string   `json:"status"`
 	Data   []string `json:"data,omitempty"`
@@ -36,8 +35,8 @@ func (h *handler) values(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
-// list answers with what pick finds in the streams, sorted, each once. The
-// parameter query is a selector that chooses among them.
+// list answers with the texts that pick finds in the streams, sorted, each once. The
+// parameter query is a selector of streams.
 func (h *handler) list(w http.ResponseWriter, r *http.Request, pick func(stream map[string]string, add func(string))) error {
 	var chosen []logql.Selector
 	if text := r.Form.Get("query"); text != "" {
@@ -58,7 +57,7 @@ func (h *handler) list(w http.ResponseWriter, r *http.Request, pick func(stream 
 	return respond(w, list{"success", slices.Sorted(maps.Keys(found))})
 }
 
-// series answers /loki/api/v1/series: the streams that a selector chooses, or all.
+// series answers /loki/api/v1/series: the streams that a selector selects, or all.
 func (h *handler) series(w http.ResponseWriter, r *http.Request) error {
 	var chosen []logql.Selector
 	texts := append(r.Form["match"], r.Form["match[]"]...)
@@ -85,8 +84,8 @@ func (h *handler) series(w http.ResponseWriter, r *http.Request) error {
 	}{"success", streams})
 }
 
-// streams gives the streams with lines between start and end that any selector
-// chooses; with no selector all of them.
+// streams returns the streams with lines between start and end that any of the selectors
+// selects, or all of them without a selector.
 func (h *handler) streams(r *http.Request, chosen []logql.Selector) ([]map[string]string, error) {
 	start, end, err := h.bounds(r, defaultSinceLabels)
 	if err != nil {

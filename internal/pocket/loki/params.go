@@ -47,8 +47,8 @@ func (h *handler) rangeParams(r *http.Request) (p rangeParams, err error) {
 	return p, nil
 }
 
-// bounds reads start, end and since. Start is as long before the end, or before
-// now when the end is in the future, as since says.
+// bounds parses start, end and since. Without start, the range starts since before the
+// end, or before now if the end is in the future.
 func (h *handler) bounds(r *http.Request, since time.Duration) (start, end time.Time, err error) {
 	now := h.opts.Now()
 	if end, err = timestamp(r, "end", now); err != nil {
@@ -74,7 +74,7 @@ func (h *handler) bounds(r *http.Request, since time.Duration) (start, end time.
 	return start, end, nil
 }
 
-// timestamp reads a time in one of Loki's spellings: nanoseconds since 1970,
+// timestamp parses a time in one of Loki's forms: nanoseconds since 1970,
 // seconds with a decimal point or of at most ten digits, or RFC 3339.
 func timestamp(r *http.Request, name string, absent time.Time) (time.Time, error) {
 	text := r.Form.Get(name)
@@ -89,16 +89,16 @@ func timestamp(r *http.Request, name string, absent time.Time) (time.Time, error
 	return at, nil
 }
 
-// parseTime gives the time that text spells, and whether it can be kept in
+// parseTime returns the time that text stands for, and reports whether it fits into
 // nanoseconds since 1970.
 func parseTime(text string) (time.Time, bool) {
 	const lastSecond = math.MaxInt64 / int64(time.Second)
 	if seconds, err := strconv.ParseFloat(text, 64); err == nil && strings.Contains(text, ".") {
 		whole, part := math.Modf(seconds)
-		if !(whole >= 0 && whole < float64(lastSecond)) { // not a number is refused as well
+		if !(whole >= 0 && whole < float64(lastSecond)) { // also refuses NaN
 			return time.Time{}, false
 		}
-		millis := math.Round(part * 1000) // beyond that a float is noise
+		millis := math.Round(part * 1000) // further digits of a float are noise
 		return time.Unix(int64(whole), int64(millis)*int64(time.Millisecond)), true
 	}
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
@@ -137,8 +137,8 @@ func forward(r *http.Request) (bool, error) {
 	}
 }
 
-// step reads the distance of the points of a metric query, in milliseconds at the
-// finest. The default is a 250th of the range, at least a second.
+// step parses the distance of the points of a metric query, a whole number of
+// milliseconds. The default is a 250th of the range, at least a second.
 func step(r *http.Request, span time.Duration) (time.Duration, error) {
 	text := r.Form.Get("step")
 	d := max(span/250, time.Second).Truncate(time.Second)

@@ -60,8 +60,8 @@ func (h *handler) queryRange(w http.ResponseWriter, r *http.Request) error {
 	return run.respond(w, "matrix", func(e *encoder) { e.matrix(series) })
 }
 
-// align moves the start back and the end on to multiples of the step, as Loki's
-// query frontend does, so that points of one query do not shift with its start.
+// align moves the start back and the end forward to multiples of the step, as Loki's
+// query frontend does, so that the points of a query do not shift with its start.
 func align(start, end time.Time, step time.Duration) (time.Time, time.Time) {
 	from, to := start.UnixNano(), end.UnixNano()
 	from -= from % int64(step)
@@ -71,12 +71,12 @@ func align(start, end time.Time, step time.Duration) (time.Time, time.Time) {
 	return time.Unix(0, from), time.Unix(0, to)
 }
 
-// run is one query under way, and what it has cost.
+// run is one query under way, with its statistics.
 type run struct {
 	ctx        context.Context
 	store      Store
 	query      *logql.Query
-	categorize bool // keep the three kinds of labels apart
+	categorize bool // respond with the three kinds of labels apart
 	began      time.Time
 	now        func() time.Time
 	stats      stats
@@ -86,8 +86,8 @@ func (h *handler) newRun(r *http.Request, q *logql.Query) *run {
 	return &run{ctx: r.Context(), store: h.store, query: q, categorize: categorizes(r), began: h.opts.Now(), now: h.opts.Now}
 }
 
-// selected is the store's query for the lines in [from, to) that the query may let
-// through. What it returns is the error of the context, once a selector has seen it.
+// selected returns the store's query for the lines in [from, to) that may pass the
+// query. While that runs, *ended gets the error of the context if it ends.
 func (run *run) selected(from, to time.Time) (q store.LineQuery, ended *error) {
 	ended = new(error)
 	q = store.LineQuery{From: from, To: to, Streams: func(labels map[string]string) bool {
@@ -102,12 +102,12 @@ func (run *run) selected(from, to time.Time) (q store.LineQuery, ended *error) {
 	return q, ended
 }
 
-// each calls yield for every line in [from, to) that the query lets through,
-// until it returns false.
+// each calls yield for every line in [from, to) that passes the query, until yield
+// returns false.
 func (run *run) each(from, to time.Time, forward bool, wanted int, yield func(store.Line, logql.Labels) bool) error {
 	q, ended := run.selected(from, to)
 	q.Forward, q.Wanted = forward, wanted
-	var told repeats
+	var returned duplicates
 	err := run.store.Lines(run.ctx, q, func(l store.Line) bool {
 		run.stats.TotalLinesProcessed++
 		run.stats.TotalBytesProcessed += len(l.Text)
@@ -116,7 +116,7 @@ func (run *run) each(from, to time.Time, forward bool, wanted int, yield func(st
 			*ended = err
 			return false
 		}
-		if !ok || told.again(l) {
+		if !ok || returned.again(l) {
 			return true
 		}
 		run.stats.TotalPostFilterLines++
@@ -156,9 +156,9 @@ func (run *run) lines(p rangeParams) ([]stream, error) {
 	return streams, nil
 }
 
-// entry is a line as it is answered, and the labels of the stream that it is
-// answered in: all of its labels, so that lines of one stream of the store are
-// apart when their metadata differ, or only the stream's own.
+// entry returns a line as a response has it, and the labels of the response's stream for
+// it: all labels of the line, so that lines of one stream of the store are in different
+// streams of the response if their metadata differ, or only the stream's own labels.
 func (run *run) entry(l store.Line, labels logql.Labels) (map[string]string, entry) {
 	e := entry{at: l.Time, text: l.Text}
 	if !run.categorize {
@@ -226,13 +226,13 @@ func (run *run) count(from, to time.Time, counter *logql.Counter) ([]store.Perio
 	return rest, nil
 }
 
-// headerEncodingFlags asks for variants of the answer's encoding.
+// headerEncodingFlags is the header that asks for variants of the response's encoding.
 const (
 	headerEncodingFlags = "X-Loki-Response-Encoding-Flags"
 	flagCategorize      = "categorize-labels"
 )
 
-// categorizes tells whether a request asks for labels by kind.
+// categorizes reports whether a request asks for labels by kind.
 func categorizes(r *http.Request) bool {
 	for flag := range strings.SplitSeq(r.Header.Get(headerEncodingFlags), ",") {
 		if strings.TrimSpace(flag) == flagCategorize {
