@@ -8,9 +8,9 @@
 //     and in hex within search results, 64-bit numbers as strings.
 //   - Trace IDs in search results have 32 digits; Tempo drops leading zeros. In
 //     requests leading zeros may be missing.
-//   - What is not served is a 400 that says so and names --stack=native, never a
-//     wrong or empty answer. Errors are text, as Tempo's are.
-//   - A search that stopped before the end says so: its answer has "status":
-//     "PARTIAL" with a message, and fewer completedJobs than totalJobs. So does a
-//     trace that is too large. Lists of tags end at their limit, as Tempo's do.
+//   - A request that is not supported gets a 400 that names what is missing and
+//     --stack=native, never a wrong or empty response. Errors are text, as Tempo's.
+//   - The response to a search that stopped early has "status": "PARTIAL" with a
+//     message, and fewer completedJobs than totalJobs; so has that for a trace that
+//     is too large. Lists of tags are cut at their limit, as Tempo's are.
 package tempo

@@ -19,7 +19,7 @@ import (
 	"dicelab/internal/pocket/traceql"
 )
 
-// rootMissing is what Tempo answers for a trace whose root it does not have.
+// rootMissing is Tempo's name for the missing root of a trace.
 const rootMissing = "<root span not yet received>"
 
 // The JSON of tempopb.SearchResponse. Fields that protobuf leaves out when they
@@ -184,20 +184,20 @@ func storedAs(f traceql.Field) (scope store.Scope, name string, ok bool) {
 	return "", "", false
 }
 
-// reach is how long before a time range a span that is looked for may begin, in a
-// trace that reaches into the range.
-const reach = time.Minute
+// lookback is the longest time before a time range at which a matching span may begin,
+// in a trace that ends within the range.
+const lookback = time.Minute
 
-// window is a time range, in which a trace is when a part of it is. The zero time
-// means unbounded.
+// window is a time range. It has the traces that overlap it. The zero time means
+// unbounded.
 type window struct{ from, to time.Time }
 
-// earliest is when a span that is looked for may begin.
+// earliest returns the earliest start of a matching span.
 func (w window) earliest() time.Time {
 	if w.from.IsZero() {
 		return w.from
 	}
-	return w.from.Add(-reach)
+	return w.from.Add(-lookback)
 }
 
 // only leaves traces out that have ended before the range.
@@ -213,7 +213,7 @@ func (w window) only(match func(store.Trace) []int) func(store.Trace) []int {
 	}
 }
 
-// about is what a query may ask of a trace.
+// about returns the properties of a trace that a query may use.
 func about(t store.Trace) traceql.Trace {
 	start, end := t.Bounds()
 	about := traceql.Trace{Duration: time.Duration(end - start)}
@@ -311,7 +311,7 @@ func spanOf(ctx context.Context, s store.Span, q *traceql.Query, trace traceql.T
 	meta := spanMetadata{
 		SpanID: hex.EncodeToString(s.GetSpanId()), StartTimeUnixNano: s.GetStartTimeUnixNano(), DurationNanos: s.Duration(),
 	}
-	list, err := q.Shown(ctx, traceql.Span{Span: s.Span, Resource: s.Source.Resource}, trace)
+	list, err := q.MatchedFields(ctx, traceql.Span{Span: s.Span, Resource: s.Source.Resource}, trace)
 	if err != nil {
 		return meta, err
 	}

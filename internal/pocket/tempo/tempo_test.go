@@ -37,7 +37,7 @@ const (
 	orphanTrace = "2bf7651916cd43dd8448eb211c80319c"
 )
 
-// epoch is when the first trace begins; the others follow a second apart.
+// epoch is the start of the first trace; the others follow a second apart.
 const epoch = 1_800_000_000
 
 func unhex(s string) []byte {
@@ -603,8 +603,8 @@ func (huge) Trace(_ context.Context, id store.TraceID) (store.Trace, error) {
 	}}, nil
 }
 
-// A trace that is too large is an error in the API that cannot say so otherwise,
-// and comes in part in the other.
+// A trace that is too large is an error in the API whose response cannot be marked as
+// partial, and partial in the other.
 func TestLargeTrace(t *testing.T) {
 	h, err := tempo.NewHandler(huge{}, tempo.Options{})
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"dicelab/internal/pocket/store"
 )
 
-// tooLarge is what Tempo says of a trace that it does not give, or not whole.
+// tooLarge returns Tempo's message for a trace that it does not return, or not whole.
 func tooLarge() string {
 	return fmt.Sprintf("trace exceeds max size (max bytes: %d)", store.MaxTraceBytes)
 }
@@ -93,8 +93,8 @@ func wantsProtobuf(r *http.Request) bool {
 	return strings.Contains(r.Header.Get("Accept"), "application/protobuf")
 }
 
-// traceByID is what a tempopb.TraceByIDResponse has beside field 1, the trace
-// (Tempo, pkg/tempopb/tempo.proto).
+// traceByID holds the fields of a tempopb.TraceByIDResponse except for field 1, the
+// trace (Tempo, pkg/tempopb/tempo.proto).
 type traceByID struct {
 	partial bool   // field 3, status: COMPLETE (0, left out) or PARTIAL (1)
 	message string // field 4
@@ -113,6 +113,6 @@ func protobuf(w http.ResponseWriter, trace *tracepb.TracesData, envelope *traceB
 		}
 	}
 	w.Header().Set("Content-Type", "application/protobuf")
-	_, _ = w.Write(body) // a client that has gone cannot be told anything
+	_, _ = w.Write(body) // an error means that the client is gone
 	return nil
 }

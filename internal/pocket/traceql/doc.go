@@ -3,8 +3,8 @@
 //
 //	{ resource.service.name = "dice-roller" && (status = error || duration > 500ms) }
 //
-// each the child (>) or a descendant (>>) of the one before, and a bound on how
-// many spans the last one has in a trace:
+// each the child (>) or a descendant (>>) of the preceding one, and a bound on the
+// number of spans that the last one has in a trace:
 //
 //	{ name = "POST /roll" } >> { status = error } | count() > 1
 //
@@ -24,13 +24,13 @@
 //   - A condition on an attribute that is not there, or is of another type, does
 //     not hold, whatever its operator.
 //   - A regular expression must match the whole text.
-//   - What is found are the spans of the last spanset.
-//   - Of a list every operator, != and !~ too, wants one element that fits.
+//   - A query finds the spans of its last spanset.
+//   - For a list every operator, also != and !~, requires one matching element.
 //   - A resource without service.name has an empty one.
 //
-// Unlike Tempo, which numbers the spans of a trace from its root, this goes by
-// parents: spans are found below each other where the root is missing, too. And
-// numbers are compared as numbers: Tempo compares whole ones with whole ones only.
+// Tempo numbers the spans of a trace from its root. This package follows parents, so
+// that > and >> also work in a trace without its root. And it compares all numbers with
+// each other: Tempo compares integers with integers only.
 //
 // Everything else of TraceQL is an [*Error] that names what is not supported.
 package traceql

@@ -15,21 +15,21 @@ import (
 	"dicelab/internal/pocket/pattern"
 )
 
-// MaxLength is how long a query may be, in bytes.
+// MaxLength is the greatest length of a query, in bytes.
 const MaxLength = 16 << 10
 
-// MaxSpansets is how many spansets a query may have: each is held against every
-// span of every trace that is looked at.
+// MaxSpansets is the largest number of spansets in a query: each is compared with every
+// span of every trace that is read.
 const MaxSpansets = 10
 
 // Bounds of what a query nests. Its parser calls itself for each level, and the
 // query is compared level by level.
 const (
 	MaxDepth = 100          // parentheses within parentheses
-	maxBegun = 4 * MaxDepth // spansets that are looked at before their number is complained about
+	maxBegun = 4 * MaxDepth // spansets that are parsed before their number is an error
 )
 
-// Error says what is wrong with a query and where, in Tempo's form.
+// Error describes an error in a query and its place, in Tempo's form.
 type Error struct {
 	Line, Column int // from 1; the column counts characters
 	Message      string

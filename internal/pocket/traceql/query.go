@@ -16,7 +16,7 @@ import (
 // serviceName is the attribute of a resource that every span has for Tempo.
 const serviceName = "service.name"
 
-// Scope says what a field is: an attribute of some scope, or an intrinsic.
+// Scope is the kind of a field: an attribute of some scope, or an intrinsic.
 type Scope int
 
 // The scopes of attributes, and the intrinsics.
@@ -34,7 +34,7 @@ const (
 	RootServiceName
 )
 
-// Field is what a condition is about.
+// Field names the attribute or the intrinsic that a condition compares.
 type Field struct {
 	Scope Scope
 	Name  string // of an attribute, without the scope; of an intrinsic as TraceQL spells it
@@ -67,7 +67,7 @@ const (
 	SpanKind        // Value.Int, OTLP's number; Value.Text, the word
 )
 
-// Value is what a field is compared with.
+// Value is the value with which a condition compares a field.
 type Value struct {
 	Type  Type
 	Text  string
@@ -92,13 +92,13 @@ type Condition struct {
 type Query struct {
 	Metric *Metric // nil for a query that finds spans
 
-	spansets []spanset // at least one; each below the one before
-	counts   []count   // of the last one's spans
+	spansets []spanset // at least one; each below its predecessor
+	counts   []count   // bounds on the number of the last spanset's spans
 	shown    []shownField
 	patterns pattern.Set // of all conditions
 }
 
-// Metric is what a query counts: the spans of its spanset, by time.
+// Metric describes how a query counts the spans of its spanset over time.
 type Metric struct {
 	Name string  // of the function
 	Rate bool    // spans a second
@@ -111,9 +111,9 @@ type shownField struct {
 	conditions []*Condition
 }
 
-// spanset is what stands in { }.
+// spanset is the content of { }.
 type spanset struct {
-	below string // > (child) or >> (descendant) of the one before; "" in the first
+	below string // > (child) or >> (descendant) of the preceding spanset; "" in the first
 	where expr   // nil: every span
 }
 
@@ -123,7 +123,7 @@ type count struct {
 	number int64
 }
 
-// Trace is what a query may ask about the trace of a span.
+// Trace holds the properties of the trace of a span that a query may use.
 type Trace struct {
 	Duration                  time.Duration
 	RootName, RootServiceName string
@@ -135,11 +135,11 @@ type Span struct {
 	Resource *resourcepb.Resource
 }
 
-// Select returns the indexes of the spans of a trace that the query finds: of
-// several spansets those of the last one, and none if their number is not what the
-// query asks for. It fails with the error of ctx if that ends first.
+// Select returns the indexes of the spans of a trace that the query finds: the spans of
+// its last spanset, or none if their number does not satisfy the query's count()
+// conditions. If ctx ends first, it returns the error of ctx.
 func (q *Query) Select(ctx context.Context, spans []Span, trace Trace) (found []int, err error) {
-	var in []bool // whether the span at that index is in the spanset before
+	var in []bool // whether the span at that index is in the preceding spanset
 	for _, set := range q.spansets {
 		var allowed []bool
 		switch set.below {
@@ -168,21 +168,20 @@ func (q *Query) Select(ctx context.Context, spans []Span, trace Trace) (found []
 	return found, nil
 }
 
-// Counts is on how many bounds the number of spans is held.
+// Counts returns the number of count() conditions.
 func (q *Query) Counts() int { return len(q.counts) }
 
-// Shown is a field of a span that a result shows.
-type Shown struct {
+// MatchedField is a field of a span that a result shows.
+type MatchedField struct {
 	Field Field
 	Value *commonpb.AnyValue // of an attribute; nil for an intrinsic
 }
 
-// Shown lists what a result shows of a span that was found: each field, in order
-// of appearance, of which a condition of the query holds for the span, wherever in
-// the query it stands. Tempo reads no other value. Of a list it is the elements for
-// which one holds; one alone stands for itself. It fails with the error of ctx if
-// that ends first.
-func (q *Query) Shown(ctx context.Context, span Span, trace Trace) (list []Shown, err error) {
+// MatchedFields returns, in query order, the fields whose conditions match span, from
+// any spanset. Tempo returns no other fields. Of a list it returns the matching
+// elements; a single one is returned without a list. If ctx ends first, it returns the
+// error of ctx.
+func (q *Query) MatchedFields(ctx context.Context, span Span, trace Trace) (list []MatchedField, err error) {
 	s := &subject{ctx: ctx, span: span.Span, resource: span.Resource, trace: trace}
 	for _, f := range q.shown {
 		var holding []*Condition
@@ -194,7 +193,7 @@ func (q *Query) Shown(ctx context.Context, span Span, trace Trace) (list []Shown
 		if len(holding) == 0 {
 			continue
 		}
-		shown := Shown{Field: f.field}
+		shown := MatchedField{Field: f.field}
 		if f.field.Scope <= ResourceScope {
 			value, _ := Attribute(f.field, span.Span, span.Resource)
 			shown.Value = s.elements(value, holding)
@@ -204,7 +203,7 @@ func (q *Query) Shown(ctx context.Context, span Span, trace Trace) (list []Shown
 	return list, s.err
 }
 
-// show adds a condition to those that a result shows.
+// show adds a condition to those whose fields a result shows.
 func (q *Query) show(c *Condition, known map[Field]int) {
 	i, ok := known[c.Field]
 	if !ok {
@@ -215,8 +214,8 @@ func (q *Query) show(c *Condition, known map[Field]int) {
 	q.shown[i].conditions = append(q.shown[i].conditions, c)
 }
 
-// elements is a value without the elements, if it is a list, for which no condition
-// holds.
+// elements returns a value. If it is a list, it has only the elements that match a
+// condition.
 func (s *subject) elements(v *commonpb.AnyValue, holding []*Condition) *commonpb.AnyValue {
 	array := v.GetArrayValue()
 	if array == nil {
@@ -234,9 +233,9 @@ func (s *subject) elements(v *commonpb.AnyValue, holding []*Condition) *commonpb
 	return &commonpb.AnyValue{Value: &commonpb.AnyValue_ArrayValue{ArrayValue: kept}}
 }
 
-// Required lists, for each spanset, conditions that one span of a trace must
-// fulfil, all of them, or the query finds nothing in it: those joined by && at
-// the top. A trace with such spans may still not match.
+// Required returns, for each spanset, its necessary conditions: those joined by && at
+// the top. If no span of a trace satisfies all of them, the query finds nothing in the
+// trace. A trace with such spans may still not match.
 func (q *Query) Required() (lists [][]Condition) {
 	for _, set := range q.spansets {
 		lists = append(lists, required(set.where))
@@ -244,8 +243,8 @@ func (q *Query) Required() (lists [][]Condition) {
 	return lists
 }
 
-// Conjunction reports whether the query has one spanset that holds for each span that
-// fulfils all conditions that Required lists.
+// Conjunction reports whether the query has one spanset that contains each span that
+// satisfies all conditions of Required.
 func (q *Query) Conjunction() bool {
 	var only func(expr) bool
 	only = func(e expr) bool {
@@ -272,8 +271,8 @@ func required(where expr) (list []Condition) {
 	return list
 }
 
-// subject is a span that is compared with conditions. Nothing holds for it once
-// its context has ended.
+// subject is a span that is compared with conditions. No condition matches once its
+// context has ended.
 type subject struct {
 	ctx      context.Context
 	span     *tracepb.Span
@@ -329,13 +328,13 @@ func (c *Condition) match(s *subject) bool {
 	return ok && c.value(s, v)
 }
 
-// noService is the name of the service of a resource that has none.
+// noService returns the service name of a resource without one.
 func noService() *commonpb.AnyValue {
 	return &commonpb.AnyValue{Value: &commonpb.AnyValue_StringValue{}}
 }
 
-// Attribute gives the value of a field that is an attribute. The service's name is
-// always there, and empty where the resource has none.
+// Attribute returns the value of a field that is an attribute. service.name always
+// exists, and is empty if the resource has none.
 func Attribute(f Field, span *tracepb.Span, resource *resourcepb.Resource) (*commonpb.AnyValue, bool) {
 	if f.Scope == SpanScope || f.Scope == AnyScope {
 		if v, ok := lookUp(span.GetAttributes(), f.Name); ok {
@@ -399,7 +398,7 @@ func (c *Condition) text(s *subject, text string) bool {
 	return matches == (c.Op == "=~")
 }
 
-// order says whether a comparison's outcome (-1, 0, 1) fulfils an operator.
+// order reports whether the result of a comparison (-1, 0, 1) satisfies an operator.
 func order(op string, c int) bool {
 	switch op {
 	case "=":

@@ -255,7 +255,7 @@ func TestShown(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got []string
-		shown, err := q.Shown(t.Context(), traceql.Span{Span: span, Resource: resource}, trace)
+		shown, err := q.MatchedFields(t.Context(), traceql.Span{Span: span, Resource: resource}, trace)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -299,7 +299,7 @@ func FuzzParse(f *testing.F) {
 			t.Fatal(err)
 		}
 		q.Required()
-		if _, err := q.Shown(t.Context(), subject, trace); err != nil {
+		if _, err := q.MatchedFields(t.Context(), subject, trace); err != nil {
 			t.Fatal(err)
 		}
 	})
