@@ -190,8 +190,8 @@ func (c *lineCounter) sameTime() bool {
 	})
 }
 
-// repeat reports whether two lines of a stream have one time and the same text. It
-// sorts the lines, of which the texts were read.
+// repeat reports whether two lines of a stream have the same time and text. The texts
+// must have been read. It sorts the lines.
 func (c *lineCounter) repeat() bool {
 	slices.SortFunc(c.lines, func(a, b countedLine) int {
 		return cmp.Or(cmp.Compare(a.time, b.time), cmp.Compare(a.stream, b.stream), cmp.Compare(a.text, b.text))

@@ -18,8 +18,8 @@ type SpanCount struct {
 	// a span that fulfils them is counted.
 	Where []Condition
 	Exact bool
-	By    []Attribute // by which spans are told apart
-	// Read is called with spans that may be among them, but of which the index cannot tell.
+	By    []Attribute // by which spans are grouped
+	// Read is called with spans that may match, but for which the index cannot decide it.
 	Read func(start time.Time, span Span)
 }
 
@@ -32,7 +32,7 @@ type Attribute struct {
 	Name  string
 }
 
-// maxCountedReads is how many spans are read for one count.
+// maxCountedReads limits the number of spans that are read for one count.
 const maxCountedReads = 500_000
 
 // CountSpans calls yield with numbers of spans: with their values of q.By, which are
@@ -146,8 +146,8 @@ func (a Attribute) fields() (list []string) {
 // own where it is a text.
 func (a Attribute) service() bool { return a.Scope == ScopeResource && a.Name == AttrServiceName }
 
-// doubt are filters for spans of which the index does not have the value, but for
-// those with the field more.
+// doubt returns filters for the spans whose value is not in the index, except for those
+// with the field more.
 func (a Attribute) doubt() (doubt []string) {
 	switch {
 	case a.service():

@@ -21,7 +21,7 @@ func Files() []string { return []string{spansDir, linesDir, oldFile} }
 // Dirs are the directories that a store has while it is open.
 func Dirs() []string { return []string{spansDir, linesDir} }
 
-// oldFile is what versions before 0.2 kept traces and log lines in.
+// oldFile is the file in which versions before 0.2 kept traces and log lines.
 const oldFile = "store.db"
 
 // OldFormatError reports a data directory that an older version has written.

@@ -28,13 +28,13 @@ const (
 // forever disables the engine's own limits of time: it drops whole days.
 const forever = 200 * 365 * 24 * time.Hour
 
-// engineMemory is what the engine's caches may take, in bytes, of all indexes
+// engineMemory limits the bytes that the engine's caches take, for all indexes
 // together.
 const engineMemory = "32MB"
 
-// configure sets what the engine reads from flags of the process, once: it has no
-// other way to be told. Programs of the lab have flag sets of their own, so that
-// these flags are not seen.
+// configure sets, once, the options that the engine reads from flags of the process: it
+// has no other interface for them. Programs of the lab have flag sets of their own, so
+// that users do not see these flags.
 var configure = sync.OnceFunc(func() {
 	for name, value := range map[string]string{"memory.allowedBytes": engineMemory, "loggerLevel": "ERROR", "loggerDisableTimestamps": "true"} {
 		if err := flag.Set(name, value); err != nil {
@@ -115,7 +115,7 @@ func (x *index) count(ctx context.Context) (int64, error) {
 // field is a named value. An empty value is the same as none.
 type field = logstorage.Field
 
-// rows are what is added to an index together.
+// rows is a batch of rows to be added to an index.
 type rows struct {
 	list           *logstorage.LogRows
 	oldest, newest int64 // nanoseconds since 1970

@@ -270,11 +270,11 @@ func (s *Store) lineWalk(ctx context.Context, q LineQuery) (w walk, streams map[
 	return w, streams, exact, nil
 }
 
-// maxRecords is how many records a query keeps decoded: rows that follow each other
-// come from few.
+// maxRecords is the number of records that a query keeps decoded: successive rows come
+// from few records.
 const maxRecords = 32
 
-// recordAt is where a record is.
+// recordAt is the place of a record.
 type recordAt struct {
 	in *partition
 	at int64

@@ -13,7 +13,7 @@ import (
 	"dicelab/internal/pocket/store"
 )
 
-// epoch is when the tests' telemetry begins.
+// epoch is the time of the first telemetry of the tests.
 var epoch = time.Date(2026, 3, 1, 12, 0, 0, 123456789, time.UTC)
 
 func open(t *testing.T, dir string, opts store.Options) *store.Store {
@@ -77,7 +77,7 @@ func TestLines(t *testing.T) {
 	tests := []struct {
 		name  string
 		query store.LineQuery
-		stop  int // after so many lines; 0: never
+		stop  int // number of lines after which yield returns false; 0: never
 		want  []store.Line
 	}{
 		{name: "all, newest first", want: []store.Line{stored[5], stored[4], stored[0], stored[3], stored[2], stored[1]}},
@@ -93,7 +93,7 @@ func TestLines(t *testing.T) {
 		{name: "trace, forward, in a range", query: store.LineQuery{Where: where("trace_id", traceA), Forward: true, To: epoch.Add(2 * time.Second)}, want: []store.Line{stored[1]}},
 		{name: "span", query: store.LineQuery{Where: where("span_id", spanA)}, want: []store.Line{stored[0], stored[2]}},
 		{name: "span of trace", query: store.LineQuery{Where: append(where("trace_id", traceB), where("span_id", spanA)...)}, want: []store.Line{stored[2]}},
-		{name: "stops when told", stop: 2, want: []store.Line{stored[5], stored[4]}},
+		{name: "stops when yield returns false", stop: 2, want: []store.Line{stored[5], stored[4]}},
 		{name: "empty range", query: store.LineQuery{From: epoch.Add(time.Second), To: epoch.Add(time.Second)}},
 	}
 	for _, tt := range tests {

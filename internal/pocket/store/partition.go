@@ -16,8 +16,9 @@ import (
 	"dicelab/internal/pocket/journal"
 )
 
-// A partition is what arrived within some hours: a journal with everything as it
-// came, and an index of it. It is a directory, and is deleted as a whole.
+// partition holds the telemetry that arrived within some hours: a journal with the
+// telemetry as it was sent, and an index of it. It is a directory, and is deleted as a
+// whole.
 type partition struct {
 	dir     string
 	created time.Time
@@ -32,7 +33,8 @@ type partition struct {
 	indexBytes     int64
 }
 
-// partitionName is how the directory of a partition is named: by its creation.
+// partitionName is the layout of the name of a partition's directory: the time of its
+// creation.
 const partitionName = "2006-01-02T15-04-05.000000000Z"
 
 // build makes the rows of a journal's record, but for those whose field row skip

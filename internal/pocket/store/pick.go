@@ -21,8 +21,8 @@ const (
 )
 
 // pick decodes the spans of a TracesData whose numbers are wanted, and calls yield
-// with each. It passes over the others: a record has hundreds of spans, of which a
-// trace has a few.
+// with each. It does not decode the others: a record has hundreds of spans, and few of
+// them belong to one trace.
 func pick(data []byte, wanted func(number int) bool, yield func(number int, span Span)) error {
 	number := 0
 	for len(data) > 0 {

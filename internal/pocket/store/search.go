@@ -40,19 +40,20 @@ type SearchResult struct {
 	Inspected int // candidates that were looked at
 }
 
-// How much one search may look at.
+// Limits of what one search reads.
 const (
 	maxSearchRows   = 4_000_000
 	maxSearchTraces = 4_000
 	maxSearchBytes  = MaxTraceBytes // of what is found, and the trace that fills it
-	// searchBatch is how many candidates are read at once.
+	// searchBatch is the number of candidates that are read at once.
 	searchBatch = 32
-	// rowsOfTrace is how many rows of the index a trace has, about.
+	// rowsOfTrace is the usual number of rows of a trace in the index.
 	rowsOfTrace = 8
 )
 
-// Search finds traces, newest first. The index gives candidates, of which Match sees
-// the whole; what one search may look at is bounded, see [SearchResult.Partial].
+// Search finds traces, newest first. The index gives candidates; Match gets each
+// candidate as a whole. The number of candidates of one search is bounded, see
+// [SearchResult.Partial].
 func (s *Store) Search(ctx context.Context, q SearchQuery) (SearchResult, error) {
 	if q.Limit <= 0 || q.Match == nil {
 		return SearchResult{}, fmt.Errorf("searching traces: limit %d must be above 0 and Match must be set", q.Limit)

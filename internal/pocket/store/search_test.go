@@ -67,7 +67,7 @@ func makeSpans(t *testing.T, s *store.Store, n int) []made {
 	return all
 }
 
-// asMade is what a stored span was made of.
+// asMade returns the values from which a stored span was made.
 func asMade(s store.Span) made {
 	m := made{trace: hex.EncodeToString(s.GetTraceId()), service: s.Source.Service, name: s.GetName(), kind: int64(s.GetKind()), status: int64(s.GetStatus().GetCode()),
 		start: int64(s.GetStartTimeUnixNano()), took: s.Duration()}

@@ -55,8 +55,9 @@ func kinds() []string {
 // maxValue limits the name and an attribute in a row, in bytes.
 const maxValue = 8 << 10
 
-// MaxEarly is how far in the future a span may begin to be found by its time. One
-// that begins later, or before what is kept, is found at the time of its arrival.
+// MaxEarly limits how far in the future a span may begin to be found by its own time. A
+// span that begins later, or before the oldest kept time, is found by the time of its
+// arrival.
 const MaxEarly = time.Hour
 
 const recordSpans, recordLines byte = 'S', 'L'
@@ -143,8 +144,8 @@ func (s *Store) spanRows(at, arrived int64, batches []*tracepb.ResourceSpans, kn
 				if row.more || ofResource.more {
 					row.add(fieldMore, "1")
 				}
-				// A span may claim any time. It is found by the time of its arrival where
-				// its own is not one at which the lab can have been told of it.
+				// A span may claim any time. If the lab cannot have received a span of that
+				// time now, it is found by the time of its arrival.
 				start := int64(min(span.GetStartTimeUnixNano(), math.MaxInt64))
 				if start < earliest || start > latest {
 					start = arrived

@@ -186,10 +186,10 @@ func (s *Store) append(to *partitions, record journal.Record, make func(at int64
 	return nil
 }
 
-// TraceAge is how long spans are kept.
+// TraceAge returns the time for which spans are kept.
 func (s *Store) TraceAge() time.Duration { return s.opts.TraceAge }
 
-// LogAge is how long log lines are kept.
+// LogAge returns the time for which log lines are kept.
 func (s *Store) LogAge() time.Duration { return s.opts.LogAge }
 
 // Health reports whether the store takes telemetry and its bounds are enforced:

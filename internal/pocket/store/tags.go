@@ -90,8 +90,8 @@ func (s *Store) Names(ctx context.Context, limit int) ([]string, error) {
 	return s.values(ctx, fieldName, limit)
 }
 
-// sortedValues is the number of values of a field of which the first in order are
-// listed: the engine has them in memory.
+// sortedValues is the largest number of values of a field that are sorted before the
+// first ones are listed: the engine has them in memory.
 const sortedValues = 10_000
 
 // values lists at most limit values of a field of spans: of [sortedValues] of each

@@ -19,7 +19,8 @@ import (
 // TraceID is a trace ID, in the order of its hex digits.
 type TraceID [16]byte
 
-// Source is what made a span. Spans share it; it must not be changed.
+// Source is the origin of a span: its resource and scope. Spans share it; it must not be
+// changed.
 type Source struct {
 	Service           string // resource attribute service.name, "" if there is none
 	Resource          *resourcepb.Resource
@@ -41,7 +42,7 @@ type Span struct {
 // clock went backwards.
 func (s Span) Duration() int64 { return duration(s.Span) }
 
-// Trace is what is stored of a trace.
+// Trace is a trace as far as it is stored.
 type Trace struct {
 	ID    TraceID
 	Spans []Span // by start; none if the trace is not known
@@ -57,7 +58,7 @@ type Trace struct {
 const MaxTraceBytes = 16 << 20
 
 const (
-	// jsonBytes is how many bytes of JSON a byte of a span's protobuf becomes, about.
+	// jsonBytes is the usual number of bytes of JSON for a byte of a span's protobuf.
 	jsonBytes = 2
 	// maxTraceRows bounds the rows that are read for traces at once, of a partition.
 	maxTraceRows = 100_000

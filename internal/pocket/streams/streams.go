@@ -33,8 +33,9 @@ const Max = 5000
 // of its three services has one for a level, and one for none.
 const Reserve = 100
 
-// reloadEvery is how often a full table asks the store which streams are left,
-// which costs it some milliseconds. The store deletes old ones as often.
+// reloadEvery is the interval at which a full table reads the list of streams from the
+// store, which takes some milliseconds. The store deletes old streams at the same
+// interval.
 const reloadEvery = 30 * time.Second
 
 // Store keeps the lines.
