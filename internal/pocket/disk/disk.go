@@ -1,21 +1,21 @@
-// Package disk watches the data directory, so that nothing is acknowledged that
-// cannot be stored, and people read why in one place and once.
+// Package disk watches the data directory, so that nothing is acknowledged that cannot
+// be stored, and the reason is printed in one place and once.
 //
 // A database writes into the files that it has open. If their directory is
 // deleted or another is put in its place, writing goes on without an error, and
 // everything is lost when the process ends. A full and a read-only disk are
-// errors of every writer, each in words of its own. A [Watch] finds out which of
-// these it is; it knows nothing of the databases.
+// errors of every writer, each with its own message. A [Watch] finds out which of these
+// it is. It does not depend on the databases.
 //
 // Rules:
 //
-//   - What is wrong is noticed within [Every], and [Watch.Err] returns it until it
-//     is over. Whoever takes something in asks before ([Watch.Admit]) and reports
-//     after ([Watch.Wrote]), when a directory that is gone is noticed at once.
-//   - The terminal gets a line when it begins, one a minute while it lasts, and one
-//     when it is over. What the stack logs meanwhile is counted, not printed.
-//   - Where the disk is writable again, storing goes on by itself. A directory or
-//     file that is another than before is not: its writers have the old one open.
+//   - A failure is noticed within [Every], and [Watch.Err] returns it until it is
+//     over. A receiver calls [Watch.Admit] before it writes and [Watch.Wrote] after;
+//     the latter notices at once that the directory is gone.
+//   - The terminal gets a line when a failure begins, one a minute while it lasts, and
+//     one when it is over. What the stack logs meanwhile is counted, not printed.
+//   - When the disk is writable again, storing goes on by itself. When the directory or
+//     a file was replaced, it does not: its writers have the old one open.
 package disk
 
 import (
@@ -32,27 +32,27 @@ import (
 	"time"
 )
 
-// Every is the time between two looks at the directory.
+// Every is the time between two checks of the directory.
 const Every = time.Second
 
 const (
-	// repeatEvery is the time between two lines on what lasts.
+	// repeatEvery is the time between two lines about a failure that lasts.
 	repeatEvery = time.Minute
-	// forgetAfter is the time after which a failed write counts no longer if
-	// nobody has tried again and the directory can be written.
+	// forgetAfter is the time after which a failed write counts no longer if there
+	// was no other attempt and the directory is writable.
 	forgetAfter = 10 * time.Second
 	// settled is the time for which writing must work before it is printed that it
 	// does: on a disk that is nearly full some of it does and some does not.
 	settled = 3 * time.Second
-	// silenceFor is the time for which a look is good enough for the log.
+	// silenceFor is the greatest age of a check that decides what is logged.
 	silenceFor = 100 * time.Millisecond
-	// probeName is a file that is written at each look, and removed.
+	// probeName is the file that each check writes and removes.
 	probeName = ".probe"
-	// probeBytes is its size. What has less room soon has none.
+	// probeBytes is its size. A disk with less room is about to be full.
 	probeBytes = 256 << 10
 )
 
-// Error says why nothing can be stored, and what to do.
+// Error is the reason why nothing can be stored, with its remedy.
 type Error struct {
 	Reason Reason
 	Path   string // the directory, or the file in it, that is wrong
@@ -64,7 +64,7 @@ type Reason int
 
 // The reasons why nothing can be stored.
 const (
-	Unwritable Reason = iota // any other than those that follow
+	Unwritable Reason = iota // any reason but the following ones
 	Gone                     // it was deleted, or moved away
 	Replaced                 // another is in its place
 	ReadOnly                 // its file system takes no writes
@@ -104,21 +104,21 @@ type Watch struct {
 	o    Options
 	self os.FileInfo
 
-	looking sync.Mutex // one look at a time
+	looking sync.Mutex // one check at a time
 
 	mu     sync.Mutex // guards what follows
 	files  map[string]os.FileInfo
-	found  *Error // by the last look
-	failed *Error // by the last write, if the look found nothing
+	found  *Error // by the last check
+	failed *Error // by the last write, if the check found nothing
 
 	lookedAt time.Time
 	failedAt time.Time
-	told     *Error // what was printed last, until its end was
+	reported *Error // the failure that was printed last, until its end was printed
 	since    time.Time
 	printed  time.Time
-	works    time.Time // since when nothing is wrong, while its end is not printed
-	refused  int       // intakes since then
-	silenced int       // records of the log since then
+	works    time.Time // time since which nothing fails, while the end is not printed
+	refused  int       // requests to store that were refused since the failure began
+	silenced int       // log records that were left out since the failure began
 }
 
 // New returns a watch of a directory as it is now. It fails if the directory is
@@ -137,8 +137,8 @@ func New(o Options) (*Watch, error) {
 	return &Watch{o: o, self: self, files: make(map[string]os.FileInfo)}, nil
 }
 
-// Keep notes files of the directory that must stay the ones that they are now. It
-// fails if one is not there.
+// Keep notes files of the directory that must not be replaced. It fails if one does not
+// exist.
 func (w *Watch) Keep(names ...string) error {
 	for _, name := range names {
 		info, err := os.Lstat(filepath.Join(w.o.Dir, name))
@@ -152,7 +152,7 @@ func (w *Watch) Keep(names ...string) error {
 	return nil
 }
 
-// Run looks at the directory every [Every] until ctx ends.
+// Run checks the directory every [Every] until ctx ends.
 func (w *Watch) Run(ctx context.Context) {
 	tick := time.NewTicker(Every)
 	defer tick.Stop()
@@ -166,15 +166,15 @@ func (w *Watch) Run(ctx context.Context) {
 	}
 }
 
-// Err returns nil, or an [*Error] with why nothing is stored.
+// Err returns nil, or the [*Error] for which nothing is stored.
 func (w *Watch) Err() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return orNil(w.current())
 }
 
-// Admit is Err for who is about to write something: it counts what is refused,
-// and lets writing be tried where only that shows whether it works again.
+// Admit is Err for a caller that is about to write: it counts what it refuses. If only
+// an attempt can show whether writing works again, it lets the caller try.
 func (w *Watch) Admit() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -184,12 +184,12 @@ func (w *Watch) Admit() error {
 	return orNil(w.found)
 }
 
-// Wrote notes how a write went. It returns err, or why it failed where that can
-// be seen in the directory. full reports whether err means that there is no room,
-// for writers whose errors do not wrap the system's.
+// Wrote notes the result of a write. It returns err, or an [*Error] if a check of the
+// directory finds the reason for it. full reports whether err means that there is no
+// room, for writers whose errors do not wrap the system's.
 func (w *Watch) Wrote(err error, full bool) error {
 	if err == nil {
-		if w.moved() != nil { // since the last look: what was written is in no directory
+		if w.moved() != nil { // since the last check: what was written is in no directory
 			if found := w.Look(); found != nil {
 				return found
 			}
@@ -221,8 +221,8 @@ func (w *Watch) Wrote(err error, full bool) error {
 	return failed
 }
 
-// Silence reports whether a record of the log is to be left out, because what is
-// wrong with the directory was printed and explains it.
+// Silence reports whether a record of the log is to be left out, because a failure of
+// the directory was printed and explains it.
 func (w *Watch) Silence() bool {
 	w.mu.Lock()
 	late := w.o.Now().Sub(w.lookedAt) >= silenceFor
@@ -232,15 +232,14 @@ func (w *Watch) Silence() bool {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.told == nil { // also what is logged late, of a time that is just over
+	if w.reported == nil { // a record may be logged just after the end of the failure
 		return false
 	}
 	w.silenced++
 	return true
 }
 
-// Look looks at the directory now, and returns nil, or an [*Error] with what it
-// has found.
+// Look checks the directory now, and returns nil or the [*Error] that it has found.
 func (w *Watch) Look() error {
 	w.looking.Lock()
 	defer w.looking.Unlock()
@@ -268,7 +267,7 @@ func (w *Watch) look() *Error {
 
 func (w *Watch) name() string { return "data directory " + w.o.Dir }
 
-// moved returns which of the directory and its files is not the one that it was.
+// moved returns an error if the directory or one of its files is gone or was replaced.
 func (w *Watch) moved() *Error {
 	if err := same(w.self, w.name(), func() (os.FileInfo, error) { return os.Stat(w.o.Dir) }); err != nil {
 		return err
@@ -284,7 +283,7 @@ func (w *Watch) moved() *Error {
 	return nil
 }
 
-// same compares a file with what it was.
+// same compares a file with the one that was there at the start.
 func same(was os.FileInfo, name string, stat func() (os.FileInfo, error)) *Error {
 	switch is, err := stat(); {
 	case errors.Is(err, fs.ErrNotExist):
@@ -318,7 +317,7 @@ func reasonOf(err error) Reason {
 	return Unwritable
 }
 
-// current is what is wrong; mu is held.
+// current returns the present failure, or nil. The caller holds mu.
 func (w *Watch) current() *Error {
 	if w.found != nil {
 		return w.found
@@ -326,10 +325,10 @@ func (w *Watch) current() *Error {
 	return w.failed
 }
 
-// report returns the line to print, or ""; mu is held.
+// report returns the line to print, or "". The caller holds mu.
 func (w *Watch) report() string {
 	now, is := w.o.Now(), w.current()
-	if is == nil && w.told == nil {
+	if is == nil && w.reported == nil {
 		return ""
 	}
 	if is == nil {
@@ -340,16 +339,16 @@ func (w *Watch) report() string {
 			return ""
 		}
 		line := fmt.Sprintf("Storing goes on, after %s%s.", w.lasted(w.works), w.counts())
-		w.told, w.works = nil, time.Time{}
+		w.reported, w.works = nil, time.Time{}
 		return line
 	}
 	w.works = time.Time{}
 	switch {
-	case w.told == nil:
+	case w.reported == nil:
 		w.since, w.refused, w.silenced = now, 0, 0
 		fallthrough
-	case w.told.Reason != is.Reason || w.told.Path != is.Path:
-		w.told, w.printed = is, now
+	case w.reported.Reason != is.Reason || w.reported.Path != is.Path:
+		w.reported, w.printed = is, now
 		return "Nothing is stored any more: " + is.Error() + "."
 	case now.Sub(w.printed) >= repeatEvery:
 		w.printed = now
@@ -360,7 +359,7 @@ func (w *Watch) report() string {
 
 func (w *Watch) lasted(until time.Time) time.Duration { return until.Sub(w.since).Round(time.Second) }
 
-// counts says what has come meanwhile.
+// counts returns the numbers of what was refused and silenced, as text.
 func (w *Watch) counts() string {
 	var parts []string
 	if w.refused > 0 {
@@ -381,7 +380,7 @@ func (w *Watch) print(line string) {
 	}
 }
 
-// orNil is an error that is nil where e is.
+// orNil returns e as an error, which is nil if e is.
 func orNil(e *Error) error {
 	if e == nil {
 		return nil

@@ -104,8 +104,8 @@ func TestDirectory(t *testing.T) {
 	)
 }
 
-// What was written into a directory that is gone does not count as written, also
-// where nobody has looked since.
+// What was written into a directory that is gone does not count as written, even if
+// the directory has not been examined since.
 func TestWroteIntoNothing(t *testing.T) {
 	w := watch(t)
 	must(t, w.Admit(), os.RemoveAll(w.dir))
@@ -165,7 +165,8 @@ func TestReasons(t *testing.T) {
 	}
 }
 
-// A failed write counts until another succeeds, or nobody has tried for a while.
+// A failed write counts until another succeeds, or until there was no attempt for a
+// while.
 func TestFailedWriteIsForgotten(t *testing.T) {
 	w := watch(t)
 	if err := w.Wrote(syscall.ENOSPC, false); err == nil {

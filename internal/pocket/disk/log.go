@@ -5,8 +5,8 @@ import (
 	"log/slog"
 )
 
-// Handler returns next without what is logged while nothing is stored: libraries
-// say it line by line, every time that they try.
+// Handler returns a handler that drops what is logged while nothing is stored, and
+// passes the rest to next: libraries log each attempt to write.
 func (w *Watch) Handler(next slog.Handler) slog.Handler { return &quiet{next, w} }
 
 type quiet struct {

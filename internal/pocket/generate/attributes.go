@@ -9,8 +9,8 @@ import (
 	resourcepb "go.opentelemetry.io/proto/otlp/resource/v1"
 )
 
-// The attributes that are read (OpenTelemetry semantic conventions; those of
-// databases by their old names and db.namespace, as Tempo 3.0 does).
+// The attributes that are read (OpenTelemetry semantic conventions; for databases the
+// old names and db.namespace, as in Tempo 3.0).
 const (
 	attrServiceName  = "service.name"
 	attrPeerService  = "peer.service"
@@ -24,8 +24,8 @@ const (
 	separatorOfPorts = ":"
 )
 
-// remote is what attributes say of the other side of a call; "" where they say
-// nothing. Of a key that comes twice the first counts.
+// remote describes the other side of a call by the attributes of a span. A field
+// without an attribute is "". If a key comes twice, the first value counts.
 type remote struct {
 	service, dbName, dbNamespace, dbSystem, address, peerAddress, peerPort string
 }
@@ -58,7 +58,7 @@ func readRemote(attributes []*commonpb.KeyValue) (r remote) {
 	return r
 }
 
-// peer is the name of a node that sends no spans.
+// peer returns the name of a node that sends no spans.
 func (r remote) peer() string { return cmp.Or(r.service, r.dbName, r.dbSystem) }
 
 // database reports whether a call goes to a database, and returns the name of the
@@ -75,9 +75,9 @@ func (r remote) database(resource remote) (node string, is bool) {
 	return cmp.Or(resource.service, r.service, resource.address, r.address, host, name), true
 }
 
-// resource is what is read of a resource.
+// resource holds the attributes of a resource that are used.
 type resource struct {
-	service string // "": not named
+	service string // "" if the resource has none
 	remote  remote
 }
 
@@ -92,7 +92,7 @@ func readResource(r *resourcepb.Resource) resource {
 	return out
 }
 
-// text is an attribute's value as the value of a label, in Tempo's form.
+// text returns an attribute's value as the value of a label, in Tempo's form.
 func text(v *commonpb.AnyValue) string {
 	switch v := v.GetValue().(type) {
 	case *commonpb.AnyValue_StringValue:

@@ -10,9 +10,9 @@ import (
 	"dicelab/internal/pocket/generate"
 )
 
-// BenchmarkCount is what generated metrics add to a stored span, in exports of
-// 500 spans: rolls of five spans of two services, the attributes as many as
-// theirs.
+// BenchmarkCount measures what generated metrics add to the cost of a stored span, in
+// exports of 500 spans: rolls of five spans of two services, with as many attributes
+// as those of the lab.
 func BenchmarkCount(b *testing.B) {
 	shape := []span{
 		{service: "front", id: 1, name: "POST /roll", kind: server, ms: 600}, {service: "front", id: 2, parent: 1, name: "roll_button_click", ms: 600},

@@ -6,18 +6,18 @@
 //
 // Rules:
 //
-//   - What is counted is stored: spans come from [Generator.Wrap], after the
-//     store has taken them. Counting is done behind a bounded queue, so that no
-//     export waits for it.
-//   - The two sides of a call may come in any order and Options.Wait apart. They
-//     belong together when the client's span is the parent of the server's.
-//   - Memory is bounded: in spans that wait, in calls whose other side is
-//     awaited, in series. What is not counted is counted as such (metrics.go).
+//   - Only stored spans are counted: they come from [Generator.Wrap], after the store
+//     has accepted them. They are counted behind a bounded queue, so that no export
+//     waits for it.
+//   - The two sides of a call may arrive in any order and up to Options.Wait apart.
+//     They belong together if the client's span is the parent of the server's.
+//   - Memory is bounded: the number of queued spans, of calls whose other side is
+//     awaited, and of series. Metrics count what is left out (metrics.go).
 //   - Counters begin at 0 when the program starts, as Tempo's do. Every series
 //     begins with a 0 of its own, so that rate and increase see its first value.
 //
-// What Tempo does, and is done here, though one might expect something else: a
-// span that is sent twice is counted twice in the span metrics; a call's second
-// answer (two SERVER spans with one parent) is not in the graph; spans that ended
-// more than Options.Slack ago are not counted.
+// Three properties of Tempo may surprise, and are the same here: the span metrics count
+// a span that is sent twice twice; the graph leaves out a call's second answer (two
+// SERVER spans with one parent); spans that ended more than Options.Slack ago are not
+// counted.
 package generate

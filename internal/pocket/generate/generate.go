@@ -11,9 +11,9 @@ import (
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 )
 
-// Options are a Generator's settings. The zero value means the defaults; those
-// of Wait, MaxEdges and the time after which a series is forgotten are Tempo's,
-// Slack is what stack/tempo/tempo.yml sets.
+// Options are a Generator's settings. The zero value means the defaults. The defaults
+// of Wait, MaxEdges and the time after which a series is forgotten are Tempo's; the
+// default of Slack is the value in stack/tempo/tempo.yml.
 type Options struct {
 	Wait       time.Duration // for the other side of a call; default 10 s
 	Slack      time.Duration // between a span's end and now, either way; default 5 min
@@ -22,7 +22,7 @@ type Options struct {
 	QueueSpans int           // spans that wait to be counted; default 20,000
 
 	Registry prometheus.Registerer // takes the generator's own metrics; default none
-	Logger   *slog.Logger          // told once of each reason for which spans are not counted; default: discards
+	Logger   *slog.Logger          // gets each reason for which spans are not counted once; default: discards
 	Now      func() time.Time      // default time.Now
 }
 
@@ -44,7 +44,7 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Appender stores spans; it returns nil when they are stored for good.
+// Appender stores spans. It returns nil when they are durably stored.
 type Appender interface {
 	AppendSpans(ctx context.Context, batches []*tracepb.ResourceSpans) error
 }
@@ -65,7 +65,7 @@ type Generator struct {
 	graph graph
 }
 
-// New makes a generator. Nothing is counted until Run is called.
+// New returns a generator. Nothing is counted until Run is called.
 func New(opts Options) *Generator {
 	g := &Generator{opts: opts.withDefaults(), wake: make(chan struct{}, 1)}
 	g.own = newOwnMetrics(g.opts.Registry, g.opts.Logger)
@@ -74,7 +74,7 @@ func New(opts Options) *Generator {
 	return g
 }
 
-// Wrap returns an appender that counts what next has stored. Who appends must
+// Wrap returns an appender that counts the spans that next has stored. Its caller must
 // not change the spans afterwards.
 func (g *Generator) Wrap(next Appender) Appender { return counted{g, next} }
 
@@ -91,8 +91,8 @@ func (c counted) AppendSpans(ctx context.Context, batches []*tracepb.ResourceSpa
 	return nil
 }
 
-// enqueue takes an export that is stored, or drops it. An export of any size is
-// taken by an empty queue.
+// enqueue adds a stored export to the queue, or drops it if the queue is full. An empty
+// queue accepts an export of any size.
 func (g *Generator) enqueue(batches []*tracepb.ResourceSpans) {
 	n := 0
 	for _, resource := range batches {
@@ -118,9 +118,9 @@ func (g *Generator) enqueue(batches []*tracepb.ResourceSpans) {
 	}
 }
 
-// Run counts what is stored until ctx is done. Before it returns it has counted
-// what was stored until then and given up waiting for the other sides of calls:
-// nothing more is taken. It can be called once.
+// Run counts stored spans until ctx is done. Before it returns, it counts the spans that
+// were stored until then, and stops waiting for the other sides of calls. Spans that
+// come later are dropped. Run can be called once.
 func (g *Generator) Run(ctx context.Context) {
 	for {
 		select {
@@ -136,7 +136,7 @@ func (g *Generator) Run(ctx context.Context) {
 	}
 }
 
-// drain counts what is in the queue; closing, it lets nothing in any more.
+// drain counts the queued spans. If closing is set, it closes the queue.
 func (g *Generator) drain(closing bool) {
 	for {
 		g.queueMu.Lock()
@@ -176,7 +176,7 @@ func (g *Generator) count(batches []*tracepb.ResourceSpans) {
 	}
 }
 
-// seconds is how long a span took; one that ends before it begins took none.
+// seconds returns the duration of a span, 0 if it ends before it begins.
 func seconds(span *tracepb.Span) float64 {
 	start, end := span.GetStartTimeUnixNano(), span.GetEndTimeUnixNano()
 	if end <= start {

@@ -40,7 +40,7 @@ const (
 	patience = 20 * time.Second      // for something to appear
 )
 
-// noon is when the tests' spans end, unless they say otherwise.
+// noon is the time at which the tests' spans end, unless they set another.
 var noon = time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
 
 // clock is the generator's.

@@ -24,7 +24,7 @@ type edge struct {
 	key                          edgeKey
 	client, server               string // "": not known yet
 	connection                   string // contract.Connection…; "": a plain request
-	peer                         string // what a span says of the other side
+	peer                         string // name of the other side in a span
 	clientSeconds, serverSeconds float64
 	failed                       bool // on either side
 	expires                      time.Time
@@ -39,27 +39,27 @@ type graph struct {
 	order   list.List                 // of *edge, the longest waiting first
 
 	done     func(*edge) // a call whose two sides are known
-	unpaired func()      // a call of which one side is not
+	unpaired func()      // called for a call that lacks one side
 }
 
 func newGraph(wait time.Duration, limit int, done func(*edge), unpaired func()) graph {
 	return graph{wait: wait, max: limit, awaited: make(map[edgeKey]*list.Element), done: done, unpaired: unpaired}
 }
 
-// side is what one span says of a call.
+// side is one span's description of a call.
 type side struct {
 	client     bool   // the caller's side
-	service    string // that it ran in
+	service    string // in which the span ran
 	connection string
-	peer       string // what it calls the other side
+	peer       string // its name for the other side
 	seconds    float64
 	failed     bool
 
 	database bool   // the call goes to a database, which sends no spans
-	node     string // what that is called; "" where nothing tells it
+	node     string // its name; "" if unknown
 }
 
-// span adds a span, which is a side of a call if its kind says so.
+// span adds a span. Its kind decides whether it is a side of a call.
 func (g *graph) span(r resource, span *tracepb.Span, now time.Time) {
 	kind := span.GetKind()
 	s := side{service: r.service, client: kind == tracepb.Span_SPAN_KIND_CLIENT || kind == tracepb.Span_SPAN_KIND_PRODUCER}
@@ -82,7 +82,8 @@ func (g *graph) span(r resource, span *tracepb.Span, now time.Time) {
 	g.add(key, s, now)
 }
 
-// take adds what a side says. Where both say it, the later has the last word.
+// take copies the fields of a side into the edge. If both sides have a field, the later
+// one counts.
 func (e *edge) take(s side) {
 	e.connection = s.connection
 	e.failed = e.failed || s.failed
@@ -98,9 +99,9 @@ func (e *edge) take(s side) {
 	}
 }
 
-// add adds one side of a call. Where too many wait, the one that has waited
-// longest is given up: pairs come within moments of each other, and what waits
-// long is mostly a trace's first span, which has no other side.
+// add adds one side of a call. If too many calls wait, it gives up the one that has
+// waited longest: pairs arrive within moments of each other, and a side that waits long
+// is mostly a trace's first span, which has no other side.
 func (g *graph) add(key edgeKey, s side, now time.Time) {
 	at, known := g.awaited[key]
 	var e *edge
@@ -143,8 +144,8 @@ func (g *graph) endAll() {
 	}
 }
 
-// end gives up a call. Its other side may be one that sends no spans: whoever
-// began the trace, or what a span names as its peer.
+// end stops waiting for the other side of a call. That side may send no spans: it may
+// have begun the trace, or be the peer that a span names.
 func (g *graph) end(at *list.Element) {
 	e := at.Value.(*edge)
 	g.forget(at)

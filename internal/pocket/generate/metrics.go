@@ -9,7 +9,7 @@ import (
 	"dicelab/internal/contract"
 )
 
-// The generator's own metrics: what it did not count, and why.
+// The generator's own metrics count the spans and calls that it left out.
 const (
 	// MetricSpansDropped counts the spans that are stored and not in the generated
 	// metrics, by contract.LabelReason.
@@ -17,8 +17,8 @@ const (
 	// MetricSeriesLimited counts the spans and calls whose labels would have made
 	// more series than Options.MaxSeries.
 	MetricSeriesLimited = "dicelab_generator_series_limited_total"
-	// MetricEdgesUnpaired counts the calls of which one side did not come, and of
-	// which nothing tells what the other side was.
+	// MetricEdgesUnpaired counts the calls whose one side did not arrive and cannot
+	// be derived from the other.
 	MetricEdgesUnpaired = "dicelab_generator_edges_unpaired_total"
 )
 
@@ -29,14 +29,14 @@ const (
 	reasonTime      = "outside_time_range"     // they ended more than Options.Slack ago, or will
 )
 
-// ownMetrics are those, and the log.
+// ownMetrics holds the generator's own metrics, and the log.
 type ownMetrics struct {
 	dropped  *prometheus.CounterVec
 	limited  prometheus.Counter
 	unpaired prometheus.Counter
 
-	log  *slog.Logger
-	told sync.Map // reasons that were logged
+	log    *slog.Logger
+	logged sync.Map // reasons that were logged
 }
 
 func newOwnMetrics(registry prometheus.Registerer, log *slog.Logger) *ownMetrics {
@@ -59,18 +59,18 @@ func newOwnMetrics(registry prometheus.Registerer, log *slog.Logger) *ownMetrics
 // drop counts n spans that are not counted.
 func (m *ownMetrics) drop(reason string, n int) {
 	m.dropped.WithLabelValues(reason).Add(float64(n))
-	m.tell(reason)
+	m.logOnce(reason)
 }
 
 // limit counts a span or a call that has no series.
 func (m *ownMetrics) limit() {
 	m.limited.Inc()
-	m.tell("series_limit")
+	m.logOnce("series_limit")
 }
 
-// tell logs each reason once: the numbers are at /metrics.
-func (m *ownMetrics) tell(reason string) {
-	if _, told := m.told.LoadOrStore(reason, true); !told {
+// logOnce logs each reason once: the numbers are at /metrics.
+func (m *ownMetrics) logOnce(reason string) {
+	if _, logged := m.logged.LoadOrStore(reason, true); !logged {
 		m.log.Warn("spans are stored but not counted in service graph and span metrics; /metrics of the embedded Prometheus says how many", "reason", reason)
 	}
 }

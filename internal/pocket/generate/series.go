@@ -20,7 +20,7 @@ import (
 // series is one series of the TSDB.
 type series struct {
 	labels labels.Labels
-	ref    storage.SeriesRef // by which the TSDB finds it faster
+	ref    storage.SeriesRef // lets the TSDB find the series faster
 	begun  bool              // its 0 was appended
 }
 
@@ -33,7 +33,7 @@ func newSeries(base labels.Labels, name string, more ...string) series {
 	return series{labels: b.Labels()}
 }
 
-// counter is a counter; it has no series until it was added to.
+// counter is a counter. It has no series before the first addition.
 type counter struct {
 	series
 	value float64
@@ -60,19 +60,19 @@ type histogram struct {
 	sum     counter
 }
 
-// bucket is what fell between two bounds.
+// bucket counts the values between two bounds.
 type bucket struct {
 	series
 	n float64
 
-	// The last one since the last collection, which is the exemplar; fresh if
+	// The last value since the last collection, which is the exemplar. fresh is set if
 	// there was one.
 	fresh bool
 	trace [16]byte
 	value float64
 }
 
-// histogramSeries is how many series a histogram is.
+// histogramSeries returns the number of series of a histogram.
 func histogramSeries(bounds []float64) int { return len(bounds) + 3 } // +Inf, count and sum
 
 func newHistogram(base labels.Labels, name string, bounds []float64) histogram {
@@ -127,7 +127,7 @@ type batch struct {
 	cause error // of the last of them
 }
 
-// all calls what collects, until an error.
+// all calls the given functions in order, until one fails.
 func (b *batch) all(collect ...func(*batch) error) error {
 	for _, f := range collect {
 		if err := f(b); err != nil {
@@ -137,10 +137,10 @@ func (b *batch) all(collect ...func(*batch) error) error {
 	return nil
 }
 
-// put appends a sample, and before a series's first one a 0: at the end of the
-// minute before, as Tempo does, so that the two are in different steps of a
-// query; just before the sample where that is taken, which it is soon after a
-// restart.
+// put appends a sample. Before the first sample of a series it appends a 0 at the end of
+// the previous minute, as Tempo does, so that the two are in different steps of a query.
+// If there is a sample after that time, as soon after a restart, the 0 comes just before
+// the new sample.
 func (b *batch) put(s *series, value float64, exemplars ...exemplar.Exemplar) error {
 	if !s.begun {
 		minute := time.Minute.Milliseconds()
@@ -163,8 +163,8 @@ func (b *batch) put(s *series, value float64, exemplars ...exemplar.Exemplar) er
 
 func (b *batch) append(s *series, at int64, value float64, exemplars ...exemplar.Exemplar) error {
 	ref, err := b.to.Append(s.ref, s.labels, 0, at, value, nil, nil, storage.AOptions{Exemplars: exemplars})
-	// The sample is appended though an exemplar of it was not, which is a hint that
-	// a query can do without.
+	// If only its exemplar is refused, the sample is appended all the same: queries can
+	// do without exemplars.
 	var partial *storage.AppendPartialError
 	if err != nil && !errors.As(err, &partial) {
 		return fmt.Errorf("appending %s: %w", s.labels, err)
@@ -173,13 +173,14 @@ func (b *batch) append(s *series, at int64, value float64, exemplars ...exemplar
 	return nil
 }
 
-// tooLate tells of a sample that is older than what is stored of its series.
+// tooLate reports whether err means that a sample is older than the stored ones of its
+// series.
 func tooLate(err error) bool {
 	return errors.Is(err, storage.ErrOutOfOrderSample) || errors.Is(err, storage.ErrOutOfBounds) ||
 		errors.Is(err, storage.ErrTooOldSample) || errors.Is(err, storage.ErrDuplicateSampleForTimestamp)
 }
 
-// refused is an error that tells how many samples were too late, or nil.
+// refused returns an error with the number of samples that were too late, or nil.
 func (b *batch) refused() error {
 	if b.late == 0 {
 		return nil

@@ -11,11 +11,11 @@ import (
 	"dicelab/internal/contract"
 )
 
-// staleAfter is when a series that does not change is forgotten (Tempo's
+// staleAfter is the time after which an unchanged series is forgotten (Tempo's
 // stale_duration). It begins at 0 when it comes again.
 const staleAfter = 15 * time.Minute
 
-// table holds what was counted.
+// table holds the counters and histograms.
 type table struct {
 	spans map[spanKey]*spanRow
 	calls map[callKey]*callRow
@@ -50,7 +50,7 @@ func newTable(limit int, own *ownMetrics) table {
 	return table{spans: make(map[spanKey]*spanRow), calls: make(map[callKey]*callRow), max: limit, own: own}
 }
 
-// room takes n series, if there are as many.
+// room reserves n series, and reports whether there was room for them.
 func (t *table) room(n int) bool {
 	if t.size+n > t.max {
 		t.own.limit()
@@ -77,8 +77,8 @@ func (t *table) span(service string, span *tracepb.Span, now time.Time) {
 	row.latency.observe(seconds(span), span.GetTraceId())
 }
 
-// size is a span's as Tempo counts it: OTLP's receivers give every span a status,
-// an empty one takes two bytes.
+// size returns the size of a span as Tempo counts it: OTLP receivers add a status to
+// every span, and an empty one takes two bytes.
 func size(span *tracepb.Span) int {
 	n := proto.Size(span)
 	if span.GetStatus() == nil {
@@ -131,11 +131,11 @@ func newCallRow(key callKey) *callRow {
 	}
 }
 
-// spanRowSeries and callRowSeries are how many series the rows are in the TSDB.
+// spanRowSeries and callRowSeries return the number of series of a row in the TSDB.
 func spanRowSeries() int { return 2 + histogramSeries(contract.SpanLatencyBuckets()) }
 func callRowSeries() int { return 2 + 2*histogramSeries(contract.GraphBuckets()) }
 
-// forget forgets what has not changed for long.
+// forget removes the rows that have not changed for staleAfter.
 func (t *table) forget(now time.Time) {
 	old := now.Add(-staleAfter)
 	for key, row := range t.spans {
@@ -167,9 +167,9 @@ func (t *table) collect(b *batch) error {
 	return nil
 }
 
-// Collect appends the present value of every series, with the exemplars since
-// the last time, as of at. What could not be appended because something newer is
-// stored is an error too; the rest is appended then.
+// Collect appends the present value of every series, as of at, with the exemplars since
+// the last collection. If samples cannot be appended because newer ones are stored, it
+// appends the rest and returns an error.
 func (g *Generator) Collect(to storage.AppenderV2, at time.Time) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
