@@ -1,17 +1,17 @@
-// Package answer makes answers in memory and writes them when they are complete,
-// so that what an answer is made with, such as one of a few places for queries, is
-// free again while a slow client still reads.
+// Package answer buffers responses in memory and writes them when they are complete,
+// so that what a response is made with, such as one of a few slots for queries, is
+// released while a slow client still reads.
 //
 // Rules:
 //
-//   - All answers under way share the bytes of a [Pool], and one may have a part
-//     of them. An answer that finds none left waits while others are being read, and
-//     is refused with [ErrBusy] if none is: answers that are being made would wait
-//     for each other in vain.
-//   - A client that has been reading for longer than the pool's patience is cut off
-//     when another answer waits, the one that has been reading longest first. Clients
-//     that do not read can therefore not keep others from their answers.
-//   - Nothing is written before the answer is complete, so that it can still become
+//   - All responses under way share the bytes of a [Pool], and one may have a part
+//     of them. A response that finds none left waits while others are being read. If
+//     none is being read, it is refused with [ErrBusy]: responses that are being made
+//     would wait for each other in vain.
+//   - When a response waits, a client that has been reading for longer than the
+//     pool's patience is cut off, the slowest first. Thus clients that do not read
+//     cannot block the responses of others.
+//   - Nothing is written before the response is complete, so that it can still become
 //     an error.
 package answer
 
@@ -35,21 +35,21 @@ const (
 	DefaultPatience = 2 * time.Second
 )
 
-// The sizes of the pieces that an answer is made of, in bytes.
+// The sizes of the pieces of a buffer, in bytes.
 const (
 	firstPiece   = 4 << 10
 	largestPiece = 256 << 10
 )
 
-// ErrBusy means that other answers that are being made have the bytes of the pool.
+// ErrBusy means that other responses that are being made use the bytes of the pool.
 var ErrBusy = errors.New("too many answers are under way at once: ask again later")
 
-// TooLargeError means that an answer is larger than one may be.
+// TooLargeError means that a response exceeds the limit for one.
 type TooLargeError struct {
 	Limit int64 // bytes
 }
 
-// Error states the limit.
+// Error names the limit.
 func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("the answer has more than %d bytes: ask for less at a time", e.Limit)
 }
@@ -58,10 +58,10 @@ func (e *TooLargeError) Error() string {
 type Options struct {
 	Bytes    int64         // of all answers
 	Most     int64         // of one
-	Patience time.Duration // for a client to read its answer while others need the bytes; below 0: none
+	Patience time.Duration // for a client to read its response while others need the bytes; below 0: none
 }
 
-// Pool bounds the answers of several handlers. Its methods may be called from any
+// Pool bounds the responses of several handlers. Its methods may be called from any
 // goroutine.
 type Pool struct {
 	most     int64
@@ -70,7 +70,7 @@ type Pool struct {
 	mu      sync.Mutex
 	free    int64
 	freed   chan struct{} // closed when bytes are released
-	reading []*buffer     // answers that are being written, by when that began
+	reading []*buffer     // responses that are being written, the oldest first
 }
 
 // NewPool returns a pool.
@@ -81,10 +81,9 @@ func NewPool(o Options) *Pool {
 	}
 }
 
-// Handler returns a handler that has next make an answer and then writes it. Where
-// the answer is larger than one may be, or finds no bytes left, refuse answers in
-// its place, with a [*TooLargeError] or [ErrBusy]; the context of next's request
-// ends then.
+// Handler returns a handler that buffers the response of next and then writes it. If
+// the response is too large, or finds no bytes left, the handler ends the context of
+// next's request and calls refuse to respond, with a [*TooLargeError] or [ErrBusy].
 func (p *Pool) Handler(next http.Handler, refuse func(http.ResponseWriter, *http.Request, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithCancel(r.Context())
@@ -100,8 +99,8 @@ func (p *Pool) Handler(next http.Handler, refuse func(http.ResponseWriter, *http
 	})
 }
 
-// Reset drops what was written of an answer that a handler of a pool makes, so that
-// an error can take its place. It does nothing to another ResponseWriter.
+// Reset drops what a handler of a pool has written, so that it can respond with an
+// error instead. It does nothing to a ResponseWriter that is not of a pool.
 func Reset(w http.ResponseWriter) {
 	b, ok := w.(*buffer)
 	if !ok {
@@ -113,7 +112,7 @@ func Reset(w http.ResponseWriter) {
 	maps.Copy(b.header, b.given)
 }
 
-// reserve takes n bytes for an answer.
+// reserve reserves n bytes for a response.
 func (p *Pool) reserve(ctx context.Context, n int64) error {
 	for {
 		p.mu.Lock()
@@ -150,9 +149,9 @@ func (p *Pool) release(n int64) {
 	p.freed = make(chan struct{})
 }
 
-// cutOne cuts off the client that has been reading longest, if that is longer than
-// the pool's patience and no other is cut off yet, and returns the time after which
-// another may be. The caller has the lock.
+// cutOne cuts off the client that has been reading longest, if that is longer than the
+// pool's patience and no other client is being cut off. It returns the time after which
+// the next client may be cut off. The caller holds the lock.
 func (p *Pool) cutOne() time.Duration {
 	for _, b := range p.reading {
 		if b.cut {
@@ -169,21 +168,21 @@ func (p *Pool) cutOne() time.Duration {
 	return p.wait()
 }
 
-// wait is the longest time between two looks at the clients that are reading.
+// wait returns the longest time between two checks of the clients that are reading.
 func (p *Pool) wait() time.Duration { return max(p.patience, time.Second) }
 
-// buffer is an answer. Its methods but for cutOne's fields belong to one goroutine.
+// buffer is a response. Except for the fields of cutOne, only one goroutine uses it.
 type buffer struct {
 	pool   *Pool
 	ctx    context.Context
 	cancel context.CancelFunc
-	given  http.Header // what others have set before
+	given  http.Header // headers that outer handlers have set
 	header http.Header
 	status int // 0 until it is known
 	pieces [][]byte
 	size   int64
 	held   int64 // bytes of the pool
-	err    error // why this is no answer
+	err    error // why there is no response
 
 	conn  *http.ResponseController
 	began time.Time // when writing began
@@ -200,8 +199,8 @@ func (b *buffer) WriteHeader(status int) {
 	}
 }
 
-// Write implements http.ResponseWriter. It does not fail: an answer that finds no
-// room is replaced by an error when the handler has returned.
+// Write implements http.ResponseWriter. It does not fail: a response without room is
+// replaced by an error when the handler has returned.
 func (b *buffer) Write(text []byte) (int, error) {
 	b.WriteHeader(http.StatusOK)
 	for rest := text; len(rest) > 0 && b.err == nil; {
@@ -235,13 +234,13 @@ func (b *buffer) grow() error {
 	return nil
 }
 
-// drop releases what the answer has.
+// drop releases the bytes of the response.
 func (b *buffer) drop() {
 	b.pool.release(b.held)
 	b.pieces, b.held = nil, 0
 }
 
-// writeTo writes the answer, and releases each piece when it is written.
+// writeTo writes the response, and releases each piece when it is written.
 func (b *buffer) writeTo(w http.ResponseWriter) {
 	header := w.Header()
 	clear(header)

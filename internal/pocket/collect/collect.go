@@ -1,18 +1,17 @@
-// Package collect reads what the services write to their standard output and
-// stores it as log lines: it plays the part that Grafana Alloy plays in the real
-// stack.
+// Package collect reads the standard output of the services and stores it as log lines,
+// as Grafana Alloy does in the real stack.
 //
 // Rules:
-//   - Reading never waits for the store, since a service would wait with it. A
-//     queue stands between them, bounded in lines and bytes; what does not fit is
-//     dropped and counted.
-//   - The text of a line is stored unchanged. One that is longer than
-//     MaxLineBytes is cut there, and its metadata says by how much.
-//   - No line is skipped because of what it holds. One that is not a JSON object
-//     (a panic, say) is stored with the time at which it was read and without
-//     the label level, as Alloy does with a field that it does not find.
-//   - Whatever was read before the end of a service's output is stored before
-//     Close returns, or Close and Run say how many lines were not.
+//   - Reading never waits for the store, since the service would wait, too. Between
+//     them is a queue, bounded in lines and bytes. Lines that do not fit are dropped
+//     and counted.
+//   - The text of a line is stored unchanged. A line that is longer than MaxLineBytes
+//     is cut there, and its metadata has the number of missing bytes.
+//   - No line is skipped because of its content. One that is not a JSON object (a
+//     panic, say) is stored with the time at which it was read and without the label
+//     level, as Alloy does if a field is missing.
+//   - All lines that were read before the end of a service's output are stored before
+//     Close returns, or the errors of Close and Run have the number of lost lines.
 package collect
 
 import (
@@ -32,8 +31,8 @@ import (
 // takes lines of up to 256 KiB (limits_config, max_line_size).
 const MaxLineBytes = 256 << 10
 
-// MetadataCut is the structured metadata of a line that was cut: how many bytes
-// are missing.
+// MetadataCut is the name of the structured metadata of a line that was cut. Its value
+// is the number of missing bytes.
 const MetadataCut = "cut_bytes"
 
 // MetricLinesDropped counts the lines that were read and not stored, by service
@@ -54,8 +53,9 @@ const (
 // ErrClosed is the error of Read after Close.
 var ErrClosed = errors.New("the log collector is closed")
 
-// Appender stores lines. It returns when they are stored. With
-// [*streams.RefusedError] those are that were not refused, with another error none.
+// Appender stores lines, and returns when they are stored. If the error is a
+// [*streams.RefusedError], the lines that it does not name are stored; with any other
+// error none is.
 type Appender interface {
 	AppendLines(ctx context.Context, lines []store.Line) error
 }
@@ -65,14 +65,14 @@ type Options struct {
 	QueueLines int // lines that may wait for the store; default 16,384
 	QueueBytes int // bytes of text that may wait; default 8 MiB, at least MaxLineBytes
 
-	// BatchDelay is how long the first line of a batch waits for company; default
+	// BatchDelay is the time that the first line of a batch waits for others; default
 	// 5 ms.
 	BatchDelay time.Duration
 	// Retries are the pauses before a batch that the store refused is tried again;
 	// default 50, 200 and 500 ms. After the last the batch is dropped.
 	Retries []time.Duration
 
-	Dropped *prometheus.CounterVec // from NewDropped; default one that nobody reads
+	Dropped *prometheus.CounterVec // from NewDropped; default a counter of its own, which is not exposed
 	Logger  *slog.Logger           // default: discards
 	Now     func() time.Time       // default time.Now
 }
@@ -85,7 +85,7 @@ func NewDropped() *prometheus.CounterVec {
 	}, []string{LabelService, contract.LabelReason})
 }
 
-// A batch is at most this large, so that one commit stays short.
+// Limits of a batch, so that one commit stays short.
 const (
 	batchLines = 1024
 	batchBytes = 1 << 20
@@ -100,9 +100,9 @@ type Collector struct {
 	mu      sync.Mutex
 	queue   []queued
 	bytes   int  // of text in queue
-	readers int  // Reads that are under way
+	readers int  // calls of Read under way
 	closed  bool // no further Read
-	stopped bool // Run has returned: nobody stores what is read now
+	stopped bool // Run has returned: lines read from now on are not stored
 
 	wake chan struct{} // holds a value when Run should look at the queue
 	done chan struct{} // closed when Run has returned
@@ -114,8 +114,8 @@ type queued struct {
 	line    store.Line
 }
 
-// New makes a Collector that stores with appender. Nothing is stored until Run
-// is called.
+// New returns a Collector that stores with appender. Nothing is stored until Run is
+// called.
 func New(appender Appender, opts Options) *Collector {
 	if opts.QueueLines <= 0 {
 		opts.QueueLines = 16_384
@@ -145,8 +145,8 @@ func New(appender Appender, opts Options) *Collector {
 	}
 }
 
-// enqueue takes a line that was read, or drops it when the queue is full: the
-// newest go, so that what led to the flood is kept.
+// enqueue adds a line to the queue, or drops it if the queue is full: the newest lines
+// are dropped, so that those that led to the flood are kept.
 func (c *Collector) enqueue(service string, line store.Line) {
 	if reason := c.push(service, line); reason != "" {
 		c.opts.Dropped.WithLabelValues(service, reason).Inc()
@@ -155,7 +155,7 @@ func (c *Collector) enqueue(service string, line store.Line) {
 	c.notify()
 }
 
-// push adds a line to the queue, or says why not.
+// push adds a line to the queue, or returns the reason for which it cannot.
 func (c *Collector) push(service string, line store.Line) (reason string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -59,7 +59,7 @@ func (m *memory) texts() []string {
 	return texts
 }
 
-// readTime is when a test reads its lines.
+// readTime returns the time at which a test reads its lines.
 func readTime() time.Time { return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC) }
 
 func rollerStream(level string) map[string]string {
@@ -316,8 +316,8 @@ func TestStoreThatRefuses(t *testing.T) {
 	}
 }
 
-// Of a batch of which the store refuses some lines for good, these are counted and
-// nothing is tried again.
+// If the store refuses some lines of a batch for good, the refused lines are counted
+// and nothing is tried again.
 func TestStoreThatRefusesSome(t *testing.T) {
 	m := memory{}
 	var tries int

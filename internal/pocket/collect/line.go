@@ -33,7 +33,7 @@ func newLabelSets(service string) labelSets {
 	return s
 }
 
-// of is the stream of a level. A level that the lab does not know gets no label:
+// of returns the stream of a level. A level that the lab does not know gets no label:
 // labels are bounded, and the text still has it.
 func (s labelSets) of(level string) map[string]string {
 	if stream, ok := s.byLevel[level]; ok {
@@ -42,8 +42,8 @@ func (s labelSets) of(level string) map[string]string {
 	return s.none
 }
 
-// parse turns text into a line to store. A line that was cut is read as far as it
-// goes: time, level and IDs stand at its start.
+// parse parses a line to store. Of a line that was cut it parses what is there: time,
+// level and IDs are at the start.
 func parse(text []byte, cut int, s labelSets, now time.Time) store.Line {
 	found := readFields(text, cut > 0)
 	line := store.Line{
@@ -64,14 +64,14 @@ func parse(text []byte, cut int, s labelSets, now time.Time) store.Line {
 	return line
 }
 
-// storable tells whether a time can be kept in nanoseconds since 1970.
+// storable reports whether a time fits into 64-bit nanoseconds since 1970.
 func storable(at time.Time) bool {
 	return at.Unix() >= 0 && at.Unix() < math.MaxInt64/int64(time.Second)
 }
 
-// readFields finds the fields of a JSON object that become time, labels and
-// metadata; of two of one name it takes the first. It finds nothing in a line
-// that is not a JSON object, or, unless partial, one that is broken.
+// readFields finds the fields of a JSON object that become time, labels and metadata. If
+// a name comes twice, it uses the first. It finds nothing in a line that is not a JSON
+// object, or in a broken one unless partial is set.
 func readFields(text []byte, partial bool) map[string]string {
 	found := make(map[string]string, 4)
 	err := jsonparser.ObjectEach(text, func(key, value []byte, kind jsonparser.ValueType, _ int) error {

@@ -8,9 +8,9 @@ import (
 	"unicode/utf8"
 )
 
-// Read takes the lines that a service writes to r until r ends, and returns nil
-// then. It waits for r only, never for the store. A last line that lacks its
-// line feed counts. After Close it reads nothing and returns ErrClosed.
+// Read reads the lines that a service writes to r until r ends, and returns nil then. It
+// waits for r only, never for the store. A last line without a line feed counts. After
+// Close it reads nothing and returns ErrClosed.
 func (c *Collector) Read(service string, r io.Reader) error {
 	if !c.open() {
 		return fmt.Errorf("reading the output of %s: %w", service, ErrClosed)
@@ -57,9 +57,9 @@ type lineReader struct {
 	buf []byte
 }
 
-// next gives the next line without its line feed, and how many bytes are missing
-// at its end. The text is valid until the next call. With an error there may be
-// a last line before it.
+// next returns the next line without its line feed, and the number of bytes that are
+// missing at its end. The text is valid until the next call. With an error it may return
+// a last line.
 func (l *lineReader) next() (text []byte, cut int, err error) {
 	l.buf = l.buf[:0]
 	for {
@@ -81,7 +81,7 @@ func (l *lineReader) next() (text []byte, cut int, err error) {
 	}
 }
 
-// wholeRunes is text without a character that was cut at its end.
+// wholeRunes returns text without a character that was cut at its end.
 func wholeRunes(text []byte) []byte {
 	for i := 1; i <= min(utf8.UTFMax, len(text)); i++ {
 		if b := text[len(text)-i]; utf8.RuneStart(b) {

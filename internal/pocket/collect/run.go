@@ -12,12 +12,12 @@ import (
 	"dicelab/internal/pocket/streams"
 )
 
-// Run stores what is read until Close has been called, every Read has returned
-// and the queue is empty; then it returns nil. When ctx ends first, the lines
-// that wait are dropped and counted, and the error says how many they were.
+// Run stores the lines that are read until Close has been called, every Read has
+// returned and the queue is empty; then it returns nil. If ctx ends first, the queued
+// lines are dropped and counted, and the error has their number.
 //
-// Run does not end because the store fails: it drops and counts what the store
-// refuses, and logs when that begins and when it is over.
+// Run does not return if the store fails: it drops and counts the lines that the store
+// refuses, and logs the first refusal and the recovery.
 func (c *Collector) Run(ctx context.Context) error {
 	defer close(c.done)
 	w := writer{Collector: c}
@@ -30,10 +30,10 @@ func (c *Collector) Run(ctx context.Context) error {
 	return nil
 }
 
-// Close lets no further Read begin, waits until those under way have reached the
-// end of their service's output and until Run has stored every line, and returns
-// nil then. When ctx ends first, the error says what is left; Run goes on until
-// its own context ends. Close may be called again.
+// Close forbids further calls of Read, waits until those under way have reached the end
+// of their service's output and until Run has stored every line, and returns nil then. If
+// ctx ends first, the error has the number of lines that are left; Run goes on until its
+// own context ends. Close may be called again.
 func (c *Collector) Close(ctx context.Context) error {
 	c.mu.Lock()
 	c.closed = true
@@ -50,8 +50,8 @@ func (c *Collector) Close(ctx context.Context) error {
 	}
 }
 
-// wait returns true when there is a batch to store, and false when there will be
-// none: everything is stored, or ctx has ended.
+// wait returns true as soon as there is a batch to store, and false if there will be
+// none, because everything is stored or ctx has ended.
 func (c *Collector) wait(ctx context.Context) bool {
 	if !c.waitUntil(ctx, nil, func() bool { return len(c.queue) > 0 || c.closed && c.readers == 0 }) {
 		return false
@@ -107,8 +107,8 @@ func (c *Collector) take() []queued {
 	return batch
 }
 
-// abandon drops what waits and everything that is read from here on, and returns
-// how many lines waited.
+// abandon drops the queued lines and all that are read from now on, and returns the
+// number of queued lines.
 func (c *Collector) abandon() int {
 	c.mu.Lock()
 	rest := c.queue
@@ -125,11 +125,11 @@ func (c *Collector) drop(lines []queued, reason string) {
 	}
 }
 
-// writer hands batches to the store and remembers how it fared.
+// writer stores batches and counts failures.
 type writer struct {
 	*Collector
 	refused   int // lines dropped since the store last took any
-	abandoned int // lines that were in hand when ctx ended
+	abandoned int // lines of the batch that was being stored when ctx ended
 }
 
 // write stores a batch, trying again when the store refuses it.
@@ -139,7 +139,7 @@ func (w *writer) write(ctx context.Context, batch []queued) {
 		lines[i] = q.line
 	}
 	err := w.appender.AppendLines(ctx, lines)
-	var some *streams.RefusedError // of some lines, and for good
+	var some *streams.RefusedError // some lines were refused for good
 	for _, pause := range w.opts.Retries {
 		if err == nil || errors.As(err, &some) || !sleep(ctx, pause) {
 			break
@@ -173,7 +173,7 @@ func at(batch []queued, indexes []int) []queued {
 	return chosen
 }
 
-// recovered notes that the store takes lines.
+// recovered notes that the store accepts lines again.
 func (w *writer) recovered(ctx context.Context) {
 	if w.refused > 0 {
 		w.opts.Logger.WarnContext(ctx, "The store takes log lines again", slog.Int("lines_dropped", w.refused))

@@ -1,5 +1,5 @@
-// Package journal keeps records in an append-only file: what has been acknowledged
-// and may be in no other file yet, and the originals to which an index refers.
+// Package journal keeps records in an append-only file: data that was acknowledged and
+// may be in no other file yet, and the originals to which an index refers.
 //
 // The file begins with a line that names its format, and goes on with records:
 //
@@ -10,14 +10,13 @@
 //	4 bytes  CRC-32C of the 13 bytes before
 //	n bytes  the payload, compressed by Zstandard (RFC 8878)
 //
-// The header has a checksum of its own so that a damaged length is not taken for
-// the end of the file, behind which everything would be cut off.
+// The header has a checksum of its own so that a damaged length is not taken for the end
+// of the file, where everything that follows would be cut off.
 //
-// A record is written by one write, before the append returns: it survives the end
-// of the process. Every second the file is synced, so that the end of the machine
-// costs a second at most. A record that is not complete at the end of a file was
-// never acknowledged; Open cuts it off. A record that is damaged elsewhere is an
-// error that names its file.
+// A record is written by one write, before the append returns: it survives a crash of
+// the process. The file is synced every second, so that a crash of the machine loses at
+// most a second. An incomplete record at the end of a file was never acknowledged; Open
+// cuts it off. A damaged record elsewhere is an error that names its file.
 package journal
 
 import (
@@ -38,19 +37,19 @@ import (
 const (
 	format     = "dicelab journal 1\n"
 	headerSize = 17
-	headerSum  = 13 // where the header's checksum is
+	headerSum  = 13 // offset of the header's checksum
 	// maxRecord bounds a record, in bytes, compressed and not. It is above the
 	// largest export that the lab takes.
 	maxRecord = 64 << 20
 	syncEvery = time.Second
-	// window is how far back the compressor looks, in bytes. It has two of them for
-	// each processor, of 4 MiB unless told otherwise, which makes files no smaller.
+	// window is the size of the compressor's window, in bytes. There are two windows
+	// for each processor. The default of 4 MiB makes files no smaller.
 	window = 512 << 10
 )
 
-// Record is what was appended at once.
+// Record is the content of one append.
 type Record struct {
-	At      int64 // where it is in the file
+	At      int64 // its offset in the file
 	Kind    byte
 	Rows    int
 	Payload []byte
@@ -59,7 +58,7 @@ type Record struct {
 // DamagedError reports a file that cannot be read to its end.
 type DamagedError struct {
 	Path string
-	At   int64 // of the record that is damaged
+	At   int64 // offset of the damaged record
 	Err  error
 }
 
@@ -88,7 +87,7 @@ type Journal struct {
 	stopped chan struct{}
 }
 
-// Open opens the file at path, or creates it, readable by its owner alone.
+// Open opens the file at path, or creates it, readable only by its owner.
 func Open(path string) (_ *Journal, err error) {
 	j := &Journal{path: path, stop: make(chan struct{}), stopped: make(chan struct{})}
 	if j.file, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE|noFollow, 0o600); err != nil {
@@ -112,13 +111,13 @@ func Open(path string) (_ *Journal, err error) {
 	return j, nil
 }
 
-// scan finds the end of the last complete record and cuts off what is behind it.
+// scan finds the end of the last complete record and cuts off the rest of the file.
 func (j *Journal) scan() error {
 	end, err := j.file.Seek(0, io.SeekEnd)
 	if err != nil {
 		return fmt.Errorf("opening the journal: %w", err)
 	}
-	if end < int64(len(format)) { // created, and not begun
+	if end < int64(len(format)) { // created, without a complete first line
 		begun := make([]byte, end)
 		if _, err := j.file.ReadAt(begun, 0); err != nil {
 			return fmt.Errorf("opening the journal: %w", err)
@@ -147,7 +146,7 @@ func (j *Journal) scan() error {
 			break // the last record was not written to its end
 		}
 		if err != nil {
-			if j.zeros(at, end) { // the machine ended when the file had its length and not yet its bytes
+			if j.zeros(at, end) { // the machine crashed when the file had its length and not yet its bytes
 				break
 			}
 			return &DamagedError{j.path, at, err}
@@ -156,8 +155,8 @@ func (j *Journal) scan() error {
 		j.rows += int64(h.rows)
 		at += headerSize + int64(h.length)
 	}
-	// Of the records before the last one, the machine's file system was told to keep
-	// all bytes; the last one may have been written in part.
+	// The writes of all records but the last one have succeeded; the last one may have
+	// been written in part.
 	if last < at {
 		if _, err := j.Read(last); err != nil {
 			h, headerErr := j.header(last)
@@ -216,8 +215,8 @@ func (j *Journal) header(at int64) (h header, err error) {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Append writes a record and returns where it is. It returns when the record is in
-// the file.
+// Append writes a record and returns its offset. It returns when the record is in the
+// file.
 func (j *Journal) Append(kind byte, rows int, payload []byte) (at int64, err error) {
 	if len(payload) > maxRecord {
 		return 0, fmt.Errorf("appending to the journal: the record has %d bytes, above the limit of %d", len(payload), maxRecord)
@@ -230,7 +229,7 @@ func (j *Journal) Append(kind byte, rows int, payload []byte) (at int64, err err
 	binary.LittleEndian.PutUint32(b[headerSum:], crc32.Checksum(b[:headerSum], castagnoli))
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.err != nil { // a try to mend what it left
+	if j.err != nil { // cut off what the failed write may have left
 		if err := j.file.Truncate(j.size); err != nil {
 			return 0, fmt.Errorf("appending to the journal: %w", err)
 		}
@@ -247,7 +246,7 @@ func (j *Journal) Append(kind byte, rows int, payload []byte) (at int64, err err
 	return at, nil
 }
 
-// Read reads the record at a place that Append has returned.
+// Read reads the record at an offset that Append has returned.
 func (j *Journal) Read(at int64) (Record, error) {
 	h, err := j.header(at)
 	if err != nil {
@@ -267,7 +266,7 @@ func (j *Journal) Read(at int64) (Record, error) {
 	return Record{at, h.kind, int(h.rows), payload}, nil
 }
 
-// Places returns where the records are, in order.
+// Places returns the offsets of the records, in order.
 func (j *Journal) Places() (places []int64, err error) {
 	j.mu.Lock()
 	size := j.size
@@ -283,7 +282,7 @@ func (j *Journal) Places() (places []int64, err error) {
 	return places, nil
 }
 
-// Size returns the bytes of the file, and the rows of all records.
+// Size returns the size of the file in bytes, and the number of rows of all records.
 func (j *Journal) Size() (bytes, rows int64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()

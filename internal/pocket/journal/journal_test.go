@@ -51,8 +51,7 @@ func records(t *testing.T, j *journal.Journal) (all []journal.Record) {
 	return all
 }
 
-// made appends records of several sizes, none of which can be compressed much, and
-// returns them.
+// made appends records of several sizes, which hardly compress, and returns them.
 func made(t *testing.T, j *journal.Journal) (all []journal.Record) {
 	t.Helper()
 	random := rand.NewChaCha8([32]byte{1})
@@ -128,8 +127,8 @@ func TestConcurrentAppends(t *testing.T) {
 	end(t, j)
 }
 
-// A file that ends anywhere has the records that are complete, and takes more. Zeros
-// are what a file system may leave of an append when the machine ends.
+// A file that was cut anywhere has the records that are complete, and accepts further
+// ones. A file system may leave zeros in place of an append when the machine crashes.
 func TestTornTail(t *testing.T) {
 	dir := t.TempDir()
 	whole := filepath.Join(dir, "whole")
