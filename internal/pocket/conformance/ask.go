@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Answer is what a server answered.
+// Answer is the response of a server.
 type Answer struct {
 	Status      int
 	ContentType string

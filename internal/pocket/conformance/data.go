@@ -13,7 +13,7 @@ import (
 	"dicelab/internal/contract"
 )
 
-// Length is how long the data set lasts from its base on.
+// Length is the duration of the data set, from its base on.
 const Length = time.Minute
 
 // Base is the base of a data set that is sent at a moment: the last whole minute
@@ -21,7 +21,7 @@ const Length = time.Minute
 // the last minutes only find all of it, and steps of up to a minute begin alike.
 func Base(now time.Time) time.Time { return now.Add(-Length).Truncate(time.Minute) }
 
-// LargeTrace is how many spans the largest trace has.
+// LargeTrace is the number of spans of the largest trace.
 const LargeTrace = 10_000
 
 const (
@@ -33,8 +33,8 @@ const (
 	statusOK    = tracepb.Status_STATUS_CODE_OK
 )
 
-// span is a span of the data set. Its trace is told by what its ID begins with;
-// the rest of an ID is the same everywhere.
+// span is a span of the data set. The first digits of a trace ID identify the trace;
+// the rest of the ID is the same in all traces.
 type span struct {
 	trace      string // its first digits
 	id, parent uint64

@@ -16,7 +16,7 @@ import (
 	"dicelab/internal/pocket/pockettest"
 )
 
-// patience is how long scrape and rules may take on a busy machine.
+// patience limits the time that scrape and rules may take on a busy machine.
 const patience = time.Minute
 
 // TestEmbedded holds the embedded stack to what the real servers answered.

@@ -12,7 +12,7 @@ import (
 // Job is the job under which the endpoint of the data set is scraped.
 const Job = contract.ServiceRoller
 
-// openMetrics is what the endpoint shows: one roll of each kind, with exemplars,
+// openMetrics is the response of the endpoint: one roll of each kind, with exemplars,
 // and values and labels that are rarely seen. The %s are an exemplar's trace ID
 // and time.
 const openMetrics = `# HELP dice_rolls Rolls of the die.

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// width is how long a line of a golden file may be before it is broken.
+// width is the length beyond which a line of a golden file is wrapped.
 const width = 120
 
 // format writes a decoded JSON value for people who review a change of it: what

@@ -13,12 +13,12 @@ const goldenDir = "golden"
 //go:embed golden
 var golden embed.FS
 
-// Golden is what the real servers answered to a query, normalised; the error
-// wraps fs.ErrNotExist where nothing is recorded.
+// Golden returns the normalised response of the real servers to a query. The error
+// wraps fs.ErrNotExist if none is recorded.
 func Golden(q Query) (string, error) { return read(q.Name + realSuffix) }
 
-// GoldenEmbedded is what the embedded stack answers: the same as Golden, unless
-// the query says that it differs.
+// GoldenEmbedded returns the expected response of the embedded stack: that of Golden,
+// unless the query is marked as one whose responses differ.
 func GoldenEmbedded(q Query) (string, error) {
 	if q.Differs == "" {
 		return Golden(q)

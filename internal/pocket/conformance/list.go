@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// MaxQueries is how long the list may be.
+// MaxQueries is the largest number of queries in the list.
 const MaxQueries = 60
 
 // The servers that are asked.
@@ -66,7 +66,7 @@ func Queries() ([]Query, error) {
 	return r.queries, nil
 }
 
-// reader is what has been read of the list.
+// reader holds the part of the list that has been read.
 type reader struct {
 	queries  []Query
 	defaults map[string]url.Values // by server and path

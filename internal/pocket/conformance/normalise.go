@@ -12,13 +12,13 @@ import (
 	"time"
 )
 
-// Normalise writes an answer as golden files have it: status and content type,
-// then the body, of which everything is levelled that may differ between two
-// servers that answer alike, or between two times of asking:
+// Normalise writes a response as golden files have it: status and content type, then
+// the body. It replaces everything that may differ between two servers with the same
+// data, or between two requests:
 //
 //	what                             becomes            because
 //	times of the data set            @ and a duration   its base is another each time
-//	times after the data set         <now>              they tell when was asked, or scraped
+//	times after the data set         <now>              they are times of the request, or of a scrape
 //	Tempo's trace IDs in searches    32 digits          Tempo leaves out leading zeros; clients pad them
 //	order of traces, spans, batches, sorted             the servers promise none: parts of an answer come from
 //	attributes, streams, series,                        several places at once
@@ -33,9 +33,9 @@ import (
 //	Prometheus' targets: what of     left out           discovery differs: files there, a fixed list here
 //	discovery and its URL
 //	address of the scraped endpoint  <endpoint>         its port is another each time
-//	rules: file, times, durations    left out           they tell of the machine
+//	rules: file, times, durations    left out           they depend on the machine
 //
-// An answer of which a query shows a part only is reduced to that part (Show…).
+// If a query shows only a part of a response, it is reduced to that part (Show…).
 func Normalise(q Query, a Answer, base time.Time, endpoint string) (string, error) {
 	head := fmt.Sprintf("%d %s\n", a.Status, a.ContentType)
 	body := strings.ReplaceAll(string(a.Body), endpoint, "<endpoint>")
@@ -125,8 +125,8 @@ func blank(v any) any {
 	return v
 }
 
-// phrases are what errors of Tempo and Loki have in common with those of the
-// embedded stack.
+// phrases returns the phrases that errors of Tempo and Loki have in common with those
+// of the embedded stack.
 func phrases(body string) string {
 	found := regexp.MustCompile(`parse error at line \d+, col \d+|trace not found|JSONParserErr`).FindAllString(body, -1)
 	return strings.Join(found, "\n") + "\n"

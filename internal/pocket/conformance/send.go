@@ -18,8 +18,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Stack is where a stack is reached: base URLs of OTLP over HTTP and of the three
-// servers.
+// Stack holds the base URLs of a stack: of OTLP over HTTP and of the three servers.
 type Stack struct {
 	OTLP, Prometheus, Tempo, Loki string
 }
@@ -31,8 +30,8 @@ func Send(ctx context.Context, to Stack, base time.Time) error {
 }
 
 // sendSpans sends the spans of the data set in three exports: the large trace, the
-// others, and what comes late. The large one is first, since names and values of
-// attributes are looked for among the newest spans.
+// other traces, and the late spans. The large trace is first, because names and values
+// of attributes are listed from the newest spans.
 func sendSpans(ctx context.Context, to Stack, base time.Time) error {
 	for _, list := range [][]span{large(), spans(), late()} {
 		body, err := proto.Marshal(&coltracepb.ExportTraceServiceRequest{ResourceSpans: resourceSpans(base, list)})
