@@ -42,7 +42,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, pockettest.EngineGoroutines()...)
 }
 
-// addresses are what a stack prints when it serves.
+// addresses are the addresses that a stack prints when it serves.
 type addresses struct{ OTLP, GRPC, Tempo, Loki string }
 
 // serveStack serves until commands ends. A command is a line: "limit N" bounds
@@ -132,11 +132,11 @@ func listen(ctx context.Context, stack *pocket.Stack) (at addresses, stop func()
 // child is a copy of this test that serves a stack.
 type child struct {
 	addresses
-	t     *testing.T
-	cmd   *exec.Cmd
-	input io.WriteCloser
-	lines *bufio.Scanner
-	said  bytes.Buffer // its standard error
+	t      *testing.T
+	cmd    *exec.Cmd
+	input  io.WriteCloser
+	lines  *bufio.Scanner
+	stderr bytes.Buffer
 
 	end sync.Once
 }
@@ -146,7 +146,7 @@ func startChild(t *testing.T, dir string) *child {
 	t.Helper()
 	c := launch(t, dir)
 	if !c.serves() {
-		t.Fatalf("the child said %q, %v: %s", c.lines.Text(), c.lines.Err(), c.said.String())
+		t.Fatalf("the child printed %q, %v: %s", c.lines.Text(), c.lines.Err(), c.stderr.String())
 	}
 	return c
 }
@@ -155,7 +155,7 @@ func launch(t *testing.T, dir string) *child {
 	t.Helper()
 	c := &child{t: t, cmd: exec.Command(os.Args[0])}
 	c.cmd.Env = append(os.Environ(), stackDir+"="+dir)
-	c.cmd.Stderr = &c.said
+	c.cmd.Stderr = &c.stderr
 	var err error
 	if c.input, err = c.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
@@ -197,16 +197,16 @@ func (c *child) stop() {
 	c.t.Helper()
 	c.end.Do(func() {
 		if err := errors.Join(c.input.Close(), c.cmd.Wait()); err != nil {
-			c.t.Errorf("the child ended with %v: %s", err, c.said.String())
+			c.t.Errorf("the child ended with %v: %s", err, c.stderr.String())
 		}
 	})
 }
 
-// wait waits until the child has ended by itself, and returns what it said and its
-// exit status.
-func (c *child) wait() (said string, status int) {
+// wait waits until the child has ended by itself, and returns its standard error and
+// its exit status.
+func (c *child) wait() (stderr string, status int) {
 	c.end.Do(func() { _ = c.cmd.Wait() }) // its status says how it ended
-	return c.said.String(), c.cmd.ProcessState.ExitCode()
+	return c.stderr.String(), c.cmd.ProcessState.ExitCode()
 }
 
 // kill ends the child as kill -9 does, wherever it is.

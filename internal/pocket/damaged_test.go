@@ -45,8 +45,8 @@ func TestDamagedIndex(t *testing.T) {
 				readAll(t, c, acks)
 			}
 			want := regexp.MustCompile(`^the store of traces and log lines cannot go on: .+\n$`)
-			if said, status := c.wait(); status != 1 || !want.MatchString(said) {
-				t.Errorf("ended with status %d and %q, want 1 and one line", status, said)
+			if stderr, status := c.wait(); status != 1 || !want.MatchString(stderr) {
+				t.Errorf("ended with status %d and %q, want 1 and one line", status, stderr)
 			}
 			c = startChild(t, dir)
 			c.expect(acks)
@@ -111,7 +111,7 @@ func damageFiles(t *testing.T, pattern string, damage func([]byte) []byte) {
 	}
 }
 
-// readAll asks for spans, until there is nobody to ask.
+// readAll reads the acknowledged spans, and stops early if the process has ended.
 func readAll(t *testing.T, c *child, acks []acknowledged) {
 	t.Helper()
 	client := newClient(t)

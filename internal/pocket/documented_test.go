@@ -15,7 +15,7 @@ import (
 	"dicelab/internal/web"
 )
 
-// What ARCHITECTURE.md says of the bounds is what the code says.
+// The bounds in ARCHITECTURE.md are those of the code.
 func TestDocumentedBounds(t *testing.T) {
 	text, err := os.ReadFile("../../ARCHITECTURE.md")
 	if err != nil {

@@ -17,12 +17,11 @@ import (
 	"dicelab/internal/contract"
 )
 
-// On a full disk senders are told to try again, queries are answered, and
-// writing goes on when there is room. The disk is full by RLIMIT_FSIZE, under
-// which the kernel refuses to let files grow: a small file system would need
-// root to be mounted, the limit works for everybody, and is as real for whoever
-// writes. (What the
-// store does before a device is full is tested with the store.)
+// On a full disk senders are asked to try again, queries are answered, and writing
+// goes on when there is room. RLIMIT_FSIZE stands in for a full disk: with it the
+// kernel refuses to let files grow. It needs no root, unlike mounting a small file
+// system, and a writer gets the same kind of error. (The tests of the store cover what
+// it does before a device is full.)
 func TestDiskFull(t *testing.T) {
 	dir := t.TempDir()
 	client := newClient(t)

@@ -48,7 +48,7 @@ func (g linesGate) AppendLines(ctx context.Context, lines []store.Line) error {
 	return wrote(g.watch, g.Store.AppendLines(ctx, lines))
 }
 
-// healthGate is a store that is well while its directory is.
+// healthGate is a store whose health includes that of its directory.
 type healthGate struct {
 	*store.Store
 	watch *disk.Watch
@@ -62,8 +62,8 @@ func (g healthGate) Health(ctx context.Context) error {
 	return g.Store.Health(ctx)
 }
 
-// pushStore is the store of Loki's API: it is read as it is, and written through
-// the bound on streams.
+// pushStore is the store of Loki's API. Reads go to the store, writes through the bound
+// on streams.
 type pushStore struct {
 	*store.Store
 	lines streams.Appender

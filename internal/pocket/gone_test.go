@@ -92,7 +92,7 @@ func (w *whole) ready(status int, text string) {
 	}
 }
 
-// samples is how many the target has left.
+// samples returns the number of samples that are stored of the target.
 func (w *whole) samples() string {
 	w.t.Helper()
 	got := get(w.t, w.prometheus+"/api/v1/query?"+url.Values{"query": {"count_over_time(a[1h])"}}.Encode())
@@ -132,8 +132,8 @@ func (w *whole) expect(n, http, push int, grpc codes.Code, text string) {
 }
 
 // What cannot be stored is not acknowledged: if the data directory is gone, or
-// another is in its place, senders are told to try again, /ready says so, and
-// people read it once. Put back, it goes on.
+// another is in its place, senders are asked to try again, /ready reports it, and the
+// terminal gets it once. When the directory is put back, storing goes on.
 func TestDirectoryGone(t *testing.T) {
 	w := startWhole(t)
 	w.ready(http.StatusOK, "")
@@ -188,10 +188,10 @@ func TestDirectoryGoneForLong(t *testing.T) {
 	if err := os.Rename(dir, aside); err != nil {
 		t.Fatal(err)
 	}
-	said, status := c.wait()
+	stderr, status := c.wait()
 	want := regexp.MustCompile(`^the store of traces and log lines cannot go on: \S+ cannot be read any more \(.*no such file or directory\)\n$`)
-	if status != 1 || !want.MatchString(said) {
-		t.Errorf("ended with status %d and %q", status, said)
+	if status != 1 || !want.MatchString(stderr) {
+		t.Errorf("ended with status %d and %q", status, stderr)
 	}
 	if err := os.Rename(aside, dir); err != nil {
 		t.Fatal(err)

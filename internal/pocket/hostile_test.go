@@ -22,9 +22,9 @@ import (
 	"dicelab/internal/contract"
 )
 
-// maxMemory is what the process may have of the system while it is sent whatever
-// there is: the budget of 256 MiB, what the garbage collector leaves lying about,
-// and connections. Without the budget the test's bodies take more than 2 GiB.
+// maxMemory limits the memory that the process may get from the system while hostile
+// requests arrive: the budget of 256 MiB, garbage that is not collected yet, and
+// connections. Without the budget the test's bodies take more than 2 GiB.
 const maxMemory = 3 << 29
 
 // zeros is a body of n zeros that is made as it is read.
@@ -120,9 +120,9 @@ func TestHostileBodies(t *testing.T) {
 	c.stop()
 }
 
-// sendAll sends a request on a connection of its own and reads the answer, also
-// where the server answers and hangs up before it has everything, which
-// http.Client may call an error.
+// sendAll sends a request on a connection of its own and reads the response. It also
+// reads one that comes before the server has read the whole request and closes the
+// connection, which http.Client may report as an error.
 func sendAll(req *http.Request) (answer, error) {
 	conn, err := net.Dial("tcp", req.URL.Host)
 	if err != nil {
@@ -270,7 +270,7 @@ func TestTenThousandConnections(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_ = send(conn, body) // receiving tells
+		_ = send(conn, body) // receiving reports the failure
 	}
 	statuses := make(map[int]int)
 	for _, conn := range conns {

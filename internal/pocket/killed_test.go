@@ -12,8 +12,8 @@ import (
 	"dicelab/internal/pocket/store"
 )
 
-// What was acknowledged before the process was killed is there afterwards, once: fifty
-// times, at a moment that nobody chose, with the same file.
+// What was acknowledged before the process was killed is there afterwards, once. The
+// test kills it fifty times, at random moments, with the same file.
 func TestKilled(t *testing.T) {
 	const rounds, senders = 50, 3
 	dir := t.TempDir()
@@ -68,7 +68,7 @@ type acknowledged struct {
 
 func (a acknowledged) text() string { return fmt.Sprintf("%d/%d/%d", a.round, a.sender, a.n) }
 
-// send tells whether it was acknowledged.
+// send sends the span or line and reports whether it was acknowledged.
 func (a acknowledged) send(ctx context.Context, to addresses, client *http.Client, at time.Time) bool {
 	if a.line {
 		got, err := to.push(ctx, client, "s", a.text(), at)

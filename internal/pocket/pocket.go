@@ -34,7 +34,7 @@ import (
 	"dicelab/internal/pocket/tempo"
 )
 
-// Options are what a stack is made of.
+// Options are the settings of a stack.
 type Options struct {
 	Dir      string           // data directory; the stack has it to itself
 	Store    store.Options    // what is kept of traces and logs

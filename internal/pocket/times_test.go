@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// A span that claims a time at which the lab cannot have been told of it is stored,
-// and its sender is told where it is found; a line is refused, as in Loki, since it
-// would be deleted at once or never.
+// A span whose time cannot be right is stored, and the response says at which time a
+// search finds it. Such a line is refused, as in Loki, since it would be deleted at once
+// or never.
 func TestHostileTimes(t *testing.T) {
 	w := startWhole(t)
 	client := newClient(t)

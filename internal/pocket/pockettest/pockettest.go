@@ -13,8 +13,7 @@ import (
 	"dicelab/internal/pocket"
 )
 
-// Stack is where a stack is reached: base URLs of OTLP over HTTP and of the three
-// query APIs.
+// Stack holds the base URLs of a stack: of OTLP over HTTP and of the three query APIs.
 type Stack struct {
 	OTLP, Prometheus, Tempo, Loki string
 }
