@@ -191,8 +191,8 @@ func (b *backend) logs(ctx context.Context, query string) ([]byte, error) {
 		"start": {fmt.Sprint(time.Now().Add(-time.Hour).UnixNano())}}.Encode())
 }
 
-// size is what the files of traces and logs take, in bytes; metrics are not
-// counted.
+// size returns the number of bytes that the files of traces and logs take, without
+// metrics.
 func (b *backend) size() (total int64, err error) {
 	err = filepath.WalkDir(b.data, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// plan is what to measure, with what.
+// plan lists the measurements of a run and the programs that they use.
 type plan struct {
 	dicelab string // program
 	tempo   string // program of the real Tempo; "" if there is none
@@ -19,7 +19,7 @@ type plan struct {
 	scale   scale
 }
 
-// scale is how much is measured.
+// scale sets the length and the number of measurements.
 type scale struct {
 	name    string
 	rounds  int           // of the services, each with all of them in turn

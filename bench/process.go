@@ -177,7 +177,7 @@ func send(req *http.Request) (body []byte, err error) {
 	return body, nil
 }
 
-// freeAddress is one that nobody listens on now.
+// freeAddress returns an address whose port is free now.
 func freeAddress(ctx context.Context) (string, error) {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")

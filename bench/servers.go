@@ -66,7 +66,7 @@ func serveRole(ctx context.Context, role, addr, admin string) (err error) {
 	}
 }
 
-// bareRoll is what a roll costs without telemetry.
+// bareRoll answers a roll without telemetry.
 func bareRoll(w http.ResponseWriter, r *http.Request) {
 	if die := r.URL.Query().Get("die"); die != "fair" {
 		http.Error(w, "no such die", http.StatusUnprocessableEntity)

@@ -24,7 +24,7 @@ type contender struct {
 	admin bool // its metrics are on the second address
 }
 
-// round is what one contender did in one round.
+// round is the result of one contender in one round.
 type round struct {
 	perSecond float64
 	cpu       time.Duration // for each request

@@ -15,10 +15,10 @@ import (
 	"dicelab/internal/contract"
 )
 
-// settle is how long a backend is left alone before its idle memory is read.
+// settle is the time without requests before the idle memory of a backend is read.
 const settle = 2 * time.Second
 
-// senders is how many exports are under way at once.
+// senders is the number of exports under way at once.
 const senders = 4
 
 // measureStore measures the embedded stack, beside the real Tempo and Loki
@@ -158,7 +158,7 @@ func sustain(ctx context.Context, p plan, r *report, name string, start func(con
 	return nil
 }
 
-// measured is what hold saw.
+// measured is the result of hold.
 type measured struct {
 	sent       int64
 	took       time.Duration
@@ -210,7 +210,7 @@ func hold(ctx context.Context, b *backend, d time.Duration, load func(ctx contex
 	return m, errors.Join(append(errs, err)...)
 }
 
-// pushLines is how many lines one push has.
+// pushLines is the number of lines in a push.
 const pushLines = 500
 
 // pushOf is a push of lines such as the roller writes.
@@ -264,8 +264,8 @@ const id32 = "ID"
 // bound of size, 2 GiB.
 const maxLines = 500_000
 
-// ordersEvery is how many exports of rolls come before one of orders as the store
-// grows.
+// ordersEvery is the number of exports of rolls between two of orders while the store
+// is filled.
 const ordersEvery = 10
 
 // growth fills the store step by step and times queries at each.

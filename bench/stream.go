@@ -21,7 +21,7 @@ const (
 	exportRolls  = 170 // rolls of one export of each service: about the 512 spans that SDKs send at a time
 	rollSpans    = 5   // 3 of the front end, 2 of the roller
 	exportSpans  = exportRolls * rollSpans
-	failsEvery   = 20 // one roll in so many fails
+	failsEvery   = 20 // one roll in failsEvery fails
 	slowEvery    = 50_000
 	slowDuration = 5 * time.Second
 )
@@ -36,7 +36,7 @@ type stream struct {
 	count  int
 }
 
-// rollPlaces is where the IDs and times of a roll stand.
+// rollPlaces holds the offsets of the IDs and times of a roll in an export.
 type rollPlaces struct {
 	trace []place
 	spans [rollSpans][]place // its ID, and its children's parent
@@ -46,7 +46,7 @@ type rollPlaces struct {
 
 type place struct{ body, at int }
 
-// newStream makes exports of so many rolls.
+// newStream returns a stream of exports of the given number of rolls.
 func newStream(seed uint64, rolls int) (*stream, error) {
 	s := &stream{rolls: make([]rollPlaces, rolls), random: rand.New(rand.NewPCG(seed, 1))}
 	requests := [2]*coltracepb.ExportTraceServiceRequest{
