@@ -15,8 +15,8 @@ import (
 	"dicelab/internal/pocket/store"
 )
 
-// What is older than it may be goes, within a tenth of the age, the oldest first,
-// also within one day; what is younger stays.
+// Data older than the limit are deleted, within a tenth of the age, the oldest first, also
+// within one day. Younger data stay.
 func TestSweepByAge(t *testing.T) {
 	const traceAge, logAge, step = 10 * time.Hour, 20 * time.Hour, 10 * time.Minute
 	now := epoch
@@ -63,8 +63,8 @@ func TestSweepByAge(t *testing.T) {
 	check("lines", logAge, func(i int) bool { return lines[fmt.Sprint(i)] })
 }
 
-// The bytes of all files stay within a tenth of the bound, the oldest go, and no
-// more than must.
+// The bytes of all files stay within a tenth of the bound: the oldest data are deleted, and
+// no more than necessary.
 func TestSweepBySize(t *testing.T) {
 	const most = 4 << 20
 	dir := t.TempDir()
@@ -113,8 +113,8 @@ func sizeOf(t *testing.T, dir string) (bytes int64) {
 	return bytes
 }
 
-// A trace that is too large comes in part and reports it, also in a search; a search
-// ends when it has found much.
+// A trace that is too large is partial and reports it, also in a search. A search ends when
+// it has found many bytes.
 func TestLargeTraces(t *testing.T) {
 	s := open(t, t.TempDir(), store.Options{})
 	const each = 1 << 20 // of JSON, as the bound counts
@@ -154,8 +154,8 @@ func TestLargeTraces(t *testing.T) {
 	}
 }
 
-// Names of attributes without end, and long ones, lose no span: what is not a field
-// of the index is found by looking at the span.
+// No span is lost because of many or long names of attributes: attributes that are no field
+// of the index are found by reading the span.
 func TestManyAttributes(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, store.Options{})
@@ -211,7 +211,7 @@ func TestManyAttributes(t *testing.T) {
 	}
 }
 
-// A name that is larger than a row may be is stored, and its span is found.
+// A name that is larger than a row is stored, and its span is found.
 func TestLongNames(t *testing.T) {
 	s := open(t, t.TempDir(), store.Options{})
 	name := strings.Repeat("n", 3<<20)
@@ -286,7 +286,7 @@ func TestTagValuesLimit(t *testing.T) {
 	}
 }
 
-// Whatever the metadata of lines is, they come back as they were.
+// Lines with any metadata are returned unchanged.
 func TestMetadata(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, store.Options{})

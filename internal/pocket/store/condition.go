@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Scope says where an attribute is.
+// Scope is the place of an attribute.
 type Scope string
 
 // The scopes of attributes.
@@ -13,7 +13,7 @@ const (
 	ScopeResource Scope = "resource"
 	ScopeSpan     Scope = "span"
 	ScopeAny      Scope = "any" // either
-	// ScopeIntrinsic is that of the intrinsics: Name, with texts; Status, Kind and
+	// ScopeIntrinsic is the scope of the intrinsics: Name, with texts; Status, Kind and
 	// Duration, with numbers (OTLP's, and nanoseconds).
 	ScopeIntrinsic Scope = "intrinsic"
 )
@@ -29,8 +29,8 @@ const (
 // Op is a comparison.
 type Op string
 
-// The comparisons. Matches and NotMatches compare with a regular expression that
-// the whole text must fulfil.
+// The comparisons. Matches and NotMatches compare with a regular expression for the whole
+// text.
 const (
 	Equal        Op = "="
 	NotEqual     Op = "!="
@@ -50,8 +50,8 @@ type Condition struct {
 	Value any // string, int64, float64 or bool
 }
 
-// filter writes conditions as a filter of the engine. The filter holds for each
-// span for which they hold, and it may hold for others.
+// filter writes conditions as a filter of the engine. The filter matches each span that
+// they match, and it may match others.
 func filter(conditions []Condition) string {
 	var all []string
 	for _, c := range conditions {
@@ -65,8 +65,8 @@ func filter(conditions []Condition) string {
 	return strings.Join(all, " ")
 }
 
-// filter returns a filter that holds for each span for which the condition does, ""
-// where the engine cannot help.
+// filter returns a filter that matches each span that the condition matches, or "" if the
+// engine has no such filter.
 func (c Condition) filter() string {
 	exact, any := c.exact()
 	attribute := Attribute{c.Scope, c.Name}
@@ -86,9 +86,9 @@ func (c Condition) filter() string {
 	return "(" + strings.Join(append(any, fieldMore+`:="1"`), " or ") + ")"
 }
 
-// exact returns a filter that holds just for the spans for which the condition does,
-// but for those for which one of doubt holds, or that have the field more. It returns
-// "" if there is none.
+// exact returns a filter that matches exactly the spans that the condition matches, except
+// for spans that a filter of doubt matches or that have the field more. It returns "" if
+// there is none.
 func (c Condition) exact() (filter string, doubt []string) {
 	text, isText := c.Value.(string)
 	n, isInt := c.Value.(int64)
@@ -106,7 +106,7 @@ func (c Condition) exact() (filter string, doubt []string) {
 		return parens(textFilter(fieldService, c.Op, text)), attribute.doubt()
 	}
 	var any []string
-	above := "" // holds where no scope before has the attribute
+	above := "" // matches if no preceding scope has the attribute
 	for _, scope := range c.scopes() {
 		name := func(kind string) string { return quote(scope + kind + c.Name) }
 		switch v := c.Value.(type) {
@@ -138,8 +138,9 @@ func (c Condition) exact() (filter string, doubt []string) {
 	return "(" + strings.Join(any, " or ") + ")", append(doubt, append(attribute.doubt(), attribute.absent()...)...)
 }
 
-// exactFilter writes conditions as a filter of the engine that holds just where they
-// do, but for spans for which one of doubt holds. It returns "" if there is none.
+// exactFilter writes conditions as a filter of the engine that matches exactly the spans
+// that they match, except for spans that a filter of doubt matches. It returns "" if there
+// is none.
 func exactFilter(conditions []Condition) (exact string, doubt []string) {
 	doubt = []string{fieldMore + `:="1"`}
 	all := []string{everything}
@@ -198,7 +199,7 @@ func textFilter(field string, op Op, text string) string {
 	return ""
 }
 
-// maxExact is above the numbers that the engine compares exactly: it compares
+// maxExact is the first number beyond those that the engine compares exactly: it compares
 // float64.
 const maxExact = 1 << 53
 

@@ -15,10 +15,10 @@ const (
 	linesDir = "lines"
 )
 
-// Files are the names that a store has in its data directory, beside its lock.
+// Files returns the names of a store's files in its data directory, without its lock.
 func Files() []string { return []string{spansDir, linesDir, oldFile} }
 
-// Dirs are the directories that a store has while it is open.
+// Dirs returns the directories of an open store.
 func Dirs() []string { return []string{spansDir, linesDir} }
 
 // oldFile is the file in which versions before 0.2 kept traces and log lines.
@@ -27,7 +27,7 @@ const oldFile = "store.db"
 // OldFormatError reports a data directory that an older version has written.
 type OldFormatError struct{ Path string }
 
-// Error says how the file is read, and how the directory is used again.
+// Error names the way to read the file, and to use the directory again.
 func (e *OldFormatError) Error() string {
 	return fmt.Sprintf("%s holds the traces and log lines of an older dicelab, which this one does not read: "+
 		"its content can be saved with: sqlite3 -json %[1]s 'SELECT * FROM spans' > spans.json (and: FROM logs); then move it away, or let --recover do that", e.Path)
@@ -42,15 +42,15 @@ func refuseOld(dir string) error {
 	return nil
 }
 
-// NameError reports a directory that is no partition, where partitions are.
+// NameError reports a directory among the partitions that is none.
 type NameError struct{ Dir string }
 
 // Error names the directory.
 func (e *NameError) Error() string { return e.Dir + " is not the name of a partition" }
 
-// Damaged reports whether an error of [Open] comes from what the files hold, so
-// that a store can be opened when they are moved away. It is false where the
-// system, another process or ctx is the reason.
+// Damaged reports whether the content of the files is the reason for an error of [Open],
+// so that a store can be opened when they are moved away. It is false if the system,
+// another process or ctx is the reason.
 func Damaged(err error) bool {
 	var old *OldFormatError
 	var name *NameError

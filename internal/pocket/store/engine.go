@@ -15,11 +15,11 @@ import (
 	"github.com/VictoriaMetrics/VictoriaMetrics/lib/logger"
 )
 
-// index is rows of named fields by time, in the storage engine of VictoriaLogs.
-// This file alone knows the engine: its interface promises no compatibility.
+// index keeps rows of named fields by time, in the storage engine of VictoriaLogs. Only
+// this file uses the engine, because its interface promises no compatibility.
 type index struct{ storage *logstorage.Storage }
 
-// The limits of the engine. Rows that break them it leaves out.
+// The limits of the engine. It drops rows that exceed them.
 const (
 	maxFieldName = 128     // bytes
 	maxRowBytes  = 1 << 20 // the engine has 2 MiB, of a row as JSON
@@ -44,14 +44,14 @@ var configure = sync.OnceFunc(func() {
 	if !flag.Parsed() {
 		_ = flag.CommandLine.Parse(nil) // no arguments, so no error
 	}
-	logger.SetOutputForTests(engineLog{}) // the only way to have its messages
+	logger.SetOutputForTests(engineLog{}) // the only way to get its messages
 })
 
-// engineLog takes what the engine logs, a line of level, place and text each.
+// engineLog gets the log of the engine, lines of level, place and text.
 type engineLog struct{}
 
-// Write passes errors on to the log of the process. What the engine says before it
-// panics, or exits, goes to [openIndexes.failed].
+// Write writes errors to the log of the process. Messages before a panic or an exit of the
+// engine go to [openIndexes.failed].
 func (engineLog) Write(line []byte) (int, error) {
 	level, text, _ := strings.Cut(strings.TrimSpace(string(line)), "\t")
 	if level == "panic" || level == "fatal" {
@@ -62,7 +62,7 @@ func (engineLog) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// openIndex opens an index, or creates it. Rows are in memory alone for flushEvery.
+// openIndex opens an index, or creates it. New rows are only in memory for flushEvery.
 func openIndex(dir string, flushEvery time.Duration) *index {
 	configure()
 	return &index{logstorage.MustOpenStorage(dir, &logstorage.StorageConfig{
@@ -70,8 +70,8 @@ func openIndex(dir string, flushEvery time.Duration) *index {
 	})}
 }
 
-// close closes the index. The engine clears what a merge that has just begun reads, so
-// those under way get a while to end; the engine stops longer ones.
+// close closes the index. The engine clears the data that a merge reads which has just
+// begun, so close gives merges under way some time to end; the engine stops longer ones.
 func (x *index) close() {
 	for range 1000 {
 		var s logstorage.StorageStats
@@ -84,7 +84,7 @@ func (x *index) close() {
 	x.storage.MustClose()
 }
 
-// flush makes the rows that were added visible to queries.
+// flush makes added rows visible to queries.
 func (x *index) flush() { x.storage.DebugFlush() }
 
 // times returns the times of the first and the last row, in nanoseconds since 1970;
@@ -98,7 +98,7 @@ func (x *index) times() (oldest, newest int64) {
 	return s.MinTimestamp, s.MaxTimestamp
 }
 
-// count returns how many rows a query finds. What the engine says of its files
+// count returns the number of rows that queries find. The statistics of the engine's files
 // would count rows that it cannot find.
 func (x *index) count(ctx context.Context) (int64, error) {
 	found, err := x.query(ctx, everything+" | stats count() rows")
@@ -156,7 +156,7 @@ func (r row) value(name string) string {
 	return ""
 }
 
-// query runs a query of LogsQL and returns the rows, in no order.
+// query runs a query of LogsQL and returns the rows, in any order.
 func (x *index) query(ctx context.Context, text string) (found []row, err error) {
 	var broken error
 	number := func(text string) int64 {
@@ -197,9 +197,9 @@ type column = logstorage.BlockColumn
 // fieldTime is the engine's name for the time of a row.
 const fieldTime = "_time"
 
-// scan runs a query of LogsQL and calls yield with rows of its answer, in no order
-// and not from two goroutines at once: their times, nil if the query left them out,
-// and at least one column. Neither may be kept.
+// scan runs a query of LogsQL and calls yield with batches of rows, in any order and not
+// from two goroutines at once. A batch is its times, nil if the query left them out, and
+// at least one column. yield must keep neither.
 func (x *index) scan(ctx context.Context, text string, yield func(times []int64, columns []column)) error {
 	q, err := logstorage.ParseQuery(text)
 	if err != nil {
@@ -228,9 +228,9 @@ func (x *index) scan(ctx context.Context, text string, yield func(times []int64,
 	return nil
 }
 
-// between restricts a query to [from, to), in nanoseconds since 1970. It comes after
-// other filters: the engine applies them in order, and decodes the times of a block
-// that is not all within.
+// between returns the filter for [from, to), in nanoseconds since 1970. Put it after other
+// filters: the engine applies them in order, and decodes the times of a block unless the
+// whole block is within.
 func between(from, to int64) string {
 	at := func(ns int64) string { return time.Unix(0, ns).UTC().Format(time.RFC3339Nano) }
 	return "_time:[" + at(from) + ", " + at(to) + ")"

@@ -6,8 +6,8 @@ import (
 	"syscall"
 )
 
-// ErrFull means that the file system takes no more. What is stored can still be
-// read, and appends work again as soon as there is room.
+// ErrFull means that the file system is full. Stored data can still be read, and appends
+// work again as soon as there is room.
 var ErrFull = errors.New("the disk is full, or a quota is used up: make room in the data directory, and writing goes on by itself")
 
 // explain adds [ErrFull] to an error that comes from a full file system.

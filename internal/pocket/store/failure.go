@@ -11,27 +11,28 @@ import (
 	"syscall"
 )
 
-// The engine logs why it cannot go on, and panics, often in a goroutine of its own,
-// which ends the process. Its log is one of the process, and the last moment to say
-// what happened in a line, and to note which index has to be made anew.
+// When the engine cannot go on, it logs the reason and panics, often in a goroutine of its
+// own, which ends the process. The log message is the last moment to report the failure in
+// one line, and to note which index has to be made anew. There is one log for all indexes
+// of the process.
 
 // rebuildMark is the name of a file in a partition whose index is made anew, from
 // the journal, when the partition is opened.
 const rebuildMark = "rebuild"
 
-// FailedError says that the engine cannot go on. The process must end.
+// FailedError means that the engine cannot go on. The process must end.
 type FailedError struct {
-	Text string // what the engine said
-	Hint string // what to do
+	Text string // the message of the engine
+	Hint string // the remedy
 	full bool
 }
 
-// Error says what happened.
+// Error names the failure.
 func (e *FailedError) Error() string {
 	return "the store of traces and log lines cannot go on: " + e.Text
 }
 
-// Unwrap returns [ErrFull] where that is why.
+// Unwrap returns [ErrFull] if that is the reason.
 func (e *FailedError) Unwrap() error {
 	if e.full {
 		return ErrFull
@@ -39,8 +40,8 @@ func (e *FailedError) Unwrap() error {
 	return nil
 }
 
-// newFailed explains a message of the engine, and reports whether the index in dir
-// is damaged: where the system is the reason, it is not.
+// newFailed explains a message of the engine, and reports whether the index in dir is
+// damaged. It is not if the system is the reason.
 func newFailed(text, dir string) (_ *FailedError, damaged bool) {
 	because := func(reasons ...error) bool {
 		return slices.ContainsFunc(reasons, func(reason error) bool { return strings.Contains(text, reason.Error()) })
@@ -62,8 +63,8 @@ func newFailed(text, dir string) (_ *FailedError, damaged bool) {
 	return e, damaged
 }
 
-// openIndexes are the partitions of the process that are open, and what is called
-// when the engine cannot go on.
+// openIndexes holds the open partitions of the process, with the functions to call when
+// the engine cannot go on.
 type openIndexes struct {
 	mu   sync.Mutex
 	fail map[string]func(error) // by the partition's directory
@@ -83,8 +84,8 @@ func (o *openIndexes) remove(dir string) {
 	delete(o.fail, dir)
 }
 
-// failed marks the index that a message of the engine names, or all where it names
-// none, and calls what ends the process.
+// failed marks the index that a message of the engine names, or all if it names none, as
+// damaged, and calls the functions that end the process.
 func (o *openIndexes) failed(text string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -109,7 +110,7 @@ func (o *openIndexes) failed(text string) {
 	}
 }
 
-// mark notes that the index of the partition in dir is to be made anew.
+// mark notes that the index of the partition in dir must be made anew.
 func mark(dir string) error {
 	if err := os.WriteFile(filepath.Join(dir, rebuildMark), nil, 0o600); err != nil {
 		return fmt.Errorf("noting that an index is damaged (delete %s by hand): %w", filepath.Join(dir, "index"), err)

@@ -10,7 +10,7 @@ import (
 	"dicelab/internal/pocket/store"
 )
 
-// Whatever protobuf takes for a span comes back byte by byte.
+// Everything that protobuf decodes as a span is returned unchanged, byte by byte.
 func FuzzSpan(f *testing.F) {
 	for _, span := range []*tracepb.Span{
 		{Name: "n", Flags: 1, TraceState: "a=b", Status: &tracepb.Status{Code: 2, Message: "m"}},

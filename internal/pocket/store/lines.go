@@ -33,18 +33,18 @@ type Line struct {
 
 // LineQuery selects log lines.
 type LineQuery struct {
-	Streams  func(labels map[string]string) bool // which streams; nil means all
+	Streams  func(labels map[string]string) bool // reports whether to read a stream; nil means all
 	From, To time.Time                           // [From, To); zero means unbounded
-	// Where are conditions on the lines that are wanted. The index finds lines by them as
-	// far as it can: other lines may come, too.
+	// Where are conditions on the lines. The index finds lines by them as far as it can:
+	// other lines may come, too.
 	Where   []LineFilter
 	Forward bool // oldest first; default newest first
-	Wanted  int  // how many lines are taken, about; 0 means all
+	Wanted  int  // expected number of lines before yield returns false; 0 means all
 }
 
 // LineFilter is a condition on the text or the metadata of a line.
 type LineFilter struct {
-	Label  string   // of the metadata; "" means the text. It means no line of a stream that has a label of that name
+	Label  string   // of the metadata; "" means the text. Does not apply to lines of streams with a label of that name
 	Op     string   // for a text |= (contains one of Values), != (none) or |~ (matches one); for metadata =, != or =~
 	Values []string // valid UTF-8 and not empty for a text; one for metadata
 }
@@ -93,8 +93,8 @@ func (s *Store) AppendLines(ctx context.Context, lines []Line) error {
 	})
 }
 
-// A line in the journal is its time, text, labels and metadata. Numbers are
-// varints, texts begin with their length.
+// appendLine appends a line as the journal has it: time, text, labels and metadata.
+// Numbers are varints, texts begin with their length.
 func appendLine(b []byte, l Line) []byte {
 	text := func(s string) { b = append(binary.AppendUvarint(b, uint64(len(s))), s...) }
 	b = binary.AppendVarint(b, nanos(l.Time))
@@ -157,7 +157,7 @@ func (r *lineReader) line() Line {
 	return l
 }
 
-// buildLines makes the rows of a record that AppendLines has written.
+// buildLines returns the rows of a record that AppendLines has written.
 func (s *Store) buildLines(record journal.Record, known *names, skip map[string]bool) (rows, error) {
 	lines, err := decodeLines(record)
 	if err != nil {
@@ -235,9 +235,9 @@ func (s *Store) Lines(ctx context.Context, q LineQuery, yield func(Line) bool) e
 	return errors.Join(err, damaged)
 }
 
-// lineWalk returns the walk over the rows for which q may hold, and the labels of the
-// streams that q selects, by the engine's ID. It reports whether all conditions are
-// in its filter.
+// lineWalk returns the walk over the rows that q may match, and the labels of the streams
+// that q selects, by the engine's ID. exact reports whether all conditions are in the
+// walk's filter.
 func (s *Store) lineWalk(ctx context.Context, q LineQuery) (w walk, streams map[string]map[string]string, exact bool, err error) {
 	w = walk{ctx: ctx, all: s.lines, filter: everything, forward: q.Forward, wanted: q.Wanted}
 	w.from, w.to = bounds(q.From, q.To)
@@ -283,8 +283,8 @@ type recordAt struct {
 // lineRecords are the records of journals that a query has decoded.
 type lineRecords map[recordAt][]Line
 
-// line returns the line that a row refers to. The index finds lines; the journal
-// has them as they came, and gives many at once.
+// line returns the line that a row refers to. It reads the line from its record in the
+// journal, which has many.
 func (records lineRecords) line(r row) (Line, error) {
 	at := recordAt{r.in, r.at}
 	lines, ok := records[at]

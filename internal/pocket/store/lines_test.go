@@ -113,8 +113,8 @@ func TestLines(t *testing.T) {
 	}
 }
 
-// Many lines in few streams: pages meet without a gap or a double, also within
-// one nanosecond.
+// Many lines in few streams: pages have neither gaps nor duplicates, also within one
+// nanosecond.
 func TestLinesAcrossPages(t *testing.T) {
 	s := open(t, t.TempDir(), store.Options{})
 	var lines []store.Line

@@ -13,10 +13,10 @@ import (
 // InUseError says that another process has the data directory open.
 type InUseError struct {
 	Dir string // the data directory
-	PID string // the process that holds it, "" if it did not say
+	PID string // the process that holds it, "" if unknown
 }
 
-// Error says who holds the directory and what to do.
+// Error names the process that holds the directory, and the remedy.
 func (e *InUseError) Error() string {
 	holder := "another process"
 	if e.PID != "" {
@@ -25,8 +25,8 @@ func (e *InUseError) Error() string {
 	return fmt.Sprintf("data directory %s is in use by %s: stop it, or choose another data directory", e.Dir, holder)
 }
 
-// lockDir takes the data directory for this process. The lock goes with the
-// process, however that ends; the file stays and means nothing by itself.
+// lockDir locks the data directory for this process. The lock ends with the process,
+// however that ends. The file stays; without a lock it has no meaning.
 func lockDir(dir string) (_ *os.File, err error) {
 	f, err := os.OpenFile(filepath.Join(dir, "store.lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

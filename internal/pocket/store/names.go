@@ -8,17 +8,16 @@ import (
 	"dicelab/internal/contract"
 )
 
-// Limits of the fields for attributes and metadata. The engine leaves out rows where
-// the fields of a block and those of one row more are above 2,000 together: these are
-// the names of an index, those of a row (of both scopes), and twice the fields that
-// are no attributes.
+// Limits of the fields for attributes and metadata. The engine drops rows if the fields of
+// a block and those of one more row are above 2,000 together: these are the names of an
+// index, those of a row (of both scopes), and twice the fields that are no attributes.
 const (
 	maxNames    = 1_200 // of an index
 	maxRowNames = 350   // of a row, of each scope
 )
 
-// names are the attributes and metadata that are fields of an index. What is not
-// among them is found by looking at the original.
+// names holds the names of attributes and metadata that are fields of an index. Others are
+// only in the journal, so queries on them read the original.
 type names struct {
 	mu    sync.Mutex
 	known map[string]bool
@@ -31,7 +30,7 @@ func readNames(ctx context.Context, x *index) (*names, error) {
 		return nil, err
 	}
 	n := &names{known: map[string]bool{}}
-	for _, name := range []string{contract.FieldTraceID, contract.FieldSpanID} { // queries look for these alone
+	for _, name := range []string{contract.FieldTraceID, contract.FieldSpanID} { // queries search for these without other conditions
 		n.known[prefixMetadata+name] = true
 	}
 	for _, row := range found {

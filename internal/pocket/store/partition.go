@@ -26,7 +26,7 @@ type partition struct {
 	index   *index
 	names   *names       // read when rows are added
 	dirty   atomic.Bool  // rows were added that queries may not see yet
-	using   sync.RWMutex // held for reading by who uses the partition
+	using   sync.RWMutex // held for reading while the partition is used
 
 	mu             sync.Mutex
 	oldest, newest int64 // times of rows, nanoseconds since 1970; 0 and 0 before the first
@@ -37,13 +37,12 @@ type partition struct {
 // creation.
 const partitionName = "2006-01-02T15-04-05.000000000Z"
 
-// build makes the rows of a journal's record, but for those whose field row skip
-// has.
+// build returns the rows of a journal's record, except for those whose field row is in
+// skip.
 type build func(record journal.Record, known *names, skip map[string]bool) (rows, error)
 
-// openPartition opens the partition in dir, or creates it. Its index is made anew
-// where it was marked as damaged, where the process ended while it was opened, and
-// where that was asked for.
+// openPartition opens the partition in dir, or creates it. It makes the index anew if that
+// was marked as damaged, if the process ended while opening it, or if o asks for it.
 func openPartition(ctx context.Context, dir string, make build, o Options) (_ *partition, err error) {
 	created, err := time.Parse(partitionName, filepath.Base(dir))
 	if err != nil {
@@ -76,9 +75,9 @@ func openPartition(ctx context.Context, dir string, make build, o Options) (_ *p
 	return p, p.measure()
 }
 
-// recover adds to the index what only the journal has: rows that were acknowledged
-// while the index had them in memory. It goes back from the newest record until as
-// many were added as are missing.
+// recover adds the rows to the index that only the journal has: they were acknowledged
+// while the index had them only in memory. It goes back from the newest record until it
+// has added all missing rows.
 func (p *partition) recover(ctx context.Context, make build) error {
 	_, accepted := p.journal.Size()
 	written, err := p.index.count(ctx)
@@ -136,7 +135,7 @@ func (p *partition) readNames(ctx context.Context) (err error) {
 	return err
 }
 
-// append writes a record to the journal, and the rows that make makes of it to the
+// append writes a record to the journal, and the rows that make returns for it to the
 // index.
 func (p *partition) append(record journal.Record, make func(at int64, known *names) rows) error {
 	at, err := p.journal.Append(record.Kind, record.Rows, record.Payload)
@@ -155,7 +154,7 @@ func (p *partition) append(record journal.Record, make func(at int64, known *nam
 	return nil
 }
 
-// visible makes queries see all rows.
+// visible makes all rows visible to queries.
 func (p *partition) visible() {
 	if p.dirty.CompareAndSwap(true, false) {
 		p.index.flush()

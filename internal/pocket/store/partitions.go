@@ -13,8 +13,8 @@ import (
 	"dicelab/internal/pocket/journal"
 )
 
-// partitions are those of one kind of telemetry, the oldest first. Rows are added
-// to the last one.
+// partitions holds the partitions of one kind of telemetry, the oldest first. Rows are
+// added to the last one.
 type partitions struct {
 	dir   string
 	build build
@@ -57,7 +57,7 @@ func openPartitions(ctx context.Context, dir string, make build, o Options) (_ *
 	return all, all.list[len(all.list)-1].readNames(ctx)
 }
 
-// begin begins a partition, to which rows are added from now on.
+// begin creates a partition, to which rows are added from now on.
 func (all *partitions) begin(ctx context.Context) error {
 	created := all.opts.Now().UTC()
 	if n := len(all.list); n > 0 && !created.After(all.list[n-1].created) { // the clock was set back
@@ -85,8 +85,8 @@ func (all *partitions) append(record journal.Record, make func(at int64, known *
 	return p.append(record, make)
 }
 
-// read calls f with the partitions that have rows in [from, to), in nanoseconds
-// since 1970, the oldest first. They stay open meanwhile.
+// read calls f with the partitions that have rows in [from, to), in nanoseconds since
+// 1970, the oldest first. They stay open until f returns.
 func (all *partitions) read(from, to int64, f func([]*partition) error) error {
 	var in []*partition
 	all.mu.RLock()
@@ -104,8 +104,7 @@ func (all *partitions) read(from, to int64, f func([]*partition) error) error {
 	return f(in)
 }
 
-// roll begins a new partition where the last one is older than age or larger than
-// size.
+// roll begins a new partition if the last one is older than age or larger than size.
 func (all *partitions) roll(ctx context.Context, age time.Duration, size int64) error {
 	all.mu.Lock()
 	defer all.mu.Unlock()
@@ -132,11 +131,11 @@ func (all *partitions) first() *partition {
 	return all.list[0]
 }
 
-// deleted ends the name of a partition that is being deleted: what is left of one when
-// the process ends cannot be opened.
+// deleted is the suffix of a partition that is being deleted: if the process ends
+// meanwhile, the rest cannot be opened.
 const deleted = ".deleted"
 
-// drop deletes the oldest partition, when those who read it have ended.
+// drop deletes the oldest partition, as soon as no query reads it.
 func (all *partitions) drop() error {
 	all.mu.Lock()
 	p := all.list[0]

@@ -11,8 +11,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Field numbers of OTLP's trace.proto: TracesData, ResourceSpans and ScopeSpans
-// have the same for the list in them, but the first.
+// Field numbers of OTLP's trace.proto. ResourceSpans and ScopeSpans have the same number
+// for their list; that of TracesData is different.
 const (
 	protoResourceSpans = 1
 	protoHead          = 1 // resource, or scope
@@ -92,7 +92,7 @@ func split(message []byte) (p parts, err error) {
 	return p, nil
 }
 
-// next reads a field. Its value is nil if it is not of bytes.
+// next reads a field. Its value is nil if it is not length-delimited.
 func next(message []byte) (field protowire.Number, value, rest []byte, err error) {
 	field, kind, n := protowire.ConsumeTag(message)
 	if n < 0 {

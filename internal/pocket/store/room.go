@@ -5,8 +5,8 @@ import (
 	"syscall"
 )
 
-// The room that the file system of a store must have for it to take more: the engine
-// ends the process where it cannot write what it has in memory, or what it merges.
+// The room that the file system must have for appends: the engine ends the process if it
+// cannot write rows that it has in memory, or the result of a merge.
 const (
 	minFree         = 64 << 20 // bytes
 	minFreeFraction = 4        // of a file system that has less than four times that: a quarter
@@ -25,7 +25,7 @@ func roomOf(dir string) (Room, error) {
 	return Room{uint64(s.Bavail) * block, s.Blocks * block}, nil
 }
 
-// room fails with [ErrFull] where there is no room for bytes more.
+// room fails with [ErrFull] if there is no room for that number of further bytes.
 func (s *Store) room(bytes int) error {
 	room, err := s.opts.Room(s.dir)
 	if err != nil {

@@ -11,15 +11,15 @@ import (
 
 // SearchQuery selects traces.
 type SearchQuery struct {
-	From, To time.Time // [From, To) of the start of a span as Where wants it; zero means unbounded
-	Limit    int       // how many traces at most, > 0
+	From, To time.Time // [From, To) of the start of a span that Where matches; zero means unbounded
+	Limit    int       // largest number of traces, > 0
 
-	// Where are conditions that one span of a matching trace fulfils, all of them;
-	// the rest is Match's.
+	// Where are conditions for candidates: a matching trace must have a span that
+	// satisfies all of them. Match decides the rest.
 	Where []Condition
-	// Match gives the spans of the trace that match, as indexes into its Spans;
-	// none if the trace does not. It is called with candidates: traces that have a
-	// span for which Where may hold.
+	// Match returns the spans of the trace that match, as indexes into its Spans, or
+	// none if the trace does not match. It is called with candidates: traces with a span
+	// that Where may match.
 	Match func(Trace) []int
 }
 
@@ -29,22 +29,21 @@ type FoundTrace struct {
 	Matched []int // indexes into Spans, at least one
 }
 
-// SearchResult is the answer to a search.
+// SearchResult is the result of a search.
 type SearchResult struct {
 	Traces []FoundTrace // newest first, by the trace's start
-	// Partial says that older traces may match too, although there are fewer
-	// than Limit: the search stopped after it had looked at as many rows or
-	// traces as one search may, or had found as many bytes; or that a trace is
-	// itself partial.
+	// Partial reports that older traces may match, too, although there are fewer than
+	// Limit, because the search reached the limit of rows, traces or bytes of one
+	// search. It is also set if a trace itself is partial.
 	Partial   bool
-	Inspected int // candidates that were looked at
+	Inspected int // candidates that were read
 }
 
 // Limits of what one search reads.
 const (
 	maxSearchRows   = 4_000_000
 	maxSearchTraces = 4_000
-	maxSearchBytes  = MaxTraceBytes // of what is found, and the trace that fills it
+	maxSearchBytes  = MaxTraceBytes // of the found traces; the last one may exceed it
 	// searchBatch is the number of candidates that are read at once.
 	searchBatch = 32
 	// rowsOfTrace is the usual number of rows of a trace in the index.
@@ -62,8 +61,7 @@ func (s *Store) Search(ctx context.Context, q SearchQuery) (SearchResult, error)
 	from, to := bounds(q.From, q.To)
 	w := walk{ctx: ctx, all: s.spans, from: from, to: to, filter: filter(q.Where), fields: fieldTrace, wanted: rowsOfTrace * min(searchBatch, q.Limit)}
 	for more := true; more; {
-		// The walk ends before candidates are read, which would hold the partitions
-		// twice.
+		// The walk ends before candidates are read, because both lock the partitions.
 		var batch []TraceID
 		more = false
 		err := w.run(func(r row) bool {
@@ -98,7 +96,7 @@ type finder struct {
 	store  *Store
 	query  SearchQuery
 	seen   map[TraceID]bool
-	rows   int // of the index, that were looked at
+	rows   int // of the index, that were read
 	bytes  int // of the traces found
 	result SearchResult
 }

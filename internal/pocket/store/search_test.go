@@ -19,7 +19,7 @@ import (
 	"dicelab/internal/pocket/store"
 )
 
-// made is a span of TestSearchFindsWhatAScanFinds, as a scan sees it.
+// made is a span of TestSearchFindsWhatAScanFinds, with the values for a scan.
 type made struct {
 	trace        string
 	service      string
@@ -28,8 +28,8 @@ type made struct {
 	start, took  int64
 }
 
-// makeSpans stores n spans in exports of several sizes and gives them back. Their
-// times go back and forth over half an hour; one in 500 is slow.
+// makeSpans stores n spans in exports of several sizes and returns them. Their times go back
+// and forth over half an hour; one in 500 is slow.
 func makeSpans(t *testing.T, s *store.Store, n int) []made {
 	t.Helper()
 	random := rand.New(rand.NewPCG(1, 2))
@@ -175,7 +175,7 @@ func TestSearchFindsWhatAScanFinds(t *testing.T) {
 	}
 }
 
-// Once swept, nothing of a span is found any more, and what is left still is.
+// After a sweep, nothing of a deleted span is found, and the rest still is.
 func TestSweepLeavesNoTraces(t *testing.T) {
 	now := epoch
 	s := open(t, t.TempDir(), store.Options{TraceAge: 20 * time.Hour, Now: func() time.Time { return now }})

@@ -32,11 +32,11 @@ const (
 	fieldKind     = "kind"     // OTLP's number
 	fieldStatus   = "status"   // OTLP's number
 	fieldDuration = "duration" // nanoseconds
-	fieldAt       = "at"       // where in the journal the record is
-	fieldRow      = "row"      // which of the record's spans, or lines, from 0
-	fieldMore     = "more"     // "1" where texts are too long, or attributes too many, to be fields
+	fieldAt       = "at"       // place of the record in the journal
+	fieldRow      = "row"      // number of the span, or line, in its record, from 0
+	fieldMore     = "more"     // "1" if texts are too long, or attributes too many, to be fields
 
-	// An attribute is a field by its scope and the type of its value.
+	// The name of an attribute's field begins with its scope and the type of its value.
 	scopeResource = "r"
 	scopeSpan     = "s"
 	typeString    = "."
@@ -47,7 +47,7 @@ const (
 	typeOther     = "o." // a list, a map, bytes or nothing; the field is "1"
 )
 
-// kinds are the types of values.
+// kinds returns the types of values.
 func kinds() []string {
 	return []string{typeString, typeInt, typeFloat, typeBool, typeEmpty, typeOther}
 }
@@ -96,7 +96,7 @@ func (s *Store) AppendSpans(ctx context.Context, batches []*tracepb.ResourceSpan
 	})
 }
 
-// buildSpans makes the rows of a record that AppendSpans has written.
+// buildSpans returns the rows of a record that AppendSpans has written.
 func (s *Store) buildSpans(record journal.Record, known *names, skip map[string]bool) (rows, error) {
 	if len(record.Payload) < arrivalBytes {
 		return rows{}, errors.New("a record of spans is too short")
@@ -108,7 +108,7 @@ func (s *Store) buildSpans(record journal.Record, known *names, skip map[string]
 	return s.spanRows(record.At, int64(binary.LittleEndian.Uint64(record.Payload)), data.GetResourceSpans(), known, skip), nil
 }
 
-// spanRows makes the rows of spans, but for those that skip names.
+// spanRows returns the rows of spans, except for those in skip.
 func (s *Store) spanRows(at, arrived int64, batches []*tracepb.ResourceSpans, known *names, skip map[string]bool) rows {
 	out := newRows()
 	record := strconv.FormatInt(at, 10)
@@ -157,7 +157,7 @@ func (s *Store) spanRows(at, arrived int64, batches []*tracepb.ResourceSpans, kn
 	return out
 }
 
-// duration is the span's end minus its start, in nanoseconds.
+// duration returns the span's end minus its start, in nanoseconds.
 func duration(span *tracepb.Span) int64 {
 	return int64(span.GetEndTimeUnixNano() - span.GetStartTimeUnixNano())
 }
@@ -172,11 +172,11 @@ func serviceOf(r *resourcepb.Resource) string {
 	return ""
 }
 
-// fieldList is the fields of a row that is being made.
+// fieldList collects the fields of a row.
 type fieldList struct {
 	fields []field
 	bytes  int
-	more   bool // attributes are not all here
+	more   bool // some attributes are missing
 }
 
 func (l *fieldList) reset() { l.fields, l.bytes, l.more = l.fields[:0], 0, false }
@@ -186,8 +186,8 @@ func (l *fieldList) add(name, value string) {
 	l.bytes += len(name) + len(value)
 }
 
-// attributes adds attributes as far as a row has room. Of a key that comes twice
-// the first value counts.
+// attributes adds attributes as far as a row has room. If a key comes twice, the first
+// value counts.
 func (l *fieldList) attributes(known *names, scope string, kvs []*commonpb.KeyValue) {
 	first := len(l.fields)
 	for _, kv := range kvs {
@@ -203,7 +203,7 @@ func (l *fieldList) attributes(known *names, scope string, kvs []*commonpb.KeyVa
 	}
 }
 
-// textOf returns the type of a value and its text, as they are in a row.
+// textOf returns the type of a value and its text as a row has them.
 func textOf(v *commonpb.AnyValue) (kind, text string) {
 	switch v := v.GetValue().(type) {
 	case *commonpb.AnyValue_StringValue:

@@ -53,7 +53,7 @@ func from(service, scope string, spans ...*tracepb.Span) *tracepb.ResourceSpans 
 	}
 }
 
-// Whatever OTLP can say of a span comes back.
+// All fields of a span in OTLP are returned.
 func TestSpansLoseNothing(t *testing.T) {
 	trace, id := unhex(t, traceB), unhex(t, spanA)
 	minimal := &tracepb.Span{TraceId: trace, SpanId: id}
@@ -118,7 +118,7 @@ func TestSpansLoseNothing(t *testing.T) {
 	}
 }
 
-// equateNaN: protobuf's own comparison calls two NaNs different.
+// equateNaN makes two NaNs equal, unlike protobuf's own comparison.
 func equateNaN() cmp.Option {
 	return cmp.FilterValues(func(a, b float64) bool { return math.IsNaN(a) && math.IsNaN(b) }, cmp.Comparer(func(float64, float64) bool { return true }))
 }
@@ -185,8 +185,7 @@ func TestAppendSpansRefusesIDs(t *testing.T) {
 	}
 }
 
-// Spans that are alike share what they have in common. Nothing of what they have
-// not is lost, nor shown wrongly.
+// Similar spans share their common parts. Their differences are neither lost nor mixed up.
 func TestSpansThatAreAlike(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, store.Options{})

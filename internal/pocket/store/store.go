@@ -26,8 +26,8 @@ type Options struct {
 	TraceAge   time.Duration                  // spans older than this are deleted; default DefaultTraceAge
 	LogAge     time.Duration                  // log lines older than this are deleted; default DefaultLogAge
 	MaxBytes   int64                          // bytes of all files; default DefaultMaxBytes
-	FlushEvery time.Duration                  // how long the engine has rows in memory alone; default 5 s
-	SweepEvery time.Duration                  // how often the bounds are enforced; default 30 s
+	FlushEvery time.Duration                  // time for which the engine has rows only in memory; default 5 s
+	SweepEvery time.Duration                  // interval at which the bounds are enforced; default 30 s
 	Now        func() time.Time               // default time.Now
 	Room       func(dir string) (Room, error) // measures the file system; default the system's own numbers
 	Rebuild    bool                           // make all indexes anew, from the journals, when the store is opened
@@ -79,7 +79,7 @@ type Store struct {
 	spans, lines *partitions
 
 	added atomic.Int64  // bytes of records since the bounds were last enforced
-	full  chan struct{} // has an element when they should be
+	full  chan struct{} // has an element when the bounds should be enforced
 
 	closing chan struct{}
 	swept   chan struct{} // closed when the sweeper has ended
@@ -91,9 +91,9 @@ type Store struct {
 	sweepErr error // of the last sweep
 }
 
-// Open opens the store in dir, which is created if it is missing. It fails with
-// [*InUseError] if another process has the directory open, and with an error that
-// [Damaged] knows if what is in it cannot be read.
+// Open opens the store in dir, and creates dir if it is missing. It fails with
+// [*InUseError] if another process has the directory open, and with an error for which
+// [Damaged] is true if the files cannot be read.
 func Open(ctx context.Context, dir string, opts Options) (_ *Store, err error) {
 	opts, err = opts.withDefaults()
 	if err != nil {
@@ -127,8 +127,8 @@ func Open(ctx context.Context, dir string, opts Options) (_ *Store, err error) {
 	return s, nil
 }
 
-// Close takes no more appends and closes the files. It returns the error of the
-// last sweep too, if that failed. Reads must have ended.
+// Close forbids further appends and closes the files. If the last sweep failed, Close
+// returns its error, too. Reads must have ended.
 func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
 		close(s.closing)
@@ -158,7 +158,7 @@ func (s *Store) release() error {
 	return nil
 }
 
-// open reports whether the store takes appends.
+// open reports whether the store accepts appends.
 func (s *Store) open() error {
 	select {
 	case <-s.closing:
@@ -168,7 +168,7 @@ func (s *Store) open() error {
 	}
 }
 
-// append adds a record, and has the bounds enforced when much was added.
+// append adds a record, and wakes the sweeper if much was added since the last sweep.
 func (s *Store) append(to *partitions, record journal.Record, make func(at int64, known *names) rows) error {
 	if err := s.room(len(record.Payload)); err != nil {
 		return fmt.Errorf("storing telemetry: %w", err)
@@ -192,8 +192,8 @@ func (s *Store) TraceAge() time.Duration { return s.opts.TraceAge }
 // LogAge returns the time for which log lines are kept.
 func (s *Store) LogAge() time.Duration { return s.opts.LogAge }
 
-// Health reports whether the store takes telemetry and its bounds are enforced:
-// nil, or what is wrong.
+// Health returns nil if the store accepts telemetry and its bounds are enforced, or an
+// error with the reason why not.
 func (s *Store) Health(context.Context) error {
 	if err := s.open(); err != nil {
 		return err
@@ -203,8 +203,8 @@ func (s *Store) Health(context.Context) error {
 	return s.sweepErr
 }
 
-// bounds gives [from, to) in nanoseconds; a zero time is no bound. Times outside
-// of what nanoseconds can express (years 1678 to 2261) count as the nearest.
+// bounds returns [from, to) in nanoseconds; a zero time is no bound. Times that 64-bit
+// nanoseconds cannot express (outside the years 1678 to 2261) count as the nearest.
 func bounds(from, to time.Time) (int64, int64) {
 	lo, hi := int64(math.MinInt64), int64(math.MaxInt64)
 	if !from.IsZero() {

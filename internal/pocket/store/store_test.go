@@ -22,7 +22,7 @@ import (
 	"dicelab/internal/pocket/store"
 )
 
-// A data directory is one store's at a time, until that is closed.
+// Only one store at a time can have a data directory open.
 func TestInUse(t *testing.T) {
 	dir := t.TempDir()
 	s, err := store.Open(t.Context(), dir, store.Options{})
@@ -50,7 +50,7 @@ func partition(t *testing.T, dir, kind string) string {
 	return found[0]
 }
 
-// flip changes a byte of a file; those before its start count from its end.
+// flip changes a byte of a file. A negative offset counts from its end.
 func flip(t *testing.T, path string, at int) {
 	t.Helper()
 	content, err := os.ReadFile(path)
@@ -66,7 +66,7 @@ func flip(t *testing.T, path string, at int) {
 	}
 }
 
-// What cannot be opened is an error that names the file, and is left as it is.
+// A file that cannot be opened is an error that names it, and is left unchanged.
 func TestOpenErrors(t *testing.T) {
 	as := func(target any) func(error) bool { return func(err error) bool { return errors.As(err, target) } }
 	tests := []struct {
@@ -133,8 +133,8 @@ func TestOpenErrors(t *testing.T) {
 	}
 }
 
-// An append that was not written to its end, and so not acknowledged, is left out,
-// and what came before it is there.
+// An append that was not written to its end, and so not acknowledged, is left out, and
+// earlier ones are there.
 func TestTornTail(t *testing.T) {
 	dir := t.TempDir()
 	s, err := store.Open(t.Context(), dir, store.Options{})
@@ -164,7 +164,7 @@ func TestTornTail(t *testing.T) {
 	}
 }
 
-// Rows that the journal has and the index has not are added, each once.
+// Rows that only the journal has are added to the index, each once.
 func TestIndexLost(t *testing.T) {
 	dir := t.TempDir()
 	s, err := store.Open(t.Context(), dir, store.Options{})
@@ -192,8 +192,7 @@ func TestIndexLost(t *testing.T) {
 	}
 }
 
-// What is left of a partition that was being deleted when the process ended is
-// deleted.
+// If the process ended while a partition was being deleted, the rest is deleted.
 func TestDeletedInPart(t *testing.T) {
 	dir := t.TempDir()
 	s, err := store.Open(t.Context(), dir, store.Options{})
@@ -236,8 +235,8 @@ func TestClosed(t *testing.T) {
 	}
 }
 
-// Appends from many goroutines, also while the store closes: what was acknowledged
-// is there.
+// Acknowledged appends from many goroutines are there, also those made while the store
+// closes.
 func TestConcurrentAppends(t *testing.T) {
 	dir := t.TempDir()
 	s, err := store.Open(t.Context(), dir, store.Options{})
@@ -287,7 +286,7 @@ func TestConcurrentAppends(t *testing.T) {
 	}
 }
 
-// A search that would have to look at too much stops and reports it.
+// A search that would have to read too much stops and reports it.
 func TestSearchPartial(t *testing.T) {
 	s := open(t, t.TempDir(), store.Options{})
 	var spans []*tracepb.Span
@@ -341,8 +340,8 @@ func intrinsic(name string, op store.Op, value any) store.Condition {
 	return store.Condition{Scope: store.ScopeIntrinsic, Name: name, Op: op, Value: value}
 }
 
-// A span may claim any time. It is found by its ID, and by the time at which it
-// came where its own is out of bounds.
+// A span may claim any time. It is found by its ID, and by the time of its arrival if its
+// own time is out of bounds.
 func TestSpansOfAnyTime(t *testing.T) {
 	dir := t.TempDir()
 	now := uint64(epoch.UnixNano())
@@ -386,8 +385,8 @@ func TestSpansOfAnyTime(t *testing.T) {
 	}
 }
 
-// Without room appends are refused before the engine notices, nothing of them
-// shows, reading goes on, and so do appends when there is room again.
+// Without room appends are refused before the engine notices, and nothing of them is stored.
+// Reading goes on, and so do appends when there is room again.
 func TestFull(t *testing.T) {
 	dir := t.TempDir()
 	var free atomic.Uint64
@@ -434,7 +433,7 @@ func TestFull(t *testing.T) {
 	}
 }
 
-// padded are n lines of 500 bytes that are hard to compress, the first at the epoch.
+// padded returns n lines of 500 bytes that hardly compress, the first at the epoch.
 func padded(n int) []store.Line {
 	lines := make([]store.Line, n)
 	for i := range lines {

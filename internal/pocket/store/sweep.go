@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Partitions are this fraction of what may be kept, so that the bounds hold within
-// a tenth although a partition is deleted as a whole.
+// fraction divides the limits of a store: the result limits one partition. Partitions are
+// small so that the bounds hold within a tenth although a partition is deleted as a whole.
 const fraction = 16
 
 // sweeper enforces the bounds until the store closes.

@@ -17,7 +17,7 @@ type TagValue struct {
 	Text string
 }
 
-// maxTagBytes bounds the texts of an answer.
+// maxTagBytes bounds the bytes of the texts of a result.
 const maxTagBytes = 4 << 20
 
 // tagTypes are the types of values by the kind of their field.
@@ -68,8 +68,8 @@ func (s *Store) TagValues(ctx context.Context, scope Scope, name string, limit i
 	return values[:min(len(values), limit)], nil
 }
 
-// Services lists at most limit names of services, sorted; "" is that of spans without
-// one.
+// Services lists at most limit names of services, sorted. Spans without a service have the
+// name "".
 func (s *Store) Services(ctx context.Context, limit int) ([]string, error) {
 	services, err := s.values(ctx, fieldService, limit)
 	if err != nil {
@@ -94,8 +94,9 @@ func (s *Store) Names(ctx context.Context, limit int) ([]string, error) {
 // first ones are listed: the engine has them in memory.
 const sortedValues = 10_000
 
-// values lists at most limit values of a field of spans: of [sortedValues] of each
-// partition, or of some where these are too long, the first in order.
+// values lists at most limit values of a field of spans, sorted: the first ones among
+// [sortedValues] values of each partition, or among limit values if those take too much
+// memory.
 func (s *Store) values(ctx context.Context, field string, limit int) ([]string, error) {
 	list := func(most int) ([]string, error) {
 		return s.listed(ctx, quote(field)+":* | uniq by ("+quote(field)+") limit "+strconv.Itoa(most), field)
@@ -174,7 +175,7 @@ func (s *Store) streams(ctx context.Context, from, to int64) (map[string]map[str
 	return streams, err
 }
 
-// parseStream reads the labels of a stream as the engine writes them, {l.a="x"}.
+// parseStream parses the labels of a stream as the engine writes them, {l.a="x"}.
 func parseStream(text string) (map[string]string, error) {
 	labels := map[string]string{}
 	rest := strings.TrimSuffix(strings.TrimPrefix(text, "{"), "}")

@@ -38,7 +38,7 @@ type Span struct {
 	Source *Source
 }
 
-// Duration is the span's end minus its start, in nanoseconds; negative if its
+// Duration returns the span's end minus its start, in nanoseconds. It is negative if the
 // clock went backwards.
 func (s Span) Duration() int64 { return duration(s.Span) }
 
@@ -53,8 +53,8 @@ type Trace struct {
 	bytes int // of the spans, as in MaxTraceBytes
 }
 
-// MaxTraceBytes bounds what is read of one trace, in bytes of its spans as JSON,
-// estimated: about 40,000 spans. (Tempo's own bound, max_bytes_per_trace, is 5 MB.)
+// MaxTraceBytes bounds the part of a trace that is read, in estimated bytes of its spans as
+// JSON: about 40,000 spans. (Tempo's own bound, max_bytes_per_trace, is 5 MB.)
 const MaxTraceBytes = 16 << 20
 
 const (
@@ -64,7 +64,7 @@ const (
 	maxTraceRows = 100_000
 )
 
-// Root is the first span without a parent; false if it is not there (yet).
+// Root returns the first span without a parent, or false if it has not arrived.
 func (t Trace) Root() (Span, bool) {
 	for _, s := range t.Spans {
 		if len(s.GetParentSpanId()) == 0 {
@@ -74,8 +74,8 @@ func (t Trace) Root() (Span, bool) {
 	return Span{}, false
 }
 
-// Bounds are the first start and the last end of the trace's spans, in
-// nanoseconds since 1970.
+// Bounds returns the first start and the last end of the trace's spans, in nanoseconds
+// since 1970.
 func (t Trace) Bounds() (start, end uint64) {
 	for i, s := range t.Spans {
 		if i == 0 || s.GetStartTimeUnixNano() < start {
@@ -86,8 +86,7 @@ func (t Trace) Bounds() (start, end uint64) {
 	return start, end
 }
 
-// ResourceSpans gives the trace in OTLP's form: spans grouped by resource and
-// scope.
+// ResourceSpans returns the trace in OTLP's form: spans grouped by resource and scope.
 func (t Trace) ResourceSpans() []*tracepb.ResourceSpans {
 	var list []*tracepb.ResourceSpans
 	resources := make(map[string]*tracepb.ResourceSpans)
@@ -110,8 +109,8 @@ func (t Trace) ResourceSpans() []*tracepb.ResourceSpans {
 	return list
 }
 
-// Trace gives the trace with this ID; without spans if there is none. A span
-// that was sent twice (same ID, kind and start) is there once.
+// Trace returns the trace with this ID, without spans if there is none. A span that was
+// sent twice (same ID, kind and start) is in it once.
 func (s *Store) Trace(ctx context.Context, id TraceID) (Trace, error) {
 	traces, err := s.traces(ctx, id)
 	if err != nil {
@@ -160,7 +159,7 @@ func (s *Store) traces(ctx context.Context, ids ...TraceID) ([]Trace, error) {
 	return traces, nil
 }
 
-// readSpans reads the spans that rows refer to, in the order in which they came.
+// readSpans reads the spans that rows refer to, in the order of their arrival.
 func (p *partition) readSpans(ctx context.Context, rows []row, readers map[string]*traceReader) error {
 	byRecord := map[int64]map[int]*traceReader{}
 	var records []int64
@@ -213,7 +212,7 @@ type traceReader struct {
 	seen map[spanIdentity]bool
 }
 
-// full reports whether the trace has as many bytes as are read of one.
+// full reports whether the trace has reached MaxTraceBytes.
 func (r *traceReader) full() bool {
 	if r.bytes >= MaxTraceBytes {
 		r.Partial = true

@@ -7,29 +7,29 @@ import (
 	"strconv"
 )
 
-// How many rows a walk reads at once, about: as many as it wants, within these.
+// Limits of the number of rows that a walk aims to read at once.
 const (
 	fewestRows = 100
 	mostRows   = 5_000
 )
 
-// everything is the filter that holds for every row.
+// everything is the filter that matches every row.
 const everything = "*"
 
-// walk reads rows in the order of their times, stretch by stretch, each as long as
-// about as many rows as are read at once need.
+// walk reads rows in the order of their times, stretch by stretch. It chooses the length of
+// a stretch so that it has about as many rows as are read at once.
 type walk struct {
 	ctx      context.Context
 	all      *partitions
 	from, to int64  // nanoseconds since 1970
 	forward  bool   // the oldest first
 	filter   string // of LogsQL
-	fields   string // that are wanted, as LogsQL's pipe fields lists them; "" for all
-	wanted   int    // rows, about, that yield takes; 0 for all
+	fields   string // fields to read, as LogsQL's pipe fields lists them; "" for all
+	wanted   int    // expected number of rows before yield returns false; 0 for all
 }
 
-// run calls yield for each row until it returns false. Rows of one time are in the
-// order in which they were stored, or against it if the newest are first.
+// run calls yield for each row until it returns false. Rows of one time are in the order in
+// which they were stored, reversed if the newest are first.
 func (w walk) run(yield func(row) bool) error {
 	at := w.wanted
 	if at == 0 {
@@ -50,11 +50,11 @@ func (w walk) run(yield func(row) bool) error {
 }
 
 // stretches calls visit for stretches [from, to) of the walk with about n rows, in
-// order. It returns how many rows it found, and whether to go on; a stretch that can
-// be divided is visited again in shorter ones if it has more than most rows.
+// order. visit returns the number of rows that it found, and whether to go on. A stretch
+// with more than most rows is visited again in shorter ones, if it can be divided.
 func (w walk) stretches(n int, visit func(parts []*partition, from, to int64, most int) (rows int, more bool, err error)) error {
 	return w.all.read(w.from, w.to, func(parts []*partition) error {
-		from, to := w.to, w.from // of the rows there are
+		from, to := w.to, w.from // range of the existing rows
 		for _, p := range parts {
 			oldest, newest := p.times()
 			from, to = min(from, max(oldest, w.from)), max(to, min(newest+1, w.to))
@@ -90,8 +90,8 @@ func (w walk) stretches(n int, visit func(parts []*partition, from, to int64, mo
 	})
 }
 
-// first returns the length of a stretch that has about n rows of all if they are
-// spread evenly, in nanoseconds; a longer one where a filter leaves rows out.
+// first returns the length of a first stretch in nanoseconds: one that has about n of all
+// rows if they are spread evenly, or a longer one if a filter leaves rows out.
 func (w walk) first(parts []*partition, all int64, n int) int64 {
 	var rows int64
 	for _, p := range parts {
@@ -104,8 +104,8 @@ func (w walk) first(parts []*partition, all int64, n int) int64 {
 	return max(1, min(all, int64(float64(all)*float64(n)/float64(max(rows, 1)))))
 }
 
-// stretch returns the rows in [from, to), in order; more than most if there are
-// more, not all of them.
+// stretch returns the rows in [from, to), in order. If there are more than most, it returns
+// more than most rows, but not all.
 func (w walk) stretch(parts []*partition, from, to int64, most int) (found []row, err error) {
 	query := w.filter + " " + between(from, to)
 	if w.fields != "" {

@@ -1,16 +1,16 @@
 // Package streams bounds the streams of log lines, in front of a store.
 //
 // A stream is a set of labels, and a store has all of them in memory. A client
-// that makes a label of what differs from line to line, such as an ID, uses all
-// of them up within seconds, and they last until their lines are deleted.
+// that makes a label of a value that differs from line to line, such as an ID, uses up all
+// streams within seconds, and they last until their lines are deleted.
 //
 // Rules:
 //
-//   - Lines of streams that exist are always taken.
-//   - Of other lines those are refused that would make too many streams, and no
-//     others: [*RefusedError] says which.
-//   - The last [Reserve] streams are for the lab's own lines. What others send
-//     cannot keep them from being stored.
+//   - Lines of existing streams are always accepted.
+//   - Only lines that would make too many streams are refused: [*RefusedError] has
+//     their indexes.
+//   - The last [Reserve] streams are for the lab's own lines, so that other senders
+//     cannot prevent that these are stored.
 package streams
 
 import (
@@ -51,19 +51,18 @@ type Store interface {
 // many streams. The other lines are stored.
 type RefusedError struct {
 	Refused []int // indexes of the lines, ascending
-	Lines   int   // how many were sent
-	Streams int   // how many there are
-	Max     int   // how many there may be, for this sender
+	Lines   int   // number of lines that were sent
+	Streams int   // number of streams
+	Max     int   // largest number of streams for this sender
 }
 
-// Error returns the reason, and what to do.
+// Error returns the reason and the remedy.
 func (e *RefusedError) Error() string {
 	return fmt.Sprintf("%d of %d lines were refused and the others are stored: there are %d streams of log lines, and at most %d are kept; "+
 		"send what differs from line to line as structured metadata, not as labels", len(e.Refused), e.Lines, e.Streams, e.Max)
 }
 
-// Table knows the streams of a store. Its methods may be called from any
-// goroutine.
+// Table holds the streams of a store. Its methods may be called from any goroutine.
 type Table struct {
 	store Store
 	max   int
@@ -98,7 +97,7 @@ type Appender struct {
 // Own returns the appender of the lab's own lines.
 func (t *Table) Own() Appender { return Appender{t, t.max} }
 
-// Others returns the appender of everybody else's lines.
+// Others returns the appender of all other lines.
 func (t *Table) Others() Appender { return Appender{t, max(t.max-Reserve, 0)} }
 
 // AppendLines stores lines and returns when they are stored. It fails with
@@ -116,7 +115,7 @@ func (a Appender) AppendLines(ctx context.Context, lines []store.Line) error {
 	}
 	if len(taken) > 0 {
 		if err := a.table.store.AppendLines(ctx, taken); err != nil {
-			a.table.forget() // what was new may not be there
+			a.table.forget() // the new streams may not be in the store
 			return err
 		}
 	}
@@ -126,13 +125,13 @@ func (a Appender) AppendLines(ctx context.Context, lines []store.Line) error {
 	return nil
 }
 
-// choose counts the streams that the lines would make, up to most streams in all,
-// and returns which lines are beyond; nil if none is.
+// choose adds the streams of the lines, up to most streams in all, and returns the indexes
+// of the lines beyond, or nil if there are none.
 func (t *Table) choose(ctx context.Context, lines []store.Line, most int) (*RefusedError, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var refused []int
-	var last uintptr // of a map: lines of a stream come together and share theirs
+	var last uintptr // address of a label map: successive lines of a stream share theirs
 	var ok bool
 	for i, l := range lines {
 		if at := reflect.ValueOf(l.Stream).Pointer(); i == 0 || at != last {
@@ -152,7 +151,7 @@ func (t *Table) choose(ctx context.Context, lines []store.Line, most int) (*Refu
 	return &RefusedError{Refused: refused, Lines: len(lines), Streams: len(t.known)}, nil
 }
 
-// take reports whether a stream exists, or else may be made, and is then known.
+// take reports whether a stream exists or may be made. It adds the latter to the table.
 func (t *Table) take(ctx context.Context, labels map[string]string, most int) (bool, error) {
 	key, err := idOf(labels)
 	if err != nil {
@@ -175,7 +174,7 @@ func (t *Table) take(ctx context.Context, labels map[string]string, most int) (b
 	return true, nil
 }
 
-// load asks the store for its streams.
+// load reads the streams of the store.
 func (t *Table) load(ctx context.Context) error {
 	list, err := t.store.Streams(ctx, time.Time{}, time.Time{})
 	if err != nil {
@@ -199,8 +198,8 @@ func (t *Table) forget() {
 	t.known = nil
 }
 
-// idOf returns the ID of a stream, by the JSON of its labels: so a store writes
-// them, and replaces what is not UTF-8.
+// idOf returns the ID of a stream, a hash of its labels as JSON. Stores write labels as
+// JSON, too, which replaces invalid UTF-8.
 func idOf(labels map[string]string) (id, error) {
 	if labels == nil {
 		labels = map[string]string{}

@@ -13,7 +13,7 @@ import (
 	"dicelab/internal/pocket/streams"
 )
 
-// stream is a line of stream n.
+// stream returns a line of stream n.
 func line(n int) store.Line {
 	return store.Line{Time: time.Unix(int64(n), 0), Stream: map[string]string{"n": fmt.Sprint(n)}, Text: fmt.Sprint(n)}
 }
@@ -25,8 +25,8 @@ func lines(from, to int) (list []store.Line) {
 	return list
 }
 
-// Of the lines that others send those are refused that would make too many
-// streams, and no others; the lab's own have streams left.
+// Only those lines of other senders are refused that would make too many streams. The lab's
+// own lines still have streams.
 func TestRefused(t *testing.T) {
 	s, err := store.Open(t.Context(), t.TempDir(), store.Options{LogAge: 1 << 62})
 	if err != nil {
@@ -91,7 +91,7 @@ func TestDeletedStreamsMakeRoom(t *testing.T) {
 	}
 }
 
-// What the store cannot take is its error, and makes no streams.
+// If the store cannot store lines, its error is returned, and they make no streams.
 func TestStoreFails(t *testing.T) {
 	s := &fake{err: errors.New("disk full")}
 	table := streams.New(s, streams.Reserve+2, nil)
