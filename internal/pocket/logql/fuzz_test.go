@@ -7,8 +7,8 @@ import (
 	"dicelab/internal/pocket/logql"
 )
 
-// FuzzParse holds that no text makes the parser panic, that every error has a
-// place inside the text, and that what is parsed can be run.
+// FuzzParse checks that no text makes the parser panic, that every error has a place inside
+// the text, and that parsed queries can be run.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
 		``, `{a="b"}`, `{a="b",c!="d",e=~"f.*",g!~"h"}`, "{a=`b`} |= \"x\" != `y` |~ \"z\" !~ \"w\" or \"v\"",
@@ -38,8 +38,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// FuzzJSON holds that no line makes the json stage panic or lose the line, and
-// that what it takes out has names that labels may have.
+// FuzzJSON checks that no line makes the json stage panic or drop the line, and that the
+// extracted labels have valid names.
 func FuzzJSON(f *testing.F) {
 	for _, seed := range []string{rollLine, ``, `{`, `[]`, `{"a":{"b":{"c":[1,{"d":2}]}}}`, `{"":""}`, `{"a":"\ud800"}`, `{"a":tru}`, `{"a" 1}`, "{\"\x00\":1}"} {
 		f.Add(seed)

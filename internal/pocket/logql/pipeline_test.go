@@ -217,8 +217,7 @@ func TestManyJSONFields(t *testing.T) {
 	}
 }
 
-// A line is left as soon as the context has ended, also within one match and one
-// object.
+// The pipeline stops as soon as the context has ended, also within one match and one object.
 func TestProcessEndsWithItsContext(t *testing.T) {
 	for name, query := range map[string]string{
 		"line filter":  "{a=`b`} |~ `" + strings.Repeat("(?:x?){1000}", 4) + "y$`",
@@ -239,7 +238,7 @@ func TestProcessEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// ending ends when it has been looked at n times.
+// ending is a context that ends when it has been checked n times.
 type ending struct {
 	context.Context
 	n int

@@ -16,10 +16,10 @@ import (
 	"dicelab/internal/pocket/store"
 )
 
-// slow is an expression that takes minutes over a long line that it does not match.
+// slow is an expression that takes minutes for a long line that it does not match.
 var slow = "(?:" + strings.Repeat("(?:x?){1000}", 4) + ")*y"
 
-// one is a store with one line, which closes began when it is read.
+// one is a store with one line. It closes began when that is read.
 type one struct {
 	loki.Store
 	line  store.Line
@@ -34,8 +34,7 @@ func (s one) Lines(_ context.Context, q store.LineQuery, yield func(store.Line) 
 	return nil
 }
 
-// A query stops when its client goes away, and at its deadline, also within one
-// line.
+// A query stops when its client is gone, and at its deadline, also within one line.
 func TestStopsWithinALine(t *testing.T) {
 	line := store.Line{Time: now(), Stream: map[string]string{"a": "b", "l": strings.Repeat("x", 8<<10)}, Text: `{"x":"` + strings.Repeat("x", 250<<10) + `"}`}
 	many := func(n int, format string) (s string) {
@@ -75,7 +74,7 @@ func TestStopsWithinALine(t *testing.T) {
 	}
 }
 
-// A line of nested JSON is one that cannot be parsed.
+// A line of deeply nested JSON counts as one that cannot be parsed.
 func TestNestedJSON(t *testing.T) {
 	const depth = 43_000
 	base, _ := serve(t, store.Line{Time: now().Add(-time.Second), Stream: map[string]string{"a": "b"}, Text: strings.Repeat(`{"a":`, depth) + "1" + strings.Repeat("}", depth)})
@@ -112,7 +111,7 @@ func (long) Streams(context.Context, time.Time, time.Time) ([]map[string]string,
 	return []map[string]string{{"a": "b"}}, nil
 }
 
-// Clients that do not read their answers do not block other queries.
+// Clients that do not read their responses do not block other queries.
 func TestSlowClientsKeepNoTurn(t *testing.T) {
 	server := httptest.NewUnstartedServer(loki.NewHandler(long{}, loki.Options{Now: now}))
 	server.Config.ConnState = smallBuffer(t)
@@ -141,7 +140,7 @@ func TestSlowClientsKeepNoTurn(t *testing.T) {
 	}
 }
 
-// smallBuffer has new connections of a server buffer little of what it writes.
+// smallBuffer sets small write buffers for new connections of a server.
 func smallBuffer(t *testing.T) func(net.Conn, http.ConnState) {
 	return func(conn net.Conn, state http.ConnState) {
 		if state != http.StateNew {

@@ -89,7 +89,7 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// endless is a store with long lines without end.
+// endless is a store with an endless number of long lines.
 type endless struct{ loki.Store }
 
 func (endless) Lines(_ context.Context, _ store.LineQuery, yield func(store.Line) bool) error {
@@ -100,7 +100,7 @@ func (endless) Lines(_ context.Context, _ store.LineQuery, yield func(store.Line
 	return nil
 }
 
-// stuck is a store that answers nothing until its caller gives up.
+// stuck is a store that blocks until its caller gives up.
 type stuck struct {
 	loki.Store
 	began chan struct{} // gets a value from each that waits
@@ -128,7 +128,7 @@ func (s stuck) AppendLines(ctx context.Context, _ []store.Line) error { return s
 
 const onePush = `{"streams":[{"stream":{"a":"b"},"values":[["1","x"]]}]}`
 
-// requests are one for each endpoint that asks the store.
+// requests returns one request for each endpoint that reads the store.
 func requests(ctx context.Context) map[string]*http.Request {
 	get := func(path string, params ...string) *http.Request {
 		v := url.Values{}

@@ -13,8 +13,8 @@ import (
 	"dicelab/internal/pocket/store"
 )
 
-// Whatever is asked, the answer is JSON or a text that says what is wrong, and
-// nothing is the server's fault but what takes too long.
+// Whatever the request is, the response is JSON or a text that describes the error, and
+// only timeouts are server errors.
 func FuzzRequests(f *testing.F) {
 	for _, seed := range [][2]string{
 		{"query_range", `query={service_name="s"}&start=1772366400.5&end=1772366500000000000&limit=3&direction=forward&step=5`},

@@ -55,7 +55,7 @@ func rolls() []store.Line {
 	}
 }
 
-// spy is a store that remembers what it was asked.
+// spy is a store that records its queries.
 type spy struct {
 	loki.Store
 	asked []store.LineQuery
@@ -66,7 +66,7 @@ func (s *spy) Lines(ctx context.Context, q store.LineQuery, yield func(store.Lin
 	return s.Store.Lines(ctx, q, yield)
 }
 
-// serve gives the URL of the API over a new store with these lines, and the store.
+// serve returns the URL of the API over a new store with these lines, and the store.
 func serve(t *testing.T, lines ...store.Line) (string, *spy) {
 	t.Helper()
 	db, err := store.Open(t.Context(), t.TempDir(), store.Options{Now: now})
@@ -88,7 +88,7 @@ func serve(t *testing.T, lines ...store.Line) (string, *spy) {
 	return server.URL, s
 }
 
-// get asks for a path with parameters.
+// get requests a path with parameters.
 func get(t *testing.T, base, path string, params url.Values, header ...string) (status int, contentType, body string) {
 	t.Helper()
 	return do(t, http.MethodGet, base+path+"?"+params.Encode(), "", header...)
@@ -334,7 +334,7 @@ func TestIndexIsUsed(t *testing.T) {
 	}
 }
 
-// TestCollectedLinesAreFound goes the whole way: what a service writes is read,
+// TestCollectedLinesAreFound tests the whole way: a line that a service writes is read,
 // stored and found by its trace, unchanged.
 func TestCollectedLinesAreFound(t *testing.T) {
 	base, db := serve(t)

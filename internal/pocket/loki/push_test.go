@@ -22,7 +22,7 @@ import (
 	"dicelab/internal/pocket/streams"
 )
 
-// sink is a store that keeps what is pushed.
+// sink is a store that keeps pushed lines.
 type sink struct {
 	loki.Store
 	lines []store.Line
@@ -33,7 +33,7 @@ func (s *sink) AppendLines(_ context.Context, lines []store.Line) error {
 	return nil
 }
 
-// push sends a body and gives what was stored.
+// push sends a body and returns the stored lines.
 func push(t *testing.T, body string, header ...string) (status int, text string, stored []store.Line) {
 	t.Helper()
 	var s sink
@@ -56,7 +56,7 @@ func zip(t *testing.T, text string) string {
 	return b.String()
 }
 
-// message builds a protobuf message of length-delimited fields.
+// message returns a protobuf message of length-delimited fields.
 func message(parts ...any) string {
 	var b []byte
 	for i := 0; i < len(parts); i += 2 {
@@ -243,7 +243,7 @@ func (c *crowded) AppendLines(_ context.Context, lines []store.Line) error {
 	return fmt.Errorf("writing: %w", &streams.RefusedError{Refused: []int{0}, Lines: len(lines), Streams: 10, Max: 10})
 }
 
-// Lines that are refused do not keep the others of their push from being stored.
+// If some lines of a push are refused, the others are stored.
 func TestPushIsStoredInPart(t *testing.T) {
 	const json = `{"streams":[{"stream":{"a":"b"},"values":[["1","one"],["-1","old"],["2","two"],["-2","older"],["3","three"]]},
 		{"stream":{"service.name":"x"},"values":[["1","dotted"]]},{"stream":{"c":"d"},"values":[["4","four"]]}]}`
@@ -281,7 +281,7 @@ func TestPushIsStoredInPart(t *testing.T) {
 	}
 }
 
-// /ready says why lines cannot be stored.
+// /ready reports why lines cannot be stored.
 func TestReadySaysWhyNot(t *testing.T) {
 	var why error
 	server := httptest.NewServer(loki.NewHandler(&sink{}, loki.Options{Ready: func(context.Context) error { return why }}))
@@ -295,8 +295,8 @@ func TestReadySaysWhyNot(t *testing.T) {
 	}
 }
 
-// FuzzPush holds that no body makes the decoders panic, and that what they take
-// can be stored.
+// FuzzPush checks that no body makes the decoders panic, and that accepted lines can be
+// stored.
 func FuzzPush(f *testing.F) {
 	f.Add([]byte(protoRequest()), false)
 	f.Add([]byte(`{"streams":[{"stream":{"a":"b"},"values":[["1","x",{"c":"d"}]]}]}`), true)
