@@ -19,7 +19,7 @@ import (
 	"dicelab/internal/pocket/tempo"
 )
 
-// slow is an expression that takes minutes over a long text that it does not match.
+// slow is an expression that takes minutes for a long text that it does not match.
 var slow = "(?:" + strings.Repeat("(?:x?){1000}", 4) + ")*y"
 
 // Queries are bounded before they are parsed.
@@ -45,7 +45,7 @@ func TestRefusedQueries(t *testing.T) {
 	}
 }
 
-// one is a store with one trace, which closes began when it is searched.
+// one is a store with one trace. It closes began when that is searched.
 type one struct {
 	waiting
 	trace store.Trace
@@ -72,8 +72,7 @@ func traceOf(n, size int) store.Trace {
 	return t
 }
 
-// A search stops when its client goes away, and at its deadline, also within one
-// value.
+// A search stops when its client is gone, and at its deadline, also within one value.
 func TestStopsWithinAValue(t *testing.T) {
 	for name, query := range map[string]string{
 		"name":      "{name=~`n" + slow + "`}",
@@ -113,8 +112,8 @@ func TestStopsWithinAValue(t *testing.T) {
 	}
 }
 
-// The answer to a search repeats what its spans share, within the bound of an
-// answer.
+// The response to a search repeats the shared parts of its spans, within the bound of a
+// response.
 func TestLargeAnswerOfASearch(t *testing.T) {
 	pool := answer.NewPool(answer.Options{Most: 5 << 20})
 	for spans, status := range map[int]int{2: http.StatusOK, 3: http.StatusUnprocessableEntity} { // each is there twice
@@ -129,7 +128,7 @@ func TestLargeAnswerOfASearch(t *testing.T) {
 	}
 }
 
-// Clients that do not read their answers do not block other queries.
+// Clients that do not read their responses do not block other queries.
 func TestSlowClientsKeepNoTurn(t *testing.T) {
 	h, err := tempo.NewHandler(one{waiting{make(chan struct{})}, traceOf(1, 10)}, tempo.Options{})
 	if err != nil {
@@ -167,7 +166,7 @@ func TestSlowClientsKeepNoTurn(t *testing.T) {
 	}
 }
 
-// smallBuffer has new connections of a server buffer little of what it writes.
+// smallBuffer sets small write buffers for new connections of a server.
 func smallBuffer(t *testing.T) func(net.Conn, http.ConnState) {
 	return func(conn net.Conn, state http.ConnState) {
 		if state != http.StateNew {

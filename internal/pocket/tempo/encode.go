@@ -14,15 +14,15 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// encoder writes an answer in JSON piece by piece, until its context ends: a trace
-// in memory is many times as large as a piece.
+// encoder writes a response in JSON piece by piece, until its context ends: a trace in
+// memory is many times as large as a piece.
 type encoder struct {
 	ctx context.Context
 	w   io.Writer
 	err error
 }
 
-// respond answers with what write writes.
+// respond answers with the output of write.
 func respond(w http.ResponseWriter, r *http.Request, write func(*encoder)) error {
 	w.Header().Set("Content-Type", "application/json")
 	e := &encoder{ctx: r.Context(), w: w}
@@ -44,7 +44,7 @@ func (e *encoder) value(v any) {
 	e.bytes(text)
 }
 
-// list writes n elements; it writes no more once there is an error.
+// list writes n elements, and stops at the first error.
 func (e *encoder) list(n int, element func(i int)) {
 	e.text("[")
 	for i := range n {

@@ -17,8 +17,8 @@ import (
 	"dicelab/internal/pocket/tempo"
 )
 
-// Whatever is asked, the answer is JSON or a text that says what is wrong, and
-// nothing is the server's fault but what takes too long.
+// Whatever the request is, the response is JSON or a text that describes the error, and
+// only timeouts are server errors.
 func FuzzRequests(f *testing.F) {
 	for _, seed := range [][2]string{
 		{"/api/search", "q={name=\"roll\" && duration>1ms}&limit=3&spss=2&start=1&end=2"},

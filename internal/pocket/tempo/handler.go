@@ -40,7 +40,7 @@ type Options struct {
 	Version string        // of dicelab, shown by buildinfo
 	Timeout time.Duration // of a request; default 30 s
 	Memory  int64         // bytes that the program may have, see [intake.NewSemaphore]
-	// Answers bounds the answers to queries under way; default a pool of its own.
+	// Answers bounds the responses to queries under way; default a pool of its own.
 	Answers *answer.Pool
 }
 
@@ -51,7 +51,7 @@ type api struct {
 	semaphore intake.Semaphore // of queries
 }
 
-// NewHandler makes the API's handler.
+// NewHandler returns the API's handler.
 func NewHandler(s Store, opts Options) (http.Handler, error) {
 	parser, err := traceql.NewParser()
 	if err != nil {
@@ -168,7 +168,7 @@ func (a *api) buildInfo(w http.ResponseWriter, _ *http.Request) error {
 	})
 }
 
-// parseTraceID reads 1 to 32 hex digits; leading zeros may be missing.
+// parseTraceID parses 1 to 32 hex digits; leading zeros may be missing.
 func parseTraceID(s string) (id store.TraceID, err error) {
 	if len(s) > 32 || s == "" {
 		return id, badRequest("trace ID %.40q has %d digits: a trace ID has 32 hex digits, of which leading zeros may be left out", s, len(s))

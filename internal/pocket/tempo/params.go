@@ -17,7 +17,7 @@ const (
 	maxTags      = 1000
 )
 
-// number reads a parameter from 1 to most.
+// number parses a parameter from 1 to most.
 func number(values url.Values, name string, fallback, most int) (int, error) {
 	s := values.Get(name)
 	if s == "" {
@@ -30,8 +30,8 @@ func number(values url.Values, name string, fallback, most int) (int, error) {
 	return n, nil
 }
 
-// timeRange reads start and end, in seconds since 1970. The second of end is
-// included: who asks until now means until now.
+// timeRange parses start and end, in seconds since 1970. The second of end is included, so
+// that a query until now includes the present second.
 func timeRange(values url.Values) (from, to time.Time, err error) {
 	if from, err = seconds(values, "start"); err != nil {
 		return from, to, err
@@ -60,9 +60,9 @@ func seconds(values url.Values, name string) (time.Time, error) {
 	return time.Unix(n, 0), nil
 }
 
-// legacyQuery writes the search parameters from before TraceQL as TraceQL: tags
-// (logfmt) are attributes of the span or its resource, minDuration and
-// maxDuration bound the trace.
+// legacyQuery translates the search parameters from before TraceQL to TraceQL: tags
+// (logfmt) are attributes of the span or its resource, minDuration and maxDuration bound
+// the trace.
 func legacyQuery(values url.Values) (string, error) {
 	tags, err := parseTags(values.Get("tags"))
 	if err != nil {
@@ -110,7 +110,7 @@ func tagCondition(name, value string) string {
 
 func digits(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
 
-// parseTags reads logfmt: key=value key="value with space".
+// parseTags parses logfmt: key=value key="value with space".
 func parseTags(s string) (tags [][2]string, err error) {
 	wrong := func() error {
 		return badRequest(`invalid tags: %.100q: write them like service.name=dice-roller name="GET /roll"`, s)

@@ -97,7 +97,8 @@ func (a *api) search(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
-// fields closes an object whose last fields are those of v, which has some.
+// fields writes the fields of v, which has at least one, as the last ones of an object, and
+// closes the object.
 func (e *encoder) fields(v any) {
 	text, err := json.Marshal(v)
 	e.err = cmp.Or(e.err, err)
@@ -105,7 +106,7 @@ func (e *encoder) fields(v any) {
 	e.bytes(bytes.TrimPrefix(text, []byte("{")))
 }
 
-// query parses q, or makes one of the parameters from before TraceQL.
+// query parses q, or the parameters from before TraceQL.
 func (a *api) query(values url.Values) (*traceql.Query, error) {
 	var legacy []string
 	for _, name := range []string{"tags", "minDuration", "maxDuration"} {
@@ -126,9 +127,9 @@ func (a *api) query(values url.Values) (*traceql.Query, error) {
 	return a.parser.Parse(values.Get("q"))
 }
 
-// conditions are those of the query's with which the store finds candidates, of one
-// span: of several spansets, those of the one with the most; the last of these,
-// whose spans are shown.
+// conditions returns the conditions with which the store finds candidates. They must be
+// those of one span, so it uses the spanset with the most conditions; if several have as
+// many, the last, whose spans are shown.
 func conditions(q *traceql.Query) (most []store.Condition) {
 	for _, required := range q.Required() {
 		if list := checkable(required); len(list) >= len(most) {
@@ -163,7 +164,7 @@ func checkable(required []traceql.Condition) (list []store.Condition) {
 	return list
 }
 
-// storedAs returns how the store names a field; false for one of the trace.
+// storedAs returns the store's name of a field, or false for a field of the trace.
 func storedAs(f traceql.Field) (scope store.Scope, name string, ok bool) {
 	switch f.Scope {
 	case traceql.Name:
@@ -200,7 +201,7 @@ func (w window) earliest() time.Time {
 	return w.from.Add(-lookback)
 }
 
-// only leaves traces out that have ended before the range.
+// only returns match without the traces that have ended before the range.
 func (w window) only(match func(store.Trace) []int) func(store.Trace) []int {
 	if w.from.IsZero() {
 		return match
@@ -223,8 +224,8 @@ func about(t store.Trace) traceql.Trace {
 	return about
 }
 
-// matcher returns a function that finds the spans of a trace that fulfil the query;
-// once ctx has ended, none.
+// matcher returns a function that finds the spans of a trace that match the query. Once
+// ctx has ended, it finds none.
 func matcher(ctx context.Context, q *traceql.Query) func(store.Trace) []int {
 	return func(t store.Trace) []int {
 		spans := make([]traceql.Span, len(t.Spans))
@@ -239,7 +240,7 @@ func matcher(ctx context.Context, q *traceql.Query) func(store.Trace) []int {
 	}
 }
 
-// found writes a trace of a search's answer, with at most spans of its spans.
+// found writes a trace of a search's response, with at most the given number of spans.
 func (e *encoder) found(t store.FoundTrace, q *traceql.Query, spans int) {
 	start, end := t.Bounds()
 	meta := traceMetadata{
@@ -251,7 +252,7 @@ func (e *encoder) found(t store.FoundTrace, q *traceql.Query, spans int) {
 	}
 	if root, ok := t.Root(); ok {
 		meta.RootTraceName = root.GetName()
-		if root.Source.Service != "" { // else it says that none was received, as Tempo does
+		if root.Source.Service != "" { // else the name says that no root was received, as in Tempo
 			meta.RootServiceName = root.Source.Service
 		}
 	}
@@ -273,8 +274,9 @@ func (e *encoder) found(t store.FoundTrace, q *traceql.Query, spans int) {
 	e.fields(meta)
 }
 
-// spanSet writes spans of a trace, by their indexes, and returns what it wrote. It
-// writes each before it makes the next: an attribute that they share may be large.
+// spanSet writes spans of a trace, by their indexes. It writes each span before it makes
+// the next, because an attribute that they share may be large. It returns the pieces that it
+// wrote.
 func (e *encoder) spanSet(t store.FoundTrace, q *traceql.Query, shown []int) (written [][]byte) {
 	again := &encoder{ctx: e.ctx, w: writerFunc(func(piece []byte) (int, error) {
 		written = append(written, piece)
@@ -305,8 +307,8 @@ type writerFunc func([]byte) (int, error)
 // Write implements io.Writer.
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
-// spanOf describes a span with the fields that the query shows of it, as Tempo
-// does: the name in its own place, durations not again.
+// spanOf returns a span with the fields that the query shows, as Tempo does: the name has
+// its own place, and the duration is not repeated.
 func spanOf(ctx context.Context, s store.Span, q *traceql.Query, trace traceql.Trace) (spanMetadata, error) {
 	meta := spanMetadata{
 		SpanID: hex.EncodeToString(s.GetSpanId()), StartTimeUnixNano: s.GetStartTimeUnixNano(), DurationNanos: s.Duration(),
@@ -338,7 +340,7 @@ func spanOf(ctx context.Context, s store.Span, q *traceql.Query, trace traceql.T
 	return meta, nil
 }
 
-// word turns an enum's name into TraceQL's word.
+// word returns TraceQL's word for the name of an enum value.
 func word(prefix, name string) *commonpb.AnyValue {
 	return &commonpb.AnyValue{Value: &commonpb.AnyValue_StringValue{StringValue: strings.ToLower(strings.TrimPrefix(name, prefix))}}
 }

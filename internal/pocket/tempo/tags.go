@@ -19,9 +19,8 @@ func intrinsics() []string {
 	return []string{"duration", "kind", "name", "rootName", "rootServiceName", "status", "traceDuration"}
 }
 
-// tagNames answers /api/v2/search/tags. The names of span attributes are those
-// of the newest spans; start and end do not narrow them further. Of each scope
-// come as many as limit says.
+// tagNames answers /api/v2/search/tags. The names of span attributes are those of the
+// newest spans; start and end do not narrow them further. limit applies to each scope.
 func (a *api) tagNames(w http.ResponseWriter, r *http.Request) error {
 	values := r.URL.Query()
 	if err := checkTags(values); err != nil {
@@ -55,7 +54,7 @@ func (a *api) tagNames(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, map[string]any{"scopes": list, "metrics": struct{}{}})
 }
 
-// checkTags checks what both tag endpoints take.
+// checkTags checks the parameters of both tag endpoints.
 func checkTags(values url.Values) error {
 	if q := values.Get("q"); q != "" && q != "{}" {
 		return badRequest("narrowing tags by q is not served by the embedded stack: leave q out, or %s", useNative)

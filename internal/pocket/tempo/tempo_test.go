@@ -73,8 +73,8 @@ func span(trace, id, parent, name string, kind tracepb.Span_SpanKind, startMs, m
 	return s
 }
 
-// rolls are three traces: a fair roll, a risky one that failed, and the roller's
-// half of one whose front end has not been heard of.
+// rolls returns three traces: a fair roll, a risky one that failed, and the roller's half of
+// one whose front end has sent nothing.
 func rolls() []*tracepb.ResourceSpans {
 	const server, client, internal = tracepb.Span_SPAN_KIND_SERVER, tracepb.Span_SPAN_KIND_CLIENT, tracepb.Span_SPAN_KIND_INTERNAL
 	die := func(d string) *commonpb.KeyValue { return str(contract.AttrDieType, d) }
@@ -291,8 +291,8 @@ func TestSearch(t *testing.T) {
 	}
 }
 
-// A search whose conditions no index knows ends, and says that it has not looked
-// at everything.
+// A search whose conditions are in no index ends, and reports that it has not read
+// everything.
 func TestSearchIsBounded(t *testing.T) {
 	s, err := store.Open(t.Context(), t.TempDir(), store.Options{Now: func() time.Time { return time.Unix(epoch, 0) }})
 	if err != nil {
@@ -420,7 +420,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// stub is a store with one answer.
+// stub is a store with one result.
 type stub struct {
 	tempo.Store
 	result store.SearchResult
@@ -481,7 +481,7 @@ func TestBuildInfo(t *testing.T) {
 	}
 }
 
-// waiting is a store that answers nothing until its caller gives up.
+// waiting is a store that blocks until its caller gives up.
 type waiting struct{ began chan struct{} }
 
 func (w waiting) wait(ctx context.Context) error {
@@ -520,7 +520,7 @@ func (w waiting) CountSpans(ctx context.Context, _ store.SpanCount, _ func([]any
 
 func (w waiting) Health(ctx context.Context) error { return w.wait(ctx) }
 
-// Every query ends at its deadline, and when its client goes away.
+// Every query ends at its deadline, and when its client is gone.
 func TestQueriesEnd(t *testing.T) {
 	for _, target := range []string{
 		"/api/traces/1", "/api/v2/traces/1", "/api/search", "/api/v2/search/tags",
@@ -556,7 +556,7 @@ func TestQueriesEnd(t *testing.T) {
 	}
 }
 
-// Four queries run at once; one more waits for its turn.
+// Four queries run at once; one more waits until one of them has ended.
 func TestQueriesTakeTurns(t *testing.T) {
 	s := waiting{began: make(chan struct{})}
 	h, err := tempo.NewHandler(s, tempo.Options{})
@@ -634,7 +634,7 @@ func TestLargeTrace(t *testing.T) {
 	}
 }
 
-// Names of attributes are as many as limit says, and never more than a thousand.
+// The number of names of attributes is at most limit, and never above a thousand.
 func TestManyTags(t *testing.T) {
 	s, err := store.Open(t.Context(), t.TempDir(), store.Options{Now: func() time.Time { return time.Unix(epoch, 0) }})
 	if err != nil {

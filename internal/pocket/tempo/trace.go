@@ -19,8 +19,8 @@ func tooLarge() string {
 
 // traceV1 answers /api/traces/{id}: {"batches":[…]}, where a batch is OTLP's
 // ResourceSpans in protobuf's JSON mapping; or tempopb.Trace, which on the wire
-// is OTLP's TracesData. It cannot say that spans are missing, so a trace that is
-// too large is an error, as in Tempo.
+// is OTLP's TracesData. It has no field for missing spans, so a trace that is too large is
+// an error, as in Tempo.
 func (a *api) traceV1(w http.ResponseWriter, r *http.Request) error {
 	t, err := a.trace(r)
 	if err != nil {
@@ -73,8 +73,8 @@ func (a *api) traceV2(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
-// trace reads a trace, which is without spans where none is known. A span without
-// a status gets an empty one, as in Tempo.
+// trace reads a trace. An unknown one has no spans. A span without a status gets an empty
+// one, as in Tempo.
 func (a *api) trace(r *http.Request) (store.Trace, error) {
 	id, err := parseTraceID(r.PathValue("id"))
 	if err != nil {

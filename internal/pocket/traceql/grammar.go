@@ -5,8 +5,8 @@ import (
 	"github.com/alecthomas/participle/v2/lexer"
 )
 
-// The grammar. Whatever follows what is known, or cannot be part of it, is taken
-// in as it is, so that the error can name it.
+// The grammar. It also accepts text that follows a valid query, or cannot be part of one,
+// so that the error can name it.
 type (
 	queryNode struct {
 		Spanset *spansetNode `parser:"@@"`
@@ -18,8 +18,8 @@ type (
 		Func string      `parser:"(?= '|' ('rate'|'count_over_time') '(' ')') '|' @Word '(' ')'"`
 		By   []fieldNode `parser:"( 'by' '(' @@ ( ',' @@ )* ')' )?"`
 	}
-	// What stands below a spanset, and counts it, comes after it is closed: only
-	// the last spanset can be open.
+	// Spansets below this one, and counts, come after its closing brace: only the last
+	// spanset can be open.
 	spansetNode struct {
 		Where  *whereNode   `parser:"'{' @@?"`
 		Close  string       `parser:"( @'}'"`
@@ -41,7 +41,7 @@ type (
 		First string   `parser:"@(Operator|Punct|Word|Field|Number|Duration|String|Raw|Open)"`
 		Rest  []string `parser:"@(Operator|Punct|Word|Field|Number|Duration|String|Raw|Open)*"`
 	}
-	// && and || bind alike, from left to right: a || b && c is (a || b) && c.
+	// && and || have one precedence, from left to right: a || b && c is (a || b) && c.
 	whereNode struct {
 		First *termNode   `parser:"@@"`
 		Rest  []*joinNode `parser:"@@*"`
@@ -75,8 +75,8 @@ type (
 	}
 )
 
-// newParser builds the parser, which may be used many times and from many
-// goroutines. It fails only if the grammar above is wrong.
+// newParser returns a parser, which may be used many times and from many goroutines. It
+// fails only if the grammar above is wrong.
 func newParser() (*participle.Parser[queryNode], error) {
 	tokens, err := lexer.NewSimple([]lexer.SimpleRule{
 		{Name: "Space", Pattern: `\s+`},

@@ -22,8 +22,8 @@ const MaxLength = 16 << 10
 // span of every trace that is read.
 const MaxSpansets = 10
 
-// Bounds of what a query nests. Its parser calls itself for each level, and the
-// query is compared level by level.
+// Bounds of the nesting of a query. The parser calls itself for each level, and so does
+// the evaluation.
 const (
 	MaxDepth = 100          // parentheses within parentheses
 	maxBegun = 4 * MaxDepth // spansets that are parsed before their number is an error
@@ -43,7 +43,7 @@ func errorAt(pos lexer.Position, format string, args ...any) *Error {
 	return &Error{Line: max(pos.Line, 1), Column: max(pos.Column, 1), Message: fmt.Sprintf(format, args...)}
 }
 
-// unsupported says what a person can do who needs the whole language.
+// unsupported returns an error that names a construct, and the way to the whole language.
 func unsupported(pos lexer.Position, what string) *Error {
 	return errorAt(pos, "%s not supported by the embedded stack: start the lab with --stack=native, which runs Tempo itself", what)
 }
@@ -53,7 +53,7 @@ type Parser struct {
 	parser *participle.Parser[queryNode]
 }
 
-// NewParser makes a parser.
+// NewParser returns a parser.
 func NewParser() (*Parser, error) {
 	p, err := newParser()
 	if err != nil {
@@ -147,7 +147,7 @@ func (p *Parser) tree(text string) (*queryNode, error) {
 	return node, nil
 }
 
-// build makes a query of its syntax tree.
+// build compiles a syntax tree into a query.
 func build(node *queryNode, text string) (q *Query, err error) {
 	q = &Query{}
 	b := builder{query: q, fields: make(map[Field]int)}
@@ -186,8 +186,8 @@ func build(node *queryNode, text string) (q *Query, err error) {
 	return nil, errorAt(start, "syntax error: %s", hint(`unexpected token "<EOF>"`))
 }
 
-// checkNesting finds what nests too deeply for the parser. It leaves text that has
-// no tokens to the parser, which has the error for it.
+// checkNesting rejects a query that nests too deeply for the parser. If text has no tokens,
+// it returns nil, since the parser has the error for that.
 func (p *Parser) checkNesting(text string) error {
 	tokens, err := p.parser.Lex("", strings.NewReader(text))
 	if err != nil {
@@ -224,7 +224,7 @@ func counts(nodes []*countNode) (list []count, err error) {
 	return list, nil
 }
 
-// hint turns the parser's message into one for the person who typed the query.
+// hint returns the parser's message in terms of the query.
 func hint(message string) string {
 	message, _, _ = strings.Cut(message, " (expected") // it names the grammar's parts
 	for _, operator := range []string{"+", "-", "*", "/", "%", "^", "!"} {
@@ -238,7 +238,7 @@ func hint(message string) string {
 	return message + ": a condition is a name, one of = != =~ !~ < <= > >=, and a value; conditions are joined by && and ||"
 }
 
-// tail names what follows a spanset.
+// tail returns a name for the token that follows a spanset.
 func tail(token string) string {
 	switch token {
 	case "|":
@@ -251,7 +251,7 @@ func tail(token string) string {
 	return fmt.Sprintf("%q after the spanset is", token)
 }
 
-// builder makes a query of its syntax tree.
+// builder compiles a syntax tree into a query.
 type builder struct {
 	query  *Query
 	fields map[Field]int // indexes into query.shown
@@ -304,8 +304,8 @@ func (b *builder) condition(n *conditionNode) (expr, error) {
 	return c, nil
 }
 
-// ParseField reads the name of a field as it stands in a query, such as
-// span.die.type or status; the error is an [*Error].
+// ParseField parses the name of a field as in a query, such as span.die.type or status.
+// The error is an [*Error].
 func ParseField(text string) (Field, error) {
 	return parseField(fieldNode{Pos: lexer.Position{Line: 1, Column: 1}, Text: text})
 }
@@ -425,7 +425,7 @@ func parseWord(pos lexer.Position, word string, field Field) (Value, error) {
 	return Value{}, errorAt(pos, "%s: %s", word, wants(field))
 }
 
-// wants says what an intrinsic is compared with.
+// wants returns a description of the values with which an intrinsic can be compared.
 func wants(field Field) string {
 	switch field.Scope {
 	case Status:
@@ -438,8 +438,8 @@ func wants(field Field) string {
 	return field.Name + ` is compared with text such as "roll"`
 }
 
-// check refuses what can never hold because of its types, and compiles regular
-// expressions.
+// check rejects a condition that can never match because of its types, and compiles its
+// regular expression.
 func (c *Condition) check(pos lexer.Position, patterns *pattern.Set) error {
 	equality := c.Op == "=" || c.Op == "!="
 	var ok bool

@@ -217,7 +217,7 @@ func TestRequired(t *testing.T) {
 	}
 }
 
-// A resource without a service's name has an empty one, and lacks other names.
+// A resource without a service name has an empty one. It has no other attributes.
 func TestNoService(t *testing.T) {
 	p := parser(t)
 	for query, want := range map[string]bool{
@@ -305,7 +305,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// chain is a span and its parent, named by letters; "" has no parent.
+// chain is a span and its parent, named by letters; "" means no parent.
 type chain struct{ id, parent string }
 
 func TestBelow(t *testing.T) {

@@ -1,9 +1,9 @@
 package traceql
 
-// tree knows which spans are below which: a span is below those whose ID it has
-// as its parent's. Not every trace is a tree. A parent may be missing, there may
-// be several roots, an ID may be there twice (then each of them is the parent), or
-// a span may be above itself in a circle (then it is below itself, too).
+// tree holds the children of each span: the spans whose parent ID is its ID. Not every
+// trace is a tree. A parent may be missing, there may be several roots, two spans may have
+// one ID (then both are the parent), or parents may form a cycle (then a span is below
+// itself, too).
 type tree struct {
 	children [][]int // of the span at that index
 }
@@ -22,8 +22,8 @@ func newTree(spans []Span) tree {
 	return t
 }
 
-// below marks the children of the spans in a set, or all that is below them.
-// Every span is looked at once, however deep the tree is.
+// below marks the children of the spans in a set, or all their descendants. It visits every
+// span once, however deep the tree is.
 func (t tree) below(in []bool, all bool) []bool {
 	marked := make([]bool, len(in))
 	var next []int
@@ -38,7 +38,7 @@ func (t tree) below(in []bool, all bool) []bool {
 		for _, child := range t.children[i] {
 			if !marked[child] {
 				marked[child] = true
-				if all && !in[child] { // those in the set are looked at anyway
+				if all && !in[child] { // spans in the set are visited anyway
 					next = append(next, child)
 				}
 			}
