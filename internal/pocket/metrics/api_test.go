@@ -178,7 +178,7 @@ func TestAPI(t *testing.T) {
 	})
 }
 
-// TestDown follows a target that stops while it is scraped.
+// TestDown stops a target while it is scraped.
 func TestDown(t *testing.T) {
 	noLeaks(t)
 	roller := newService(t)
@@ -239,7 +239,7 @@ groups:
 	}
 }
 
-// stamp is a time as the API takes it.
+// stamp returns a time in the API's form.
 func stamp(t time.Time) string { return strconv.FormatFloat(float64(t.UnixMilli())/1000, 'f', 3, 64) }
 
 func TestRelease(t *testing.T) {

@@ -1,5 +1,5 @@
 package metrics
 
-// Release is tested by itself: the build information of a test's binary, which
-// it translates for the API, names no modules.
+// Release is tested by itself, because the build information of a test's binary has no
+// modules.
 var Release = release

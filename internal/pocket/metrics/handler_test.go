@@ -16,7 +16,7 @@ import (
 
 const explorer = "http://localhost:8100"
 
-// open makes a server that scrapes nothing and is not run.
+// open returns a server that scrapes nothing and is not run.
 func open(t testing.TB, o metrics.Options) *metrics.Server {
 	t.Helper()
 	if o.Dir == "" {
@@ -34,14 +34,14 @@ func open(t testing.TB, o metrics.Options) *metrics.Server {
 	return s
 }
 
-// ask sends one request straight to the handler.
+// ask sends one request directly to the handler.
 func ask(s *metrics.Server, method, target string) *http.Response {
 	w := httptest.NewRecorder()
 	s.Handler().ServeHTTP(w, httptest.NewRequest(method, target, nil))
 	return w.Result()
 }
 
-// body reads a response that is in memory.
+// body returns the body of a response that is in memory.
 func body(t *testing.T, r *http.Response) string {
 	t.Helper()
 	b, err := io.ReadAll(r.Body)
@@ -158,8 +158,8 @@ func TestOwnMetrics(t *testing.T) {
 	}
 }
 
-// Requests end at their deadline, and when their client goes away; a form and the
-// points of an answer are bounded.
+// Requests end at their deadline, and when their client is gone; a form and the points of a
+// response are bounded.
 func TestRequestsAreBounded(t *testing.T) {
 	noLeaks(t)
 	late := open(t, metrics.Options{Timeout: time.Nanosecond})
@@ -217,8 +217,8 @@ func TestRequestsAreBounded(t *testing.T) {
 	}
 }
 
-// FuzzHandler asks for any path: nothing panics, nothing of the server fails, and
-// no redirect leads away from the explorer.
+// FuzzHandler requests any path and checks that nothing panics, that there are no server
+// errors, and that redirects lead only to the explorer.
 func FuzzHandler(f *testing.F) {
 	for _, seed := range []string{"/", "/targets", "/query?g0.expr=up", "/graph?g0.expr=%ff", "//elsewhere.example/%2e%2e", "/api/v1/query?query=up",
 		"/api/v1/query?query=sum(", "/api/v1/query_range?query=up&start=0&end=1&step=1", "/api/v1/query_range?query=up&start=NaN&end=Inf&step=-1",

@@ -10,7 +10,7 @@ import (
 	"dicelab/internal/pocket/metrics"
 )
 
-// Queries are bounded before they are parsed, on each endpoint that takes one.
+// Queries are bounded before they are parsed, on each endpoint that accepts one.
 func TestQueriesAreBounded(t *testing.T) {
 	noLeaks(t)
 	const (
@@ -62,7 +62,7 @@ func TestQueriesAreBounded(t *testing.T) {
 	}
 }
 
-// requests are those that an endpoint takes: GET, and POST if it takes a form.
+// requests returns the requests of an endpoint: GET, and POST if it accepts a form.
 func requests(t *testing.T, path string, form url.Values) (list []*http.Request) {
 	list = append(list, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/api/v1/"+path+"?"+form.Encode(), nil))
 	if path != "label/a/values" && path != "rules" {

@@ -30,7 +30,7 @@ const (
 	patience = 20 * time.Second
 )
 
-// noLeaks fails the test if it leaves a goroutine that was not there before.
+// noLeaks fails the test if it leaves a new goroutine behind.
 func noLeaks(t testing.TB) {
 	t.Helper()
 	before := goleak.IgnoreCurrent()
@@ -40,7 +40,7 @@ func noLeaks(t testing.TB) {
 	})
 }
 
-// service is a target as the lab's are: client_golang's metrics, with exemplars.
+// service is a target like those of the lab: client_golang's metrics, with exemplars.
 type service struct {
 	*httptest.Server
 	rolls    *prometheus.CounterVec
@@ -128,7 +128,7 @@ func start(t *testing.T, o metrics.Options) *lab {
 	return l
 }
 
-// answer is Prometheus's envelope.
+// answer is the envelope of Prometheus's responses.
 type answer struct {
 	Status    string          `json:"status"`
 	Data      json.RawMessage `json:"data"`
@@ -184,7 +184,7 @@ type sample struct {
 	Value  [2]any            `json:"value"`
 }
 
-// query is the answer to an instant query, now.
+// query returns the result of an instant query, now.
 func (l *lab) query(expr string) []sample {
 	l.t.Helper()
 	var data struct {

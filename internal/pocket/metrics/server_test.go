@@ -16,8 +16,8 @@ import (
 	"dicelab/internal/pocket/metrics"
 )
 
-// TestFirstAndLastScrape has an interval that does not pass: what is there was
-// scraped at once, or by StopScraping.
+// TestFirstAndLastScrape has an interval that does not pass: all samples were scraped at
+// once, or by StopScraping.
 func TestFirstAndLastScrape(t *testing.T) {
 	noLeaks(t)
 	roller := newService(t)
@@ -144,7 +144,7 @@ func TestRunOnce(t *testing.T) {
 	}
 }
 
-// TestSampleLimit keeps a target with too many series out.
+// TestSampleLimit checks that a target with too many series is not stored.
 func TestSampleLimit(t *testing.T) {
 	noLeaks(t)
 	large := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -208,8 +208,8 @@ func TestBadOptions(t *testing.T) {
 	}
 }
 
-// TestBadDirectory does not look for leaks: the library leaves a goroutine of the
-// log behind when it cannot open a block. The process ends then.
+// TestBadDirectory does not check for leaks: the library leaves a goroutine of the log
+// behind when it cannot open a block. The process ends then.
 func TestBadDirectory(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -246,7 +246,7 @@ func TestBadDirectory(t *testing.T) {
 	}
 }
 
-// write makes a file and the directories above it.
+// write writes a file and creates the directories above it.
 func write(t *testing.T, path, content string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {

@@ -22,7 +22,7 @@ import (
 	"dicelab/internal/pocket/otlp"
 )
 
-// empty is an export of n spans without anything: two bytes each on the wire.
+// empty returns an export of n spans without any field: two bytes each on the wire.
 func empty(n int) []*tracepb.ResourceSpans {
 	spans := make([]*tracepb.Span, n)
 	for i := range spans {
@@ -116,7 +116,7 @@ func TestExportsShareABudgetOverGRPC(t *testing.T) {
 	released(t, budget, 1<<20)
 }
 
-// released waits until all n bytes of a budget are free: the last answer may be on
+// released waits until all n bytes of a budget are free: the last response may still be on
 // its way.
 func released(t *testing.T, budget *intake.Budget, n int64) {
 	t.Helper()
@@ -127,7 +127,7 @@ func released(t *testing.T, budget *intake.Budget, n int64) {
 	}
 }
 
-// What does not decode is the client's mistake, and is not sent again.
+// A body that cannot be decoded is the client's mistake, and must not be sent again.
 func TestBrokenMessageOverGRPC(t *testing.T) {
 	conn := connect(t, &fakeStore{}, otlp.Options{})
 	err := conn.Invoke(t.Context(), coltracepb.TraceService_Export_FullMethodName, []byte("nonsense"), &coltracepb.ExportTraceServiceResponse{}, grpc.ForceCodec(raw{}))
@@ -136,14 +136,14 @@ func TestBrokenMessageOverGRPC(t *testing.T) {
 	}
 }
 
-// raw sends bytes as they are.
+// raw is a codec that sends bytes unchanged.
 type raw struct{}
 
 func (raw) Marshal(v any) ([]byte, error) { return v.([]byte), nil }
 func (raw) Unmarshal([]byte, any) error   { return nil }
 func (raw) Name() string                  { return "proto" }
 
-// An export that does not arrive gives its room to others.
+// An export that does not arrive releases its memory to others.
 func TestExportThatDoesNotArrive(t *testing.T) {
 	budget := intake.NewBudget(1 << 20)
 	conn := connect(t, &fakeStore{}, otlp.Options{MaxBytes: 1 << 20, Budget: budget, Receive: time.Millisecond})
@@ -157,7 +157,7 @@ func TestExportThatDoesNotArrive(t *testing.T) {
 	released(t, budget, 1<<20)
 }
 
-// stuckStore takes nothing until its caller gives up.
+// stuckStore blocks until its caller gives up.
 type stuckStore struct{}
 
 func (stuckStore) AppendSpans(ctx context.Context, _ []*tracepb.ResourceSpans) error {
@@ -165,7 +165,7 @@ func (stuckStore) AppendSpans(ctx context.Context, _ []*tracepb.ResourceSpans) e
 	return ctx.Err()
 }
 
-// A store that does not answer is one that cannot take the spans now.
+// A store that does not answer counts as one that cannot store the spans now.
 func TestTimeout(t *testing.T) {
 	req := httptest.NewRequest(http.MethodPost, "/v1/traces", bytes.NewReader(marshal(t, exampleSpans())))
 	req.Header.Set("Content-Type", protobufType)

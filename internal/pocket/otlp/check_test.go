@@ -21,7 +21,7 @@ import (
 	"dicelab/internal/pocket/otlp"
 )
 
-// nested is an attribute of lists, maps, or both in turns, n deep.
+// nested returns an attribute of lists, maps, or both alternating, n deep.
 func nested(n int, lists, maps bool) []*commonpb.KeyValue {
 	v := &commonpb.AnyValue{Value: &commonpb.AnyValue_IntValue{IntValue: 1}}
 	for i := range n {
@@ -34,7 +34,7 @@ func nested(n int, lists, maps bool) []*commonpb.KeyValue {
 	return []*commonpb.KeyValue{{Key: "deep", Value: v}}
 }
 
-// send exports over HTTP and gives what was rejected.
+// send exports over HTTP and returns what was rejected.
 func sendHTTP(t *testing.T, s otlp.Appender, kind string, body []byte) (status int, rejected int64, reason string) {
 	t.Helper()
 	req := httptest.NewRequest(http.MethodPost, "/v1/traces", bytes.NewReader(body))
@@ -49,8 +49,8 @@ func sendHTTP(t *testing.T, s otlp.Appender, kind string, body []byte) (status i
 	return rec.Code, resp.GetPartialSuccess().GetRejectedSpans(), resp.GetPartialSuccess().GetErrorMessage()
 }
 
-// Attributes may be nested 64 deep, wherever they stand; deeper ones are rejected
-// with their span, and other spans of the export are stored.
+// Attributes of all kinds may be nested 64 deep. Spans with deeper ones are rejected, and
+// other spans of the export are stored.
 func TestNesting(t *testing.T) {
 	for _, kinds := range [][2]bool{{true, false}, {false, true}, {true, true}} {
 		for _, depth := range []int{64, 65, 1000} {
@@ -115,8 +115,8 @@ func TestNesting(t *testing.T) {
 	}
 }
 
-// A span that is too large to be read again is rejected; the resource and scope
-// that it is read with count.
+// A span that is too large to be read again is rejected. Its resource and scope count,
+// because they are read with it.
 func TestLargeSpans(t *testing.T) {
 	const most = 2 << 20
 	for name, tt := range map[string]struct {
@@ -146,7 +146,7 @@ func TestLargeSpans(t *testing.T) {
 	}
 }
 
-// base64ID is the bytes whose base64 is the hex digits of an ID.
+// base64ID returns the bytes whose base64 is the hex digits of an ID.
 func base64ID(id []byte) []byte {
 	b, err := base64.RawStdEncoding.DecodeString(hex.EncodeToString(id))
 	if err != nil {
@@ -155,8 +155,8 @@ func base64ID(id []byte) []byte {
 	return b
 }
 
-// Bodies that are nothing but nesting, as deep as 16 MiB are, are refused before
-// a decoder's stack is exhausted.
+// Bodies of 16 MiB that consist only of nesting are refused before a decoder's stack is
+// exhausted.
 func TestBottomlessBodies(t *testing.T) {
 	const size = 15 << 20
 	// An AnyValue in an ArrayValue in an AnyValue: fields 5 and 1, from the inside.
@@ -194,7 +194,7 @@ func TestBottomlessBodies(t *testing.T) {
 	}
 }
 
-// An attribute list of JSON strings weighs what its decoded form takes.
+// The weight of an attribute list of JSON strings is the memory of its decoded form.
 func TestListsOfJSONWeigh(t *testing.T) {
 	body := `{"resourceSpans":[{"resource":{"entityRefs":[{"idKeys":[` + strings.Repeat(`"",`, 5_000_000) + `""]}]}}]}`
 	if status, _, text := sendHTTP(t, &fakeStore{}, jsonType, []byte(body)); status != http.StatusRequestEntityTooLarge || !strings.Contains(text, "send smaller batches") {

@@ -107,7 +107,7 @@ func (r *Receiver) message(req *http.Request, reservation *intake.Reservation) (
 	in := &io.LimitedReader{R: req.Body, N: length}
 	body, err := r.read(in, encoding, reservation)
 	if err == nil {
-		_, err = io.Copy(io.Discard, in) // what a decompressor leaves
+		_, err = io.Copy(io.Discard, in) // bytes that the decompressor has not read
 	}
 	if err == nil && in.N > 0 {
 		err = io.ErrUnexpectedEOF

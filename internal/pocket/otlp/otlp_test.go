@@ -33,7 +33,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// fakeStore keeps what it is given, or fails.
+// fakeStore keeps appended spans, or fails.
 type fakeStore struct {
 	err error
 	got []*tracepb.ResourceSpans
@@ -55,8 +55,8 @@ var (
 	parent = []byte{0xEE, 0xE1, 0x9B, 0x7E, 0xC3, 0xC1, 0xB1, 0x73}
 )
 
-// example is the example of opentelemetry-proto, examples/trace.json, with what
-// the JSON mapping makes special added.
+// example is the example of opentelemetry-proto, examples/trace.json, with the special cases
+// of the JSON mapping.
 const example = `{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"my.service"}}]},
  "scopeSpans":[{"scope":{"name":"my.library","version":"1.0.0"},"spans":[{
   "traceId":"5B8EFFF798038103D269B633813FC60C","spanId":"eee19b7ec3c1b174","parentSpanId":"EEE19B7EC3C1B173",
@@ -254,7 +254,7 @@ func TestPartialSuccess(t *testing.T) {
 	}
 }
 
-// IDs in JSON are hex; base64, protobuf's own way, is not taken for an ID.
+// IDs in JSON are hex. Base64, as in protobuf's own mapping, is not accepted.
 func TestJSONWithBase64IDs(t *testing.T) {
 	s := &fakeStore{}
 	body := `{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"W47/95gDgQPSabYzgT/GDA==","spanId":"7uGbfsPBsXQ=","name":"b"}]}]}]}`
@@ -372,7 +372,7 @@ func TestDefaultBound(t *testing.T) {
 	}
 }
 
-// Whatever is sent, what reaches the store has valid IDs.
+// Whatever is sent, only spans with valid IDs reach the store.
 func FuzzHTTP(f *testing.F) {
 	f.Add(true, []byte(example))
 	f.Add(true, []byte(`{"resourceSpans":[null,{"scopeSpans":[{"spans":[{"traceId":"00","spanId":""}]}]}]}`))

@@ -38,8 +38,8 @@ func serve(t *testing.T, s otlp.Appender, opts otlp.Options) string {
 	return ln.Addr().String()
 }
 
-// announce begins n calls on one connection, each with a message of 16 MiB of
-// which ten bytes arrive.
+// announce begins n calls on one connection. Each announces a message of 16 MiB, and ten
+// bytes of it arrive.
 func announce(t *testing.T, addr string, n int) {
 	t.Helper()
 	var protocols http.Protocols
@@ -86,7 +86,7 @@ func TestSilentStreams(t *testing.T) {
 	}
 }
 
-// Where others hold everything that they may, the lab's own services are heard.
+// If others have reserved everything that they may, the lab's own exports are accepted.
 func TestOwnServicesHaveAReserve(t *testing.T) {
 	budget := intake.NewBudget(1 << 20)
 	client := dial(t, &fakeStore{}, otlp.Options{Budget: budget, OwnKey: "secret"})

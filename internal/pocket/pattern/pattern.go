@@ -9,8 +9,8 @@
 //     compiled, since compiling takes the memory. Classes, which are slow to parse,
 //     are counted before that.
 //   - The expressions of one query share a bound: they are compiled by one [Set].
-//   - A match that may take long looks at its context as it goes on, and stops
-//     when that ends.
+//   - A match that may take long checks its context meanwhile, and stops when that
+//     ends.
 package pattern
 
 import (
@@ -48,7 +48,7 @@ const (
 	// directSteps is the largest product of text and expression, in bytes and
 	// instructions, that is matched in one go: at most 0.2 s.
 	directSteps = 1 << 23
-	// checkSteps is the same product between two looks at the context.
+	// checkSteps is the same product between two checks of the context.
 	checkSteps = directSteps / 16
 )
 
@@ -76,8 +76,8 @@ type Pattern struct {
 	size int
 }
 
-// Compile compiles an expression in RE2's syntax. It fails if the expression is
-// wrong, or exceeds one of the bounds of this package; the error states the bound.
+// Compile compiles an expression in RE2's syntax. It fails if the expression is invalid or
+// exceeds a bound of this package, which the error names.
 func (s *Set) Compile(expr string, mode Mode) (*Pattern, error) {
 	tree, err := parse(expr)
 	if err != nil {
@@ -98,17 +98,16 @@ func (s *Set) Compile(expr string, mode Mode) (*Pattern, error) {
 	return &Pattern{re: re, size: size}, nil
 }
 
-// cheap is the largest size of a pattern that takes a few milliseconds for a
-// mebibyte.
+// cheap is the largest size of a pattern that matches a mebibyte in a few milliseconds.
 const cheap = 100
 
 // Cheap reports whether a match takes so little time that it need not be stopped.
 func (p *Pattern) Cheap() bool { return p.size <= cheap }
 
 // Check adds an expression to the set without compiling it, for a library that
-// compiles it later and whose matches cannot be stopped. It fails as Compile does,
-// and where the expression repeats something, so that a match may take its size
-// times the length of the text, with maxRepeating in place of MaxWithGroups.
+// compiles it later and whose matches cannot be stopped. It has the limits of Compile. For
+// an expression with a repetition, a match may take its size times the length of the text,
+// so maxRepeating takes the place of MaxWithGroups.
 func (s *Set) Check(expr string, maxRepeating int) error {
 	tree, err := parse(expr)
 	if err != nil {
@@ -122,7 +121,7 @@ func (s *Set) Check(expr string, maxRepeating int) error {
 	return err
 }
 
-// repeats reports whether an expression repeats something, or has it or not.
+// repeats reports whether an expression has a repetition or an optional part.
 func repeats(re *syntax.Regexp) bool {
 	switch re.Op {
 	case syntax.OpStar, syntax.OpPlus, syntax.OpQuest, syntax.OpRepeat:
@@ -131,7 +130,7 @@ func repeats(re *syntax.Regexp) bool {
 	return slices.ContainsFunc(re.Sub, repeats)
 }
 
-// parse parses an expression that is short enough for that.
+// parse parses an expression, unless it is too long.
 func parse(expr string) (*syntax.Regexp, error) {
 	if len(expr) > MaxText {
 		return nil, fmt.Errorf("a regular expression has %d bytes: at most %d are allowed", len(expr), MaxText)
@@ -228,7 +227,7 @@ func (p *Pattern) matchInPieces(ctx context.Context, text string) (bool, error) 
 type reader struct {
 	ctx   context.Context
 	rest  string
-	every int // runes between two looks at the context
+	every int // runes between two checks of the context
 	left  int // runes until the next one
 	err   error
 }

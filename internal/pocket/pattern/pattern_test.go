@@ -75,7 +75,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// ending ends when it has been looked at n times.
+// ending is a context that ends when it has been checked n times.
 type ending struct {
 	context.Context
 	n int
@@ -88,8 +88,8 @@ func (c *ending) Err() error {
 	return nil
 }
 
-// A match that takes long ends when its context does. This one would take
-// minutes, and its context ends when it is looked at for the third time.
+// A match that takes long ends when its context does. This one would take minutes, and its
+// context ends when it is checked for the third time.
 func TestMatchEndsWithItsContext(t *testing.T) {
 	var set pattern.Set
 	p, err := set.Compile("(?:"+strings.Repeat("(?:x?){1000}", 4)+")*y", pattern.Whole)
@@ -110,7 +110,7 @@ func TestMatchEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// Whatever is compiled matches as package regexp has it, in one go and in pieces.
+// Every compiled expression matches as in package regexp, both in one go and in pieces.
 func FuzzMatch(f *testing.F) {
 	for _, seed := range [][2]string{
 		{`a.c`, "a\nc"}, {`^$`, ""}, {`(?i)GET|(post)`, "Post x"}, {`\bx\b`, "a x b"}, {`(?m)^b$`, "a\nb"}, {`x{2,3}?`, "xxx"}, {`(a|b)*c`, "ababc"},
