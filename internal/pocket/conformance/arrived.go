@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// Missing says what of the data set a stack does not yet answer with; "" when all
-// of it is there. Real servers take what they are sent bit by bit, and a scrape has
-// to come round.
+// Missing describes the part of the data set that a stack does not return yet. It returns
+// "" when the stack returns all of it. Real servers store the data step by step, and the
+// next scrape may not have happened.
 func Missing(ctx context.Context, in Stack, base time.Time) (string, error) {
 	for _, look := range []func(context.Context, Stack, time.Time) (string, error){missingSpans, missingLines, missingMetrics} {
 		if problem, err := look(ctx, in, base); problem != "" || err != nil {
@@ -23,7 +23,7 @@ func Missing(ctx context.Context, in Stack, base time.Time) (string, error) {
 	return "", nil
 }
 
-// missingSpans wants of each trace as many spans as were sent, each once.
+// missingSpans checks that each trace has all spans that were sent, each once.
 func missingSpans(ctx context.Context, in Stack, base time.Time) (string, error) {
 	type identity struct {
 		trace string
@@ -66,7 +66,7 @@ func missingSpans(ctx context.Context, in Stack, base time.Time) (string, error)
 	return "", nil
 }
 
-// missingLines wants as many lines as were sent, each once.
+// missingLines checks that all lines that were sent are there, each once.
 func missingLines(ctx context.Context, in Stack, base time.Time) (string, error) {
 	distinct := map[string]bool{}
 	for _, l := range lines() {
@@ -89,7 +89,7 @@ func missingLines(ctx context.Context, in Stack, base time.Time) (string, error)
 	return "", nil
 }
 
-// missingMetrics wants the endpoint scraped, and every rule evaluated.
+// missingMetrics checks that the endpoint was scraped, and every rule evaluated.
 func missingMetrics(ctx context.Context, in Stack, _ time.Time) (string, error) {
 	var rules struct {
 		Data struct {

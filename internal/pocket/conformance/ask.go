@@ -17,8 +17,8 @@ type Answer struct {
 	Body        []byte
 }
 
-// Ask sends a query of the list to a stack that has been sent the data set of
-// that base. Any answer is one, also of an error.
+// Ask sends a query of the list to a stack that has the data set of that base. A response
+// with an error status is no error of Ask.
 func Ask(ctx context.Context, to Stack, q Query, base time.Time) (Answer, error) {
 	params, err := q.values(base)
 	if err != nil {
@@ -39,7 +39,7 @@ func Ask(ctx context.Context, to Stack, q Query, base time.Time) (Answer, error)
 	return answer, nil
 }
 
-// request asks for whatever answer there is.
+// request sends a request and returns the response, whatever its status is.
 func request(ctx context.Context, method, url string, header http.Header, body string) (Answer, error) {
 	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
 	if err != nil {

@@ -16,9 +16,9 @@ import (
 // Length is the duration of the data set, from its base on.
 const Length = time.Minute
 
-// Base is the base of a data set that is sent at a moment: the last whole minute
-// that is Length ago. Nothing of the data is in the future, servers that look at
-// the last minutes only find all of it, and steps of up to a minute begin alike.
+// Base returns the base of a data set that is sent at a moment: the last whole minute that
+// is Length ago. Then no data are in the future, servers that search only the last minutes
+// find all of them, and steps of up to a minute begin at the same times in each data set.
 func Base(now time.Time) time.Time { return now.Add(-Length).Truncate(time.Minute) }
 
 // LargeTrace is the number of spans of the largest trace.
@@ -47,7 +47,7 @@ type span struct {
 	more       func(*tracepb.Span)
 }
 
-// spans lists the data set, but for the large trace.
+// spans returns the spans of the data set without the large trace.
 func spans() []span {
 	const ms = time.Millisecond
 	front, back := contract.ServiceFrontend, contract.ServiceRoller
@@ -71,19 +71,19 @@ func spans() []span {
 			attributes: attributes(risky, result(7), flag(contract.AttrDieError, true))},
 		{trace: "fb", id: 5, parent: 4, service: back, name: contract.SpanRoll, kind: internal, at: 2301 * ms, took: 890 * ms, status: statusError,
 			attributes: attributes(risky), more: exception(2400 * ms)},
-		// One that no person made.
+		// A roll that no user made.
 		{trace: "fc", id: 1, service: contract.ServiceTraffic, name: contract.SpanSimulated, kind: client, at: 3000 * ms, took: 300 * ms,
 			attributes: attributes(fair, text(contract.AttrSyntheticType, contract.SyntheticTest))},
 		{trace: "fc", id: 2, parent: 1, service: back, name: contract.SpanRollerRoll, kind: server, at: 3010 * ms, took: 250 * ms,
 			attributes: attributes(fair, result(1), flag(contract.AttrDieError, false))},
-		// Everything that a span can hold.
+		// All fields of a span.
 		{trace: "a1", id: 1, service: "types", name: "everything", kind: tracepb.Span_SPAN_KIND_PRODUCER, at: 4000 * ms, took: 10 * ms, status: statusOK, more: everything,
 			attributes: attributes(text("text", "value"), text("empty", ""), number("int", -7), number("large", 1<<53+1), float("float", 0.5),
 				flag("yes", true), flag("no", false), list("words", "a", "b"), text("with space", "yes"), nested("nested"), octets("octets"))},
 		// Beyond ASCII.
 		{trace: "a2", id: 1, service: "würfelbude", name: "würfeln 🎲", kind: internal, at: 5000 * ms, took: 20 * ms,
 			attributes: attributes(text("farbe", "grün"), text("größe", "riesig"))},
-		// Neither root nor parents are there.
+		// Without its root and parents.
 		{trace: "a3", id: 4, parent: 3, service: "lost", name: "child", kind: server, at: 6000 * ms, took: 30 * ms},
 		{trace: "a3", id: 5, parent: 4, service: "lost", name: "grandchild", kind: internal, at: 6001 * ms, took: 20 * ms},
 		{trace: "a3", id: 7, parent: 6, service: "lost", name: "child", kind: server, at: 6002 * ms, took: 20 * ms},
@@ -104,10 +104,10 @@ func spans() []span {
 		{trace: "00000000a7", id: 0x00f0, service: "zeros", name: "zeros", kind: server, at: 12000 * ms, took: 5 * ms},
 		// No service, no kind, no time.
 		{trace: "a8", id: 1, name: "bare", at: 13000 * ms},
-		// Beyond the time range of most queries, since Tempo has it twice.
+		// Outside the time range of most queries, since Tempo has it twice.
 		{trace: "a9", id: 1, service: "again", name: "sent twice", kind: server, at: 55_000 * ms, took: 10 * ms},
 		{trace: "a9", id: 1, service: "again", name: "sent twice", kind: server, at: 55_000 * ms, took: 10 * ms},
-		// What a request's times cut: they count in whole seconds.
+		// At the ends of requests' time ranges, which are whole seconds.
 		{trace: "e1", id: 1, service: "edges", name: "before 40", at: 39_000 * ms, took: 999 * ms},
 		{trace: "e2", id: 1, service: "edges", name: "into 40", at: 39_500 * ms, took: time.Second},
 		{trace: "e3", id: 1, service: "edges", name: "at 40", at: 40_000 * ms, took: 10 * ms},
@@ -116,7 +116,7 @@ func spans() []span {
 	}
 }
 
-// late lists spans that come in an export after the others: the rest of a trace.
+// late returns the spans that are exported after the others: the rest of a trace.
 func late() []span {
 	const ms = time.Millisecond
 	return []span{
@@ -124,7 +124,7 @@ func late() []span {
 	}
 }
 
-// large is a trace of LargeTrace spans: a root, 99 below it, and a hundred below
+// large returns a trace of LargeTrace spans: a root, 99 children, and a hundred children of
 // each of these.
 func large() []span {
 	out := []span{{trace: "1a", id: 1, service: "large", name: "root", kind: server, at: 20 * time.Second, took: 10 * time.Second}}
@@ -140,7 +140,7 @@ func large() []span {
 	return out
 }
 
-// resourceSpans writes spans as OTLP has them, those of one service together.
+// resourceSpans returns spans in OTLP's form, grouped by service.
 func resourceSpans(base time.Time, spans []span) []*tracepb.ResourceSpans {
 	var out []*tracepb.ResourceSpans
 	services := map[string]*tracepb.ScopeSpans{}
@@ -181,12 +181,12 @@ func (s span) otlp(base time.Time) *tracepb.Span {
 	return out
 }
 
-// traceID is the ID of a trace of the data set by its first digits.
+// traceID returns the ID of a trace of the data set by its first digits.
 func traceID(first string) []byte {
 	const pattern = "0af7651916cd43dd8448eb211c80319c"
 	id, err := hex.DecodeString(first + pattern[len(first):])
 	if err != nil {
-		panic(fmt.Sprintf("trace %q of the data set: %v", first, err)) // no input: it stands above
+		panic(fmt.Sprintf("trace %q of the data set: %v", first, err)) // a mistake in the data set above
 	}
 	return id
 }

@@ -19,7 +19,7 @@ import (
 // patience limits the time that scrape and rules may take on a busy machine.
 const patience = time.Minute
 
-// TestEmbedded holds the embedded stack to what the real servers answered.
+// TestEmbedded checks the embedded stack against the responses of the real servers.
 func TestEmbedded(t *testing.T) {
 	base := conformance.Base(time.Now())
 	service := httptest.NewServer(conformance.Exposition(base))
@@ -57,14 +57,14 @@ func TestEmbedded(t *testing.T) {
 	}
 }
 
-// arrive waits until the data set is there.
+// arrive waits until the data set has arrived.
 func arrive(t *testing.T, in conformance.Stack, base time.Time) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	var last string // what was missing before the time was up
+	var last string // the part that was missing at the last attempt
 	for {
 		problem, err := conformance.Missing(ctx, in, base)
 		switch {

@@ -13,7 +13,7 @@ import (
 const Job = contract.ServiceRoller
 
 // openMetrics is the response of the endpoint: one roll of each kind, with exemplars,
-// and values and labels that are rarely seen. The %s are an exemplar's trace ID
+// and rare values and labels. The %s are an exemplar's trace ID
 // and time.
 const openMetrics = `# HELP dice_rolls Rolls of the die.
 # TYPE dice_rolls counter
@@ -41,6 +41,6 @@ func Exposition(base time.Time) http.Handler {
 	body := fmt.Sprintf(openMetrics, hex.EncodeToString(traceID("fa")), fmt.Sprintf("%.3f", seconds))
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/openmetrics-text; version=1.0.0; charset=utf-8")
-		_, _ = w.Write([]byte(body)) // the server has gone: it scrapes again
+		_, _ = w.Write([]byte(body)) // an error means that the server is gone; it scrapes again
 	})
 }

@@ -11,8 +11,8 @@ import (
 // width is the length beyond which a line of a golden file is wrapped.
 const width = 120
 
-// format writes a decoded JSON value for people who review a change of it: what
-// fits in a line is in one, keys are sorted.
+// format writes a decoded JSON value so that changes can be reviewed: a value that fits
+// into a line is in one, and keys are sorted.
 func format(v any) string {
 	var b strings.Builder
 	write(&b, v, "")
@@ -52,7 +52,7 @@ func write(b *strings.Builder, v any, indent string) {
 	}
 }
 
-// oneLine is a value as JSON with a space after each comma and colon.
+// oneLine returns a value as JSON with a space after each comma and colon.
 func oneLine(v any) string {
 	switch v := v.(type) {
 	case map[string]any:

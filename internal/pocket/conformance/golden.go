@@ -39,9 +39,9 @@ func read(name string) (string, error) {
 	return string(content), nil
 }
 
-// Record writes the golden files anew into a checkout's folder of this package:
-// what the real servers answered, and what the embedded stack did to queries that
-// say that it differs, both by the query's name.
+// Record replaces the golden files in a checkout's folder of this package: the responses of
+// the real servers, and those of the embedded stack to queries that are marked as ones
+// whose responses differ. Both are keyed by the query's name.
 func Record(dir string, list []Query, real, embedded map[string]string) error {
 	dir = filepath.Join(dir, goldenDir)
 	old, err := filepath.Glob(filepath.Join(dir, "*.txt"))

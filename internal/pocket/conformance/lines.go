@@ -17,13 +17,13 @@ type line struct {
 	text           string
 }
 
-// lines lists the log lines, in streams as the lab's collector makes them.
+// lines returns the log lines, in streams like those of the lab's collector.
 func lines() []line {
 	const ms = time.Millisecond
 	front, back := contract.ServiceFrontend, contract.ServiceRoller
 	const info, warning, failure = contract.LevelInfo, contract.LevelWarning, contract.LevelError
 	return []line{
-		// Those of the rolls among the spans.
+		// Lines of the rolls among the spans.
 		{front, info, 1001 * ms, "fa", 2, `{"level":"INFO","message":"Button clicked","logger":"streamlit-frontend","die_type":"fair"}`},
 		{back, info, 1300 * ms, "fa", 4, `{"level":"INFO","message":"Roll request received","logger":"dice-roller","die_type":"fair"}`},
 		{back, info, 1551 * ms, "fa", 5, `{"level":"INFO","message":"Roll completed","logger":"dice-roller","die_type":"fair","roll_value":4,"duration_seconds":0.25}`},
@@ -33,19 +33,19 @@ func lines() []line {
 		{back, failure, 3191 * ms, "fb", 5, `{"level":"ERROR","message":"Risky die failed","logger":"dice-roller","die_type":"risky","status":500,"duration_seconds":0.89,"error":"the die broke"}`},
 		{front, failure, 3610 * ms, "fb", 2, `{"level":"ERROR","message":"Backend request failed","logger":"streamlit-frontend","die_type":"risky","backend_status":500,"duration_seconds":1.6,"error":"the dice roller answered 500"}`},
 		{contract.ServiceTraffic, info, 3300 * ms, "fc", 1, `{"level":"INFO","message":"Simulated roll completed","logger":"traffic-generator","die_type":"fair","roll_value":1,"user_id":"user-1"}`},
-		// What a parser of JSON meets.
+		// Cases for a JSON parser.
 		{"odd", info, 12000 * ms, "", 0, `panic: not JSON at all`},
 		{"odd", info, 12001 * ms, "", 0, `{"message":"cut off","die_type":"fa`},
 		{"odd", info, 12002 * ms, "00000000a7", 0xf0, `{"message":"gewürfelt 🎲","größe":"riesig","die_type":"weiß"}`},
 		{"odd", info, 12003 * ms, "", 0, `{"outer":{"inner":"deep","n":1.5},"list":[1,2],"none":null,"yes":true,"9lives":"x","service_name":"inside","a-b.c":"joined","level":"LOUD"}`},
 		{"odd", info, 12004 * ms, "", 0, `{"message":"a \"quoted\"\ttab","path":"C:\\dice","roll_value":"seven"}`},
 		{"odd", info, 12005 * ms, "", 0, `{"message":"large","roll_value":1e3,"duration_seconds":"1m30s","status":"0500"}`},
-		// One moment, two lines; and one line that is sent twice.
+		// Two lines of one time, and a line that is sent twice.
 		{"odd", warning, 13000 * ms, "", 0, `first of one moment`},
 		{"odd", warning, 13000 * ms, "", 0, `second of one moment`},
 		{"odd", warning, 14000 * ms, "", 0, `sent twice`},
 		{"odd", warning, 14000 * ms, "", 0, `sent twice`},
-		// What a request's times cut.
+		// At the ends of requests' time ranges.
 		{"edges", info, 40*time.Second - 1, "", 0, `just before 40`},
 		{"edges", info, 40 * time.Second, "", 0, `at 40`},
 		{"edges", info, 42 * time.Second, "", 0, `at 42`},
@@ -54,14 +54,14 @@ func lines() []line {
 	}
 }
 
-// labels are those of the line's stream.
+// labels returns the labels of the line's stream.
 func (l line) labels() map[string]string {
 	return map[string]string{
 		contract.StreamContainer: l.service + "-stage2", contract.StreamService: l.service, contract.StreamJob: l.service, contract.StreamLevel: l.level,
 	}
 }
 
-// metadata are the line's IDs.
+// metadata returns the line's IDs.
 func (l line) metadata() map[string]string {
 	if l.trace == "" {
 		return nil

@@ -14,31 +14,31 @@ import (
 // MaxQueries is the largest number of queries in the list.
 const MaxQueries = 60
 
-// The servers that are asked.
+// The servers that answer queries.
 const (
 	Prometheus = "prometheus"
 	Tempo      = "tempo"
 	Loki       = "loki"
 )
 
-// How much of an answer is compared.
+// The parts of a response that are compared.
 const (
 	ShowAll    = ""       // everything
-	ShowDigest = "digest" // of a trace and of the spans that a search shows: how many
-	ShowCount  = "count"  // of a search: how many traces
+	ShowDigest = "digest" // the number of spans of a trace, or of the spans that a search shows
+	ShowCount  = "count"  // the number of traces of a search
 	ShowStatus = "status" // status and content type
 )
 
 // Query is one request of the list.
 type Query struct {
-	Name    string // its golden file's
+	Name    string // name of its golden file
 	Method  string
 	Server  string // Prometheus, Tempo or Loki
 	Path    string
 	Params  url.Values // times as @ and a duration since the data set's base
 	Header  http.Header
 	Show    string // Show…
-	Differs string // why the embedded stack answers differently; empty where it does not
+	Differs string // reason why the embedded stack's response differs; empty if it does not
 }
 
 //go:embed queries.txt
@@ -96,8 +96,7 @@ func (r *reader) line(line string) error {
 	return q.request(line)
 }
 
-// section begins a query, or the parameters that each query of a path has unless
-// it says otherwise.
+// section begins a query, or the default parameters of the queries of a path.
 func (r *reader) section(name string) error {
 	if target, ok := strings.CutPrefix(name, "defaults "); ok {
 		r.params = url.Values{}
@@ -143,7 +142,7 @@ func (q *Query) request(line string) error {
 	return nil
 }
 
-// values are the parameters with times as the server writes them.
+// values returns the parameters with times as the server writes them.
 func (q Query) values(base time.Time) (url.Values, error) {
 	out := url.Values{}
 	for _, key := range slices.Sorted(maps.Keys(q.Params)) {
@@ -161,8 +160,8 @@ func (q Query) values(base time.Time) (url.Values, error) {
 	return out, nil
 }
 
-// stamp writes a time as clients of the server do: Tempo takes whole seconds, Loki
-// nanoseconds, Prometheus seconds.
+// stamp writes a time as clients of the server do: for Tempo in whole seconds, for Loki in
+// nanoseconds, for Prometheus in seconds.
 func (q Query) stamp(t time.Time) string {
 	switch q.Server {
 	case Tempo:

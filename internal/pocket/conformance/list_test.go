@@ -15,7 +15,7 @@ func TestList(t *testing.T) {
 	if len(list) > conformance.MaxQueries {
 		t.Errorf("%d queries are on the list, at most %d may be", len(list), conformance.MaxQueries)
 	}
-	// Every endpoint that the embedded stack serves is asked.
+	// There is a query for every endpoint that the embedded stack serves.
 	served := []string{
 		"prometheus /api/v1/query", "prometheus /api/v1/query_range", "prometheus /api/v1/query_exemplars", "prometheus /api/v1/series",
 		"prometheus /api/v1/labels", "prometheus /api/v1/label/__name__/values", "prometheus /api/v1/metadata", "prometheus /api/v1/targets",
@@ -38,8 +38,8 @@ func TestList(t *testing.T) {
 	}
 }
 
-// TestDifferences holds docs/differences.md to the list: each query that differs
-// has a row there with the reason of the list.
+// TestDifferences checks docs/differences.md against the list: each query that differs has
+// a row there with the reason of the list.
 func TestDifferences(t *testing.T) {
 	content, err := os.ReadFile("../../../docs/differences.md")
 	if err != nil {
@@ -63,8 +63,8 @@ func TestDifferences(t *testing.T) {
 	}
 }
 
-// TestGolden finds a golden file for each query, and none that no query has. Where
-// the list says that the embedded stack differs, it does.
+// TestGolden checks that each query has a golden file, and each golden file a query. If the
+// list marks a query as one whose responses differ, they do.
 func TestGolden(t *testing.T) {
 	recorded, err := conformance.Recorded()
 	if err != nil {

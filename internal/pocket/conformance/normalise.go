@@ -17,7 +17,7 @@ import (
 // data, or between two requests:
 //
 //	what                             becomes            because
-//	times of the data set            @ and a duration   its base is another each time
+//	times of the data set            @ and a duration   its base differs each time
 //	times after the data set         <now>              they are times of the request, or of a scrape
 //	Tempo's trace IDs in searches    32 digits          Tempo leaves out leading zeros; clients pad them
 //	order of traces, spans, batches, sorted             the servers promise none: parts of an answer come from
@@ -27,12 +27,12 @@ import (
 //	of one name
 //	spanSet of a search              left out           deprecated, and the same as the first of spanSets;
 //	                                                    kept where it is not
-//	metrics of Tempo, stats of Loki  left out           how much work an answer was, not what it says
+//	metrics of Tempo, stats of Loki  left out           they describe the work for a response, not its content
 //	values of buildinfo              <text>             the servers are different programs
-//	text and type of errors          its key phrases    each has its own words; Prometheus' are kept
+//	text and type of errors          its key phrases    each server has its own; Prometheus' are kept
 //	Prometheus' targets: what of     left out           discovery differs: files there, a fixed list here
 //	discovery and its URL
-//	address of the scraped endpoint  <endpoint>         its port is another each time
+//	address of the scraped endpoint  <endpoint>         its port differs each time
 //	rules: file, times, durations    left out           they depend on the machine
 //
 // If a query shows only a part of a response, it is reduced to that part (Show…).
@@ -68,7 +68,7 @@ func Normalise(q Query, a Answer, base time.Time, endpoint string) (string, erro
 	return head + format(v), nil
 }
 
-// clock knows the base of the data set.
+// clock holds the base of the data set.
 type clock struct{ base time.Time }
 
 // relative replaces the times in a value.
@@ -97,8 +97,8 @@ func (c clock) relative(v any) any {
 	return v
 }
 
-// name is a time as a golden file has it; what is not of the day of the data set
-// is no time, and stays.
+// name returns a time as a golden file has it. A value that is not within the day of the
+// data set is no time, and stays unchanged.
 func (c clock) name(v any, t time.Time) any {
 	switch d := t.Sub(c.base); {
 	case d.Abs() > 24*time.Hour:
@@ -110,7 +110,7 @@ func (c clock) name(v any, t time.Time) any {
 	}
 }
 
-// blank replaces texts, to show that they are there.
+// blank replaces texts by a mark that shows that there was one.
 func blank(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
@@ -164,7 +164,7 @@ func tempo(q Query, v any) any {
 	return body
 }
 
-// search levels the answer to a search.
+// search normalises the response to a search.
 func search(q Query, body map[string]any) any {
 	delete(body, "metrics")
 	traces, _ := body["traces"].([]any)
@@ -198,8 +198,8 @@ func search(q Query, body map[string]any) any {
 	return body
 }
 
-// joined is the batches of a trace, one for each resource, in it one part for
-// each scope, in which the spans are sorted.
+// joined returns the batches of a trace: one for each resource, with one part for each
+// scope, in which the spans are sorted.
 func joined(batches []any) any {
 	resources := map[string]map[string]any{}
 	scopes := map[string]map[string]any{}
@@ -289,13 +289,13 @@ func prometheus(v any) any {
 	return v
 }
 
-// at is a member of an object; nil of anything else.
+// at returns a member of an object, or nil for any other value.
 func at(v any, key string) any {
 	object, _ := v.(map[string]any)
 	return object[key]
 }
 
-// forget takes members out of an object.
+// forget removes members from an object.
 func forget(v any, keys ...string) {
 	object, _ := v.(map[string]any)
 	for _, key := range keys {
@@ -303,13 +303,13 @@ func forget(v any, keys ...string) {
 	}
 }
 
-// sortList sorts a list, by what its elements look like, in place.
+// sortList sorts a list in place, by the text of its elements.
 func sortList(v any) {
 	elements, _ := v.([]any)
 	slices.SortStableFunc(elements, func(a, b any) int { return cmp.Compare(sortKey(a), sortKey(b)) })
 }
 
-// sortKey puts spans and traces in the order of time.
+// sortKey returns a key that sorts spans and traces by time.
 func sortKey(v any) string {
 	start, _ := at(v, "startTimeUnixNano").(string)
 	d, err := time.ParseDuration(strings.TrimPrefix(start, "@"))

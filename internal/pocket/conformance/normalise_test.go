@@ -12,8 +12,8 @@ import (
 	"dicelab/internal/pocket/conformance"
 )
 
-// TestNormalise levels what may differ between two servers that answer alike, and
-// nothing else.
+// TestNormalise checks that exactly the values are normalised that may differ between two
+// servers with the same data.
 func TestNormalise(t *testing.T) {
 	base := time.Unix(1_700_000_000, 0)
 	const (
@@ -97,7 +97,7 @@ func TestNormalise(t *testing.T) {
 	}
 }
 
-// decoded is JSON without its white space, and any other text as it is.
+// decoded returns JSON without its white space, and any other text unchanged.
 func decoded(t *testing.T, text string) (v any) {
 	t.Helper()
 	if !strings.HasPrefix(text, "{") {

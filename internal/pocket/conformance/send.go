@@ -23,8 +23,8 @@ type Stack struct {
 	OTLP, Prometheus, Tempo, Loki string
 }
 
-// Send sends the data set of that base to a stack, but for the metrics: it scrapes
-// these where Exposition serves them.
+// Send sends the data set of that base to a stack, except for the metrics: the stack
+// scrapes these from Exposition.
 func Send(ctx context.Context, to Stack, base time.Time) error {
 	return errors.Join(sendSpans(ctx, to, base), sendLines(ctx, to, base))
 }
@@ -45,8 +45,8 @@ func sendSpans(ctx context.Context, to Stack, base time.Time) error {
 	return nil
 }
 
-// sendLines sends the log lines of the data set: those of the services as JSON,
-// as people do by hand, the others in protobuf, as Alloy does.
+// sendLines sends the log lines of the data set: those of the services as JSON, as from a
+// shell, the others in protobuf, as from Alloy.
 func sendLines(ctx context.Context, to Stack, base time.Time) error {
 	var byHand, asAlloy []line
 	for _, l := range lines() {
@@ -113,7 +113,7 @@ func pushProto(base time.Time, list []line) []byte {
 	varint := func(to []byte, number protowire.Number, value int64) []byte {
 		return protowire.AppendVarint(protowire.AppendTag(to, number, protowire.VarintType), uint64(value))
 	}
-	entries := map[string][]byte{} // of each stream
+	entries := map[string][]byte{} // by stream
 	for _, l := range list {
 		at := base.Add(l.at)
 		entry := message(nil, 1, varint(varint(nil, 1, at.Unix()), 2, int64(at.Nanosecond())))
