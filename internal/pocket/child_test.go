@@ -45,9 +45,9 @@ func TestMain(m *testing.M) {
 // addresses are the addresses that a stack prints when it serves.
 type addresses struct{ OTLP, GRPC, Tempo, Loki string }
 
-// serveStack serves until commands ends. A command is a line: "limit N" bounds
-// the size of files to N bytes, and lifts the bound with N = 0; "memory" asks for
-// the bytes that the Go runtime has of the system. Each is answered with a line.
+// serveStack serves until commands ends. A command is a line: "limit N" bounds the size of
+// files to N bytes, or lifts the bound if N is 0; "memory" asks for the number of bytes that
+// the Go runtime has from the system. Each is answered with a line.
 func serveStack(dir string, commands io.Reader, out io.Writer) error {
 	// A write beyond the bound is an error then, as on a full disk, and not the end
 	// of the process.
@@ -172,12 +172,12 @@ func launch(t *testing.T, dir string) *child {
 	return c
 }
 
-// serves waits until the child serves; false means that it ended before.
+// serves waits until the child serves, and returns false if it ends before.
 func (c *child) serves() bool {
 	return c.lines.Scan() && json.Unmarshal(c.lines.Bytes(), &c.addresses) == nil
 }
 
-// ask gives a command and returns the answer.
+// ask sends a command and returns the answer.
 func (c *child) ask(command string) (answer uint64) {
 	c.t.Helper()
 	if _, err := fmt.Fprintln(c.input, command); err != nil {
@@ -192,7 +192,7 @@ func (c *child) ask(command string) (answer uint64) {
 	return answer
 }
 
-// stop lets the child end in good order.
+// stop ends the child in good order.
 func (c *child) stop() {
 	c.t.Helper()
 	c.end.Do(func() {
@@ -209,7 +209,7 @@ func (c *child) wait() (stderr string, status int) {
 	return c.stderr.String(), c.cmd.ProcessState.ExitCode()
 }
 
-// kill ends the child as kill -9 does, wherever it is.
+// kill ends the child as kill -9 does, at any point.
 func (c *child) kill() {
 	c.end.Do(func() {
 		_ = c.cmd.Process.Kill() // it may have ended

@@ -20,7 +20,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// idOf makes an ID of a trace from what names it in a test.
+// idOf returns the ID of a trace from the numbers that identify it in a test.
 func idOf(round, sender, n int) (id [16]byte) {
 	binary.BigEndian.PutUint32(id[4:], uint32(round))
 	binary.BigEndian.PutUint32(id[8:], uint32(sender))
@@ -29,7 +29,7 @@ func idOf(round, sender, n int) (id [16]byte) {
 	return id
 }
 
-// exportOf is one span with a trace of its own.
+// exportOf returns an export of one span with a trace of its own.
 func exportOf(id [16]byte, at time.Time, attributes ...*commonpb.KeyValue) *coltracepb.ExportTraceServiceRequest {
 	service := &commonpb.KeyValue{Key: "service.name", Value: &commonpb.AnyValue{Value: &commonpb.AnyValue_StringValue{StringValue: "s"}}}
 	return &coltracepb.ExportTraceServiceRequest{ResourceSpans: []*tracepb.ResourceSpans{{
@@ -44,7 +44,7 @@ func text(key, value string) *commonpb.KeyValue {
 	return &commonpb.KeyValue{Key: key, Value: &commonpb.AnyValue{Value: &commonpb.AnyValue_StringValue{StringValue: value}}}
 }
 
-// answer is an HTTP answer that was read.
+// answer is an HTTP response that was read.
 type answer struct {
 	status int
 	header http.Header
@@ -105,7 +105,8 @@ func get(t *testing.T, url string) answer {
 	return got
 }
 
-// newClient has connections of its own, which the test's end closes.
+// newClient returns a client with connections of its own, which are closed at the end of
+// the test.
 func newClient(t *testing.T) *http.Client {
 	t.Helper()
 	transport := &http.Transport{MaxIdleConnsPerHost: 100}

@@ -14,7 +14,7 @@ import (
 	"dicelab/internal/pocket/pockettest"
 )
 
-// A stack that is stopped under load answers what it has taken and leaves
+// A stack that is stopped under load answers the requests that it has accepted, and leaves
 // nothing open: no goroutine, no file, no connection.
 func TestStopUnderLoad(t *testing.T) {
 	before := openFiles(t)

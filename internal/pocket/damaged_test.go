@@ -12,9 +12,9 @@ import (
 	"dicelab/internal/pocket"
 )
 
-// A damaged file of an index costs nothing but the time to make the index anew: the
-// engine ends the process in one line that says what to do, when the file is opened
-// or when a query reads it, and the next start has all that was acknowledged.
+// A damaged file of an index costs nothing but the time to make the index anew. When the
+// file is opened or a query reads it, the process ends with one line that names the remedy,
+// and the next start has everything that was acknowledged.
 func TestDamagedIndex(t *testing.T) {
 	invert := func(b []byte) []byte {
 		for i := range b {
@@ -55,7 +55,7 @@ func TestDamagedIndex(t *testing.T) {
 	}
 }
 
-// Damage that the engine does not notice is mended when that is asked for.
+// Damage that the engine does not notice is repaired with Options.Recover.
 func TestIndexesAreMadeAnew(t *testing.T) {
 	dir, acks := filledStack(t)
 	damageFiles(t, filepath.Join(dir, "spans", "*", "index", "partitions", "*", "datadb", "*", "bloom.bin*"), func(b []byte) []byte { return make([]byte, len(b)) })
@@ -75,8 +75,8 @@ func TestIndexesAreMadeAnew(t *testing.T) {
 	c.stop()
 }
 
-// filledStack returns the directory of a stack that has ended in good order, and what
-// it has.
+// filledStack returns the directory of a stack that has ended in good order, and the spans
+// and lines in it.
 func filledStack(t *testing.T) (dir string, acks []acknowledged) {
 	t.Helper()
 	dir = t.TempDir()
@@ -93,7 +93,7 @@ func filledStack(t *testing.T) (dir string, acks []acknowledged) {
 	return dir, acks
 }
 
-// damageFiles changes all files that a pattern has.
+// damageFiles changes all files that match a pattern.
 func damageFiles(t *testing.T, pattern string, damage func([]byte) []byte) {
 	t.Helper()
 	files, err := filepath.Glob(pattern)

@@ -99,7 +99,7 @@ func TestDiskFull(t *testing.T) {
 	c.stop()
 }
 
-// expect asks for what was acknowledged, through the APIs.
+// expect checks, through the APIs, that everything is there that was acknowledged.
 func (c *child) expect(acks []acknowledged) {
 	c.t.Helper()
 	query := url.Values{"query": {fmt.Sprintf("{%s=%q}", contract.StreamService, "s")}, "limit": {"5000"}}

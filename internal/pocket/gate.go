@@ -11,7 +11,7 @@ import (
 	"dicelab/internal/pocket/streams"
 )
 
-// wrote notes how an append went, unless that says nothing about the disk.
+// wrote notes the result of an append, unless its error is not one of the disk.
 func wrote(watch *disk.Watch, err error) error {
 	switch {
 	case errors.Is(err, store.ErrClosed), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):

@@ -175,8 +175,8 @@ func TestDirectoryGone(t *testing.T) {
 	}
 }
 
-// Where the directory stays away until the engine has to write, the lab ends in one
-// line, and has everything when it is started again.
+// If the directory stays away until the engine has to write, the lab ends with one line, and
+// has everything when it is started again.
 func TestDirectoryGoneForLong(t *testing.T) {
 	dir, acks := filledStack(t)
 	aside := dir + "-aside"

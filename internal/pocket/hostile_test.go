@@ -27,7 +27,7 @@ import (
 // connections. Without the budget the test's bodies take more than 2 GiB.
 const maxMemory = 3 << 29
 
-// zeros is a body of n zeros that is made as it is read.
+// zeros is a body of n zeros that are made while it is read.
 func zeros(n int64) io.Reader { return io.LimitReader(zero{}, n) }
 
 type zero struct{}
@@ -37,7 +37,7 @@ func (zero) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// bomb is n zeros, zipped to a thousandth.
+// bomb returns n zeros, compressed to a thousandth.
 func bomb(t *testing.T, n int64) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -54,9 +54,9 @@ func bomb(t *testing.T, n int64) []byte {
 	return b.Bytes()
 }
 
-// Bodies of 100 MB, plain and zipped, and bodies that decode into a hundred times
-// as much, twenty of each at once: each is refused, for good or for now, and the
-// process keeps its size.
+// Bodies of 100 MB, plain and compressed, and bodies that decode into a hundred times their
+// size, twenty of each at once: each is refused, for good or for now, and the process does
+// not grow.
 func TestHostileBodies(t *testing.T) {
 	c := startChild(t, t.TempDir())
 	client := newClient(t)
@@ -144,7 +144,7 @@ func sendAll(req *http.Request) (answer, error) {
 	return answer{res.StatusCode, res.Header, string(body)}, err
 }
 
-// binaryLength is a length as protobuf writes it.
+// binaryLength returns a length as protobuf writes it.
 func binaryLength(n int) (b []byte) {
 	for ; n >= 0x80; n >>= 7 {
 		b = append(b, byte(n)|0x80)
@@ -152,7 +152,7 @@ func binaryLength(n int) (b []byte) {
 	return append(b, byte(n))
 }
 
-// stillServes sends a span and asks for it, and looks at the size of the process.
+// stillServes sends a span and reads it, and checks the size of the process.
 func (c *child) stillServes(client *http.Client) {
 	c.t.Helper()
 	id := idOf(99, 99, 99)
@@ -169,8 +169,7 @@ func (c *child) stillServes(client *http.Client) {
 	}
 }
 
-// Attributes of a megabyte, and a hundred thousand of them, are stored and come
-// back.
+// An attribute of a megabyte, and a hundred thousand attributes, are stored and returned.
 func TestHugeAttributes(t *testing.T) {
 	c := startChild(t, t.TempDir())
 	client := newClient(t)
@@ -210,9 +209,9 @@ func TestHugeAttributes(t *testing.T) {
 	c.stop()
 }
 
-// Ten thousand connections are open at once, and then all send an export: each is
-// answered, or hung up on where the machine is so slow that it counts as idle; and
-// so is one more.
+// Ten thousand connections are open at once, and then all send an export. Each is answered,
+// or closed if the machine is so slow that the connection counts as idle. The same is true
+// for one more.
 func TestTenThousandConnections(t *testing.T) {
 	n := 10_000
 	var limit syscall.Rlimit // Go has raised the soft limit to the hard one

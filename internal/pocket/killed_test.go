@@ -60,7 +60,7 @@ func TestKilled(t *testing.T) {
 	t.Logf("%d exports and lines were acknowledged", len(all))
 }
 
-// acknowledged is a span, or a line, that was.
+// acknowledged is a span, or a line, that was acknowledged.
 type acknowledged struct {
 	round, sender, n int
 	line             bool
@@ -78,7 +78,7 @@ func (a acknowledged) send(ctx context.Context, to addresses, client *http.Clien
 	return err == nil && got.status == http.StatusOK
 }
 
-// verify opens the file and looks for what was acknowledged.
+// verify opens the store and checks that everything is there that was acknowledged.
 func verify(t *testing.T, dir string, acks []acknowledged, at func(round int) time.Time) {
 	t.Helper()
 	s, err := store.Open(t.Context(), dir, store.Options{})

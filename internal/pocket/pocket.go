@@ -1,14 +1,14 @@
-// Package pocket is the embedded stack: what takes, keeps and serves telemetry
-// where no Prometheus, Loki, Tempo, Alloy and Collector run. Its parts are the
-// packages below it; this one puts them together.
+// Package pocket is the embedded stack. It receives, stores and serves telemetry where no
+// Prometheus, Loki, Tempo, Alloy and Collector run. Its parts are the packages below it;
+// this package connects them.
 //
 //	OTLP in   (otlp)    ─┬→ journals and indexes (store) → Tempo's API (tempo), Loki's API (loki)
 //	stdout in (collect) ─┘
 //	stored spans (generate) ─┬→ TSDB of the real Prometheus (metrics) → its own API
 //	scrapes      (metrics)  ─┘
 //
-// It serves the public APIs of the real servers, so that whatever reads from
-// those reads from it unchanged.
+// It serves the public APIs of the real servers, so that programs that read from those can
+// read from it unchanged.
 package pocket
 
 import (
@@ -36,29 +36,31 @@ import (
 
 // Options are the settings of a stack.
 type Options struct {
-	Dir      string           // data directory; the stack has it to itself
-	Store    store.Options    // what is kept of traces and logs
-	Targets  []metrics.Target // what is scraped
+	Dir      string           // data directory; no other process may use it
+	Store    store.Options    // bounds of traces and logs
+	Targets  []metrics.Target // targets of scrapes
 	Rules    []byte           // a Prometheus rules file; empty for none
-	Explorer string           // base URL to which Prometheus's own pages lead
-	Version  string           // what the APIs say of themselves
+	Explorer string           // base URL to which the paths of Prometheus's pages redirect
+	Version  string           // version that the APIs report
 	Logger   *slog.Logger     // warnings of the parts
-	Print    func(string)     // prints a line for people: that nothing can be stored, and that it can again
-	Recover  bool             // move aside what cannot be opened because it is damaged, and start anew
+	Print    func(string)     // prints a line to the terminal: that nothing can be stored, or that it can again
+	Recover  bool             // move damaged files aside and start anew
 	Memory   int64            // bytes that the program may have, which bounds queries at once; 0 means the limit of Go's runtime
-	OwnKey   string           // with which the lab's own services send their spans; see otlp.Options
+	OwnKey   string           // key with which the lab's own services send their spans; see otlp.Options
 
-	// Listeners are those of Parts, by the names of package stack. Each part owns its own.
+	// Listeners are the listeners of Parts, by the names of package stack. Each part owns
+	// its own.
 	Listeners lab.Listeners
-	Hosts     []string // names besides localhost that the servers of Parts answer to
+	Hosts     []string // names besides localhost that the servers of Parts accept
 }
 
-// Stack is an embedded stack. Open a half before its handlers are asked for.
+// Stack is an embedded stack. Call OpenStore and OpenMetrics before the methods that
+// return the handlers over them.
 type Stack struct {
 	o        Options
 	registry *prometheus.Registry
 	budget   *intake.Budget // for exports and pushes together
-	answers  *answer.Pool   // for answers of all APIs together
+	answers  *answer.Pool   // for responses of all APIs together
 
 	watch    *disk.Watch   // of the data directory
 	watched  chan struct{} // closed when its Run has returned
@@ -68,19 +70,19 @@ type Stack struct {
 	streams   *streams.Table
 	collector *collect.Collector
 	receiver  *otlp.Receiver
-	collected chan error // what the collector's Run returned
+	collected chan error // result of the collector's Run
 	tempo     http.Handler
 
 	generator *generate.Generator
 	generated chan struct{} // closed when the generator's Run has returned
 
 	metrics *metrics.Server
-	scraped chan error // what the metrics' Run returned
+	scraped chan error // result of the metrics' Run
 
 	endGenerator, endMetrics context.CancelFunc
 }
 
-// New makes a stack; nothing is opened yet.
+// New returns a stack. It opens nothing yet.
 func New(o Options) *Stack {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -95,8 +97,8 @@ func (s *Stack) print(line string) {
 	}
 }
 
-// OpenStore opens the files of traces and logs and starts to take both. It fails
-// with [*DamagedError] if one cannot be read.
+// OpenStore opens the files of traces and logs and starts to accept both. It fails with
+// [*DamagedError] if one cannot be read.
 func (s *Stack) OpenStore(ctx context.Context) (err error) {
 	if s.store, err = s.openStore(ctx); err != nil {
 		return err
@@ -136,7 +138,7 @@ func (s *Stack) OpenStore(ctx context.Context) (err error) {
 	return nil
 }
 
-// CloseStore stores what was read of the services' output and closes the files.
+// CloseStore stores the lines that were read of the services' output and closes the files.
 // Call it when the services have exited.
 func (s *Stack) CloseStore(ctx context.Context) error {
 	err := s.collector.Close(ctx)
@@ -182,15 +184,14 @@ func (s *Stack) OpenMetrics(context.Context) (err error) {
 	return nil
 }
 
-// LastScrape reads every counter at its last value. Call it when the services
-// are drained and still answer.
+// LastScrape scrapes the last value of every counter. Call it when the services are
+// drained and still answer.
 func (s *Stack) LastScrape(context.Context) error {
 	s.metrics.StopScraping()
 	return nil
 }
 
-// CloseMetrics counts the spans that are stored, stores what was counted and
-// closes the TSDB.
+// CloseMetrics counts the spans that are stored, stores the counts and closes the TSDB.
 func (s *Stack) CloseMetrics(context.Context) error {
 	s.endGenerator()
 	<-s.generated // the metrics' last collection comes after it
@@ -198,8 +199,7 @@ func (s *Stack) CloseMetrics(context.Context) error {
 	return errors.Join(<-s.scraped, s.metrics.Close())
 }
 
-// ReadLog stores a service's output, line by line; it plays Alloy's part. It
-// returns when r ends.
+// ReadLog stores a service's output, line by line, as Alloy does. It returns when r ends.
 func (s *Stack) ReadLog(service string, r io.Reader) error { return s.collector.Read(service, r) }
 
 // Receiver serves OTLP over HTTP.

@@ -14,16 +14,16 @@ import (
 	"dicelab/internal/pocket/store"
 )
 
-// DamagedError says that a part of the data directory cannot be opened because of
-// what is in it. With [Options.Recover] it is moved aside.
+// DamagedError means that a part of the data directory cannot be opened because its files
+// are damaged. With [Options.Recover] they are moved aside.
 type DamagedError struct {
 	Dir   string   // the data directory
-	Files []string // the names in it that are to be moved away
-	Lost  string   // what the lab then starts without: "traces and log lines"
+	Files []string // the names in it that have to be moved away
+	Lost  string   // the data that are missing then: "traces and log lines"
 	Err   error
 }
 
-// Error says what is wrong.
+// Error names the damaged data and the cause.
 func (e *DamagedError) Error() string { return e.Err.Error() }
 
 // Unwrap returns the cause.
@@ -91,7 +91,7 @@ func (s *Stack) damagedMetrics(err error) error {
 	return &DamagedError{Dir: s.o.Dir, Files: []string{metrics.DirName}, Lost: "metrics", Err: err}
 }
 
-// recover moves what is damaged aside, or returns it as the error that it is.
+// recover moves damaged files aside, or returns the error if that was not asked for.
 func (s *Stack) recover(damaged error) error {
 	var e *DamagedError
 	if !s.o.Recover || !errors.As(damaged, &e) {
@@ -105,8 +105,8 @@ func (s *Stack) recover(damaged error) error {
 	return nil
 }
 
-// AsideDir is the name, in the data directory, of where damaged files of that time
-// are moved to.
+// AsideDir returns the name of the directory, in the data directory, to which damaged
+// files are moved at that time.
 func AsideDir(at time.Time) string { return "damaged-" + at.UTC().Format("20060102-150405") }
 
 // moveAside moves files of dir into a directory in it that is named by the time.

@@ -22,8 +22,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// pipes is a listener of connections without a buffer: what is written waits for
-// its reader.
+// pipes is a listener of connections without a buffer: a write waits for its reader.
 type pipes struct {
 	conns  chan net.Conn
 	closed chan struct{}
@@ -77,7 +76,7 @@ func serve(t *testing.T, h http.Handler) func(path string) *http.Response {
 	}
 }
 
-// sized answers with as many bytes as its path asks for. One runs at a time.
+// sized answers with the number of bytes in its path. One runs at a time.
 func sized(t *testing.T) http.Handler {
 	place := make(chan struct{}, 1)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -112,7 +111,7 @@ func read(t *testing.T, res *http.Response) string {
 	return string(b)
 }
 
-// A client that does not read keeps no place: others are answered.
+// A client that does not read does not block the responses of others.
 func TestPlaceIsFreeBeforeTheAnswerIsRead(t *testing.T) {
 	ask := serve(t, answer.NewPool(answer.Options{}).Handler(sized(t), refuse))
 	slow := ask("1000000")
@@ -137,8 +136,8 @@ func TestSlowClientIsCutOff(t *testing.T) {
 	}
 }
 
-// An answer waits for bytes while another is being read, for which its client has
-// time.
+// A response waits for bytes while another is being read, within the patience for its
+// client.
 func TestAnswerWaitsForAReader(t *testing.T) {
 	ask := serve(t, answer.NewPool(answer.Options{Bytes: 1 << 20, Most: 1 << 20, Patience: time.Hour}).Handler(sized(t), refuse))
 	first := ask("1000000")
@@ -156,8 +155,8 @@ func TestAnswerWaitsForAReader(t *testing.T) {
 	}
 }
 
-// An answer that finds no bytes is refused where none is being read: those that
-// have them may be waiting, too.
+// A response that finds no bytes is refused if none is being read: those that have the
+// bytes may be waiting, too.
 func TestAnswersThatAreMadeDoNotWait(t *testing.T) {
 	pool := answer.NewPool(answer.Options{Bytes: 1 << 20, Most: 1 << 20})
 	half := make([]byte, 600_000)
@@ -175,8 +174,7 @@ func TestAnswersThatAreMadeDoNotWait(t *testing.T) {
 	}
 }
 
-// Whatever becomes of an answer, its bytes are released: each of these leaves room
-// for the next.
+// However a response ends, its bytes are released: each of these leaves room for the next.
 func TestAnswers(t *testing.T) {
 	pool := answer.NewPool(answer.Options{Bytes: 1 << 20, Most: 1 << 20})
 	large := bytes.Repeat([]byte("x"), 1<<20)

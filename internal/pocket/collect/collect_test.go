@@ -438,8 +438,8 @@ type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
-// FuzzRead holds that every byte of the output but the line feeds comes back, and
-// that every line gets a time that can be stored.
+// FuzzRead checks that every byte of the output except line feeds is returned, and that
+// every line gets a time that can be stored.
 func FuzzRead(f *testing.F) {
 	for _, seed := range []string{"", "\n", "a\nb", "a\n\n", `{"timestamp":"2026-01-02T03:04:05Z","level":"INFO"}` + "\n", `{"timestamp":"\ud800"}`, "{\"level\":\"\\u0000\"}\r\n"} {
 		f.Add(seed)

@@ -43,7 +43,7 @@ func watch(t *testing.T) *watched {
 	return w
 }
 
-// after looks once a second for a time.
+// after checks once a second for a time.
 func (w *watched) after(d time.Duration) error {
 	for end := w.now.Add(d); ; w.now = w.now.Add(time.Second) {
 		if err := w.Look(); !w.now.Before(end) {
@@ -79,8 +79,8 @@ func must(t *testing.T, errs ...error) {
 	}
 }
 
-// A directory that is gone, or is another, is noticed; the same one put back goes
-// on.
+// A directory that is gone, or was replaced, is noticed. When the same one is put back,
+// storing goes on.
 func TestDirectory(t *testing.T) {
 	w := watch(t)
 	must(t, w.after(time.Second), w.Err(), w.Admit())
@@ -114,7 +114,7 @@ func TestWroteIntoNothing(t *testing.T) {
 	}
 }
 
-// The same holds for the files in it.
+// The same is true for the files in it.
 func TestFile(t *testing.T) {
 	w := watch(t)
 	file := filepath.Join(w.dir, "file")
@@ -132,8 +132,7 @@ func TestFile(t *testing.T) {
 	}
 }
 
-// What a look finds when it writes, and what writers report, has the reason of the
-// system's error.
+// Errors of a check that writes, and of writers, have the reason of the system's error.
 func TestReasons(t *testing.T) {
 	w := watch(t)
 	must(t, os.Mkdir(filepath.Join(w.dir, ".probe"), 0o700)) // in the place of the file that is written
@@ -183,7 +182,7 @@ func TestFailedWriteIsForgotten(t *testing.T) {
 	)
 }
 
-// What lasts is printed once a minute, what comes and goes at once is not, and the
+// A failure that lasts is printed once a minute, one that is over at once is not, and the
 // log is silent meanwhile.
 func TestOneLine(t *testing.T) {
 	w := watch(t)
@@ -229,7 +228,7 @@ func TestOneLine(t *testing.T) {
 	}
 }
 
-// Run looks by itself.
+// Run checks by itself.
 func TestRun(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	must(t, os.Mkdir(dir, 0o700))

@@ -43,7 +43,7 @@ const (
 // noon is the time at which the tests' spans end, unless they set another.
 var noon = time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
 
-// clock is the generator's.
+// clock is the clock of the generator.
 type clock struct {
 	mu  sync.Mutex
 	now time.Time
@@ -61,7 +61,7 @@ func (c *clock) advance(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-// sink is a store that keeps nothing, and refuses the first exports.
+// sink is a store that drops everything, and refuses the first exports.
 type sink struct{ refusals int }
 
 func (s *sink) AppendSpans(context.Context, []*tracepb.ResourceSpans) error {
@@ -81,8 +81,8 @@ type lab struct {
 	settled   float64 // calls of settle
 }
 
-// start makes a lab, over the data of an earlier one where dir names it. Its
-// generator does not run yet.
+// start returns a lab, over the data of an earlier one if dir names it. Its generator does
+// not run yet.
 func start(t *testing.T, o generate.Options, dir string, store generate.Appender) *lab {
 	t.Helper()
 	c := &clock{now: noon}
@@ -158,7 +158,7 @@ func (l *lab) get(path string, params url.Values) []byte {
 	return rec.Body.Bytes()
 }
 
-// query is the answer to an instant query: values by series.
+// query returns the result of an instant query: values by series.
 func (l *lab) query(promQL string) map[string]float64 {
 	l.t.Helper()
 	var answer struct {
@@ -189,7 +189,7 @@ func (l *lab) query(promQL string) map[string]float64 {
 	return out
 }
 
-// wait polls until a query's answer is want, but for rounding.
+// wait polls until a query's result is want, up to rounding.
 func (l *lab) wait(promQL string, want map[string]float64) {
 	l.t.Helper()
 	until(l.t, func() string {
@@ -206,7 +206,7 @@ func (l *lab) settle() {
 	l.wait(`sum(traces_spanmetrics_calls_total{service="settled"})`, map[string]float64{"{}": l.settled})
 }
 
-// advance lets time pass, for what was sent before and after as well.
+// advance lets time pass, and settles before and after.
 func (l *lab) advance(d time.Duration) {
 	l.t.Helper()
 	l.settle()
@@ -475,8 +475,8 @@ func TestExemplars(t *testing.T) {
 	}
 }
 
-// What was counted in the end is stored when the stack is stopped, and what is
-// counted after a restart is no jump.
+// The last counts are stored when the stack is stopped, and a restart does not look like an
+// increase.
 func TestRestart(t *testing.T) {
 	dir := t.TempDir()
 	send := func(l *lab, n int) {

@@ -9,7 +9,7 @@ import (
 	"dicelab/internal/pocket/intake"
 )
 
-// Fewer queries run at once where the program has little memory.
+// Fewer queries run at once if the program has little memory.
 func TestSemaphore(t *testing.T) {
 	usual := debug.SetMemoryLimit(-1)
 	defer debug.SetMemoryLimit(usual)

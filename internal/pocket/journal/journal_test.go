@@ -34,7 +34,7 @@ func end(t *testing.T, j *journal.Journal) {
 	}
 }
 
-// records returns what a journal has.
+// records returns all records of a journal.
 func records(t *testing.T, j *journal.Journal) (all []journal.Record) {
 	t.Helper()
 	places, err := j.Places()
@@ -77,7 +77,7 @@ func equal(t *testing.T, want, got []journal.Record) {
 	}
 }
 
-// What was appended is there, at once and when the file is opened again.
+// Appended records can be read, at once and when the file is opened again.
 func TestAppend(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal")
 	j := open(t, path)
@@ -183,9 +183,9 @@ func TestTornTail(t *testing.T) {
 	}
 }
 
-// Every byte of the file matters: one that is wrong is an error which names the file,
-// when the file is opened or the record is read, or a last record is left out, and
-// nothing else.
+// Every byte of the file matters. A wrong byte is an error that names the file, when the
+// file is opened or the record is read; or it makes the journal leave out the last record,
+// and nothing else.
 func TestDamage(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "journal")
@@ -269,7 +269,7 @@ func TestOpenErrors(t *testing.T) {
 	end(t, j)
 }
 
-// Whatever a file has, opening and reading it is an error or a list of records, to
+// Whatever a file contains, opening and reading it returns an error or a list of records, to
 // which more can be appended.
 func FuzzOpen(f *testing.F) {
 	path := filepath.Join(f.TempDir(), "seed")
