@@ -19,12 +19,12 @@ import (
 	"dicelab/stack"
 )
 
-// backend is something that takes spans and answers Tempo's queries, or takes log
-// lines and answers Loki's. The lab does both.
+// backend is a server that stores spans and answers Tempo's queries, or stores log lines
+// and answers Loki's. The lab does both.
 type backend struct {
 	*process
 	data  string // directory
-	otlp  string // URL; "" for the real Loki, as is the next
+	otlp  string // URL; "" for the real Loki, as tempo is
 	tempo string
 	loki  string // "" for the real Tempo
 }
@@ -131,9 +131,8 @@ func configOf(name string, variables map[string]string) (config section, err err
 	return config, yaml.Unmarshal([]byte(filled), &config)
 }
 
-// tempoConfig returns the lab's own configuration of Tempo, with these variables
-// filled in, OTLP over HTTP, no metrics generator, and no limit that a benchmark
-// reaches.
+// tempoConfig returns the lab's own configuration of Tempo, with these variables filled in,
+// OTLP over HTTP, no metrics generator, and limits above those of the benchmark.
 func tempoConfig(otlp string, variables map[string]string) ([]byte, error) {
 	config, err := configOf("tempo/tempo.yml", variables)
 	if err != nil {
@@ -154,7 +153,7 @@ func (b *backend) ready(ctx context.Context) error {
 	return nil
 }
 
-// export sends one export; it is stored when this returns nil.
+// export sends one export. If it returns nil, the export is stored.
 func (b *backend) export(ctx context.Context, body []byte) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, b.otlp+"/v1/traces", bytes.NewReader(body))
 	if err != nil {
@@ -176,7 +175,7 @@ func (b *backend) push(ctx context.Context, body []byte) error {
 	return err
 }
 
-// search asks for 20 traces of the last hour, and gives the answer.
+// search searches 20 traces of the last hour, and returns the response.
 func (b *backend) search(ctx context.Context, query string) ([]byte, error) {
 	return get(ctx, b.tempo+"/api/search?"+url.Values{"q": {query}, "limit": {"20"},
 		"start": {fmt.Sprint(time.Now().Add(-time.Hour).Unix())}, "end": {fmt.Sprint(time.Now().Add(time.Minute).Unix())}}.Encode())

@@ -1,15 +1,15 @@
-// Command bench measures how fast and how large dicelab is, and writes what it
-// finds to a file:
+// Command bench measures the speed and the size of dicelab, and writes the results to a
+// file:
 //
 //	go run ./bench -dicelab bin/dicelab -out bench/RESULTS.md
 //
 // Rules:
 //
-//   - Figures that are compared come from one run, in turns, so that a machine
-//     whose speed drifts does not decide.
-//   - CPU time and ratios say more than times: other work on the machine changes
-//     them less.
-//   - Everything runs on loopback, in a folder of its own that is removed.
+//   - Figures that are compared come from one run, in alternating rounds, so that a
+//     drift of the machine's speed does not matter.
+//   - CPU time and ratios are more reliable than times: other work on the machine
+//     changes them less.
+//   - Everything runs on loopback, in a folder of its own that is removed at the end.
 //
 // With -role it is one of the servers that a measurement needs.
 package main

@@ -15,8 +15,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Orders are telemetry of a shop: unlike rolls, they have many distinct values, and
-// times in no order. A store that profits from repetition shows it here.
+// Orders are telemetry of a shop: unlike rolls, they have many distinct values, and times
+// in random order. They show whether a store depends on repetition.
 const (
 	orderTraces = 100 // of one export
 	orderSpans  = 8   // of a trace

@@ -12,7 +12,7 @@ import (
 type plan struct {
 	dicelab string // program
 	tempo   string // program of the real Tempo; "" if there is none
-	loki    string // the same of Loki
+	loki    string // program of the real Loki; "" if there is none
 	dir     string // for data
 	out     string
 	parts   string
@@ -22,7 +22,7 @@ type plan struct {
 // scale sets the length and the number of measurements.
 type scale struct {
 	name    string
-	rounds  int           // of the services, each with all of them in turn
+	rounds  int           // of the services; each round measures all of them, one after another
 	load    time.Duration // of one round
 	sustain time.Duration // of spans, and of log lines
 	sizes   []int         // stored spans at which queries are timed

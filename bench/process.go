@@ -49,9 +49,9 @@ func startProcess(ctx context.Context, env []string, name string, args ...string
 	return p, nil
 }
 
-// drain reads to the end, with room for what a pipe holds: a reader that is woken
-// seldom takes little of the processors that are measured. io.Discard's own room
-// is an eighth of that.
+// drain reads to the end, with a buffer of the size of a pipe: a reader that wakes rarely
+// takes little time of the processors that are measured. The buffer of io.Discard has an
+// eighth of that size.
 func drain(r io.Reader) error {
 	_, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{r}, make([]byte, 64<<10))
 	return err
@@ -88,7 +88,7 @@ func (p *process) wait(ctx context.Context, url string) error {
 	}
 }
 
-// cpu is the CPU time that the process has taken, from Linux's /proc.
+// cpu returns the CPU time that the process has used, from Linux's /proc.
 func (p *process) cpu() (time.Duration, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
 	if err != nil {
@@ -106,8 +106,8 @@ func (p *process) cpu() (time.Duration, error) {
 	return time.Duration(ticks) * (time.Second / 100), nil // USER_HZ is 100
 }
 
-// memory is the proportional set size in bytes of the process and of those that
-// it has started: of the lab, all three.
+// memory returns the proportional set size in bytes of the process and its children: for
+// the lab, of all three processes.
 func (p *process) memory() (int64, error) { return memoryOf(p.cmd.Process.Pid) }
 
 // memoryOf reads proc(5), smaps_rollup and children.
@@ -153,7 +153,7 @@ func memoryOf(pid int) (total int64, err error) {
 	return total, nil
 }
 
-// get reads url, which must answer 200.
+// get returns the response of url, which must have status 200.
 func get(ctx context.Context, url string) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {

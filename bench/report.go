@@ -25,7 +25,7 @@ func (r *report) progress(f string, args ...any) {
 	fmt.Fprintf(os.Stderr, "%s "+f+"\n", append([]any{time.Now().Format("15:04:05")}, args...)...)
 }
 
-// save writes the results with what they were measured on.
+// save writes the results with a description of the machine.
 func (r *report) save(name string, parts []string) error {
 	version, err := exec.Command(r.plan.dicelab, "version").Output()
 	if err != nil {

@@ -24,8 +24,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// serveRole serves GET /roll as one of the services that the dice roller is held
-// against, and its own metrics on another address, until ctx ends.
+// serveRole serves GET /roll as one of the services with which the dice roller is compared,
+// and its own metrics on another address, until ctx ends.
 func serveRole(ctx context.Context, role, addr, admin string) (err error) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -76,9 +76,8 @@ func bareRoll(w http.ResponseWriter, r *http.Request) {
 	_, _ = fmt.Fprintf(w, "{\"roll\":%d}\n", 1+rand.IntN(6))
 }
 
-// newDocsRoll is the same roll, with the spans, metrics and log lines that the
-// dice roller has, made as the documents of OpenTelemetry, Prometheus and slog
-// show it.
+// newDocsRoll returns a handler of the same roll with the spans, metrics and log lines of
+// the dice roller, made as the documents of OpenTelemetry, Prometheus and slog show it.
 func newDocsRoll(ctx context.Context, registry *prometheus.Registry) (http.Handler, func(context.Context) error, error) {
 	exporter, err := otlptracehttp.New(ctx) // OTEL_EXPORTER_OTLP_ENDPOINT
 	if err != nil {
@@ -147,7 +146,7 @@ func (h traceHandler) Handle(ctx context.Context, r slog.Record) error {
 	return h.Handler.Handle(ctx, r)
 }
 
-// serveSink takes spans and forgets them; it gives its URL.
+// serveSink accepts spans and drops them. It returns its URL.
 func serveSink(ctx context.Context) (url string, stop func() error, err error) {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")

@@ -56,8 +56,8 @@ func contenders(p plan) ([]contender, error) {
 	}, nil
 }
 
-// measureServices compares the dice roller with a handler without telemetry and
-// with one that has the usual telemetry, in turns.
+// measureServices compares the dice roller with a handler without telemetry and with one
+// that has the usual telemetry, in alternating rounds.
 func measureServices(ctx context.Context, p plan, r *report) (err error) {
 	wrk, err := exec.LookPath("wrk")
 	if err != nil {
@@ -132,7 +132,7 @@ func load(ctx context.Context, c contender, wrk, sink string, d time.Duration) (
 	if err := errors.Join(p.wait(ctx, roll), p.wait(ctx, metrics)); err != nil {
 		return round{}, err
 	}
-	if _, err := runWrk(ctx, wrk, 32, time.Second, roll); err != nil { // pools fill, the heap finds its size
+	if _, err := runWrk(ctx, wrk, 32, time.Second, roll); err != nil { // warms up pools and heap
 		return round{}, err
 	}
 	cpu, err := p.cpu()
@@ -215,7 +215,7 @@ func medianOf(rounds []round, f func(round) float64) float64 {
 
 func median(list []float64) float64 { return quantile(list, 0.5) }
 
-// quantile is the nearest rank.
+// quantile returns a quantile by the nearest rank.
 func quantile(list []float64, q float64) float64 {
 	list = slices.Sorted(slices.Values(list))
 	return list[min(int(q*float64(len(list))), len(list)-1)]

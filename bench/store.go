@@ -21,8 +21,8 @@ const settle = 2 * time.Second
 // senders is the number of exports under way at once.
 const senders = 4
 
-// measureStore measures the embedded stack, beside the real Tempo and Loki
-// where they are found.
+// measureStore measures the embedded stack, and the real Tempo and Loki if they are
+// installed.
 func measureStore(ctx context.Context, p plan, r *report) error {
 	if runtime.GOOS != "linux" {
 		return errors.New("CPU and memory of the lab are read from Linux's /proc")
@@ -33,7 +33,7 @@ func measureStore(ctx context.Context, p plan, r *report) error {
 	return growth(ctx, p, r)
 }
 
-// sustained sends as fast as answers come.
+// sustained sends each request as soon as the previous one is answered.
 func sustained(ctx context.Context, p plan, r *report) error {
 	r.heading("Spans and log lines stored")
 	r.line("%d senders at once on the same %d processors, %v each, sent as fast as answers come. Rolls are exports of %d spans of the front end and", senders, runtime.NumCPU(), p.scale.sustain, exportRolls*3)
@@ -171,7 +171,7 @@ func (m measured) cpuEach() float64   { return m.cpu.Seconds() * 1e6 / float64(m
 
 func mega(bytes int64) float64 { return float64(bytes) / (1 << 20) }
 
-// hold lets senders send for a while and watches the backend.
+// hold lets senders send for a while and measures the backend.
 func hold(ctx context.Context, b *backend, d time.Duration, load func(ctx context.Context, sender int, until time.Time, sent *atomic.Int64) error) (m measured, err error) {
 	time.Sleep(settle)
 	if m.idle, err = b.memory(); err != nil {
@@ -213,7 +213,7 @@ func hold(ctx context.Context, b *backend, d time.Duration, load func(ctx contex
 // pushLines is the number of lines in a push.
 const pushLines = 500
 
-// pushOf is a push of lines such as the roller writes.
+// pushOf returns a push of lines like those of the roller.
 func pushOf(now time.Time, sender, n int) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, `{"streams":[{"stream":{"container_name":"dice-roller-stage2","job":"dice-roller","level":"INFO","service_name":"dice-roller"},"values":[`)
@@ -234,7 +234,7 @@ func pushOf(now time.Time, sender, n int) []byte {
 type kind struct {
 	name string
 	ask  func(ctx context.Context, b *backend, id string) ([]byte, error)
-	want string // a part of each answer that is right
+	want string // a part of each correct response
 }
 
 func kinds() []kind {
@@ -257,11 +257,11 @@ func kinds() []kind {
 	}
 }
 
-// id32 stands for the ID that was asked for.
+// id32 stands for the ID of the query.
 const id32 = "ID"
 
-// maxLines bounds the log lines beside the spans, so that both fit the store's
-// bound of size, 2 GiB.
+// maxLines limits the number of log lines, so that spans and lines together stay below the
+// store's limit of 2 GiB.
 const maxLines = 500_000
 
 // ordersEvery is the number of exports of rolls between two of orders while the store
@@ -387,7 +387,7 @@ func timeQueries(ctx context.Context, b *backend, k kind, ids []string, pushes, 
 	return fmt.Sprintf("%.1f / %.1f ms", quantile(took, 0.5), quantile(took, 0.95)), nil
 }
 
-// timeFresh exports a roll and asks until a search finds it.
+// timeFresh exports a roll and searches until it is found.
 func timeFresh(ctx context.Context, b *backend, n int) (string, error) {
 	s, err := newStream(uint64(time.Now().UnixNano()), 1)
 	if err != nil {
@@ -417,8 +417,8 @@ func timeFresh(ctx context.Context, b *backend, n int) (string, error) {
 	return fmt.Sprintf("%.1f / %.1f ms", quantile(took, 0.5), quantile(took, 0.95)), nil
 }
 
-// timeStart starts the lab over a directory and waits for the answer to a search.
-// It also gives the memory of the lab when it has nothing to do.
+// timeStart starts the lab over a directory and waits for the response to a search. It also
+// returns the idle memory of the lab.
 func timeStart(ctx context.Context, p plan, data string) (took time.Duration, idle int64, err error) {
 	start := time.Now()
 	b, err := startLab(ctx, p, data)

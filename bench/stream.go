@@ -26,9 +26,8 @@ const (
 	slowDuration = 5 * time.Second
 )
 
-// stream makes exports of rolls as the two services send them: the same bytes
-// each time, with other IDs and times written over the first ones, so that it
-// costs next to nothing beside what it measures.
+// stream makes exports of rolls as the two services send them. They are the same bytes each
+// time, with the IDs and times overwritten, so that making them takes next to no time.
 type stream struct {
 	bodies [2][]byte // of the front end and of the roller
 	rolls  []rollPlaces
@@ -101,8 +100,8 @@ func (s *stream) find(mark []byte) (list []place) {
 	return list
 }
 
-// next gives the two exports of the next rolls, which end now, and the trace ID
-// of the first. The bodies are written over by the next call.
+// next returns the two exports of the next rolls, which end now, and the trace ID of the
+// first. The next call overwrites the bodies.
 func (s *stream) next(now time.Time) (frontend, roller []byte, first string) {
 	var id [16]byte
 	for i := range s.rolls {
@@ -136,7 +135,7 @@ func (s *stream) put(at place, t time.Time) {
 	binary.LittleEndian.PutUint64(s.bodies[at.body][at.at:], uint64(t.UnixNano()))
 }
 
-// The marks are bytes that stand nowhere else.
+// The marks are bytes that occur nowhere else.
 
 func traceMark(i int) []byte { return []byte(fmt.Sprintf("\xffTRACE-MARK-%04d", i)) }
 
@@ -155,8 +154,7 @@ func export(service string) *coltracepb.ExportTraceServiceRequest {
 	}}}
 }
 
-// rollOf makes the spans of a roll, with the names and attributes of
-// docs/telemetry.md.
+// rollOf returns the spans of a roll, with the names and attributes of docs/telemetry.md.
 func rollOf(i int) []*tracepb.Span {
 	die, fails := contract.Dice()[i%2], i%failsEvery == failsEvery-1
 	value := int64(1 + i%6)
