@@ -104,9 +104,9 @@ func (run *run) selected(from, to time.Time) (q store.LineQuery, ended *error) {
 
 // each calls yield for every line in [from, to) that passes the query, until yield
 // returns false.
-func (run *run) each(from, to time.Time, forward bool, wanted int, yield func(store.Line, logql.Labels) bool) error {
+func (run *run) each(from, to time.Time, forward bool, expected int, yield func(store.Line, logql.Labels) bool) error {
 	q, ended := run.selected(from, to)
-	q.Forward, q.Wanted = forward, wanted
+	q.Forward, q.Expected = forward, expected
 	var returned duplicates
 	err := run.store.Lines(run.ctx, q, func(l store.Line) bool {
 		run.stats.TotalLinesProcessed++

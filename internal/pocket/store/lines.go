@@ -37,9 +37,9 @@ type LineQuery struct {
 	From, To time.Time                           // [From, To); zero means unbounded
 	// Where are conditions on the lines. The index finds lines by them as far as it can:
 	// other lines may come, too.
-	Where   []LineFilter
-	Forward bool // oldest first; default newest first
-	Wanted  int  // expected number of lines before yield returns false; 0 means all
+	Where    []LineFilter
+	Forward  bool // oldest first; default newest first
+	Expected int  // expected number of lines before yield returns false; 0 means all
 }
 
 // LineFilter is a condition on the text or the metadata of a line.
@@ -239,7 +239,7 @@ func (s *Store) Lines(ctx context.Context, q LineQuery, yield func(Line) bool) e
 // that q selects, by the engine's ID. exact reports whether all conditions are in the
 // walk's filter.
 func (s *Store) lineWalk(ctx context.Context, q LineQuery) (w walk, streams map[string]map[string]string, exact bool, err error) {
-	w = walk{ctx: ctx, all: s.lines, filter: everything, forward: q.Forward, wanted: q.Wanted}
+	w = walk{ctx: ctx, all: s.lines, filter: everything, forward: q.Forward, expected: q.Expected}
 	w.from, w.to = bounds(q.From, q.To)
 	if streams, err = s.streams(ctx, w.from, w.to); err != nil {
 		return w, nil, false, err

@@ -59,7 +59,7 @@ func (s *Store) Search(ctx context.Context, q SearchQuery) (SearchResult, error)
 	}
 	f := finder{store: s, query: q, seen: map[TraceID]bool{}}
 	from, to := bounds(q.From, q.To)
-	w := walk{ctx: ctx, all: s.spans, from: from, to: to, filter: filter(q.Where), fields: fieldTrace, wanted: rowsOfTrace * min(searchBatch, q.Limit)}
+	w := walk{ctx: ctx, all: s.spans, from: from, to: to, filter: filter(q.Where), fields: fieldTrace, expected: rowsOfTrace * min(searchBatch, q.Limit)}
 	for more := true; more; {
 		// The walk ends before candidates are read, because both lock the partitions.
 		var batch []TraceID

@@ -25,13 +25,13 @@ type walk struct {
 	forward  bool   // the oldest first
 	filter   string // of LogsQL
 	fields   string // fields to read, as LogsQL's pipe fields lists them; "" for all
-	wanted   int    // expected number of rows before yield returns false; 0 for all
+	expected int    // expected number of rows before yield returns false; 0 for all
 }
 
 // run calls yield for each row until it returns false. Rows of one time are in the order in
 // which they were stored, reversed if the newest are first.
 func (w walk) run(yield func(row) bool) error {
-	at := w.wanted
+	at := w.expected
 	if at == 0 {
 		at = mostRows
 	}
