@@ -104,39 +104,40 @@ func Open(path string) (_ *Journal, err error) {
 	if j.open, err = zstd.NewReader(nil, zstd.WithDecoderMaxMemory(maxRecord), zstd.WithDecoderConcurrency(0)); err != nil {
 		return nil, fmt.Errorf("opening the journal: %w", err)
 	}
-	if err := j.scan(); err != nil {
+	end, err := j.scan()
+	if err != nil {
 		return nil, err
+	}
+	if j.size == 0 { // created, and not begun
+		if _, err := j.file.WriteAt([]byte(format), 0); err != nil {
+			return nil, fmt.Errorf("beginning the journal: %w", err)
+		}
+		j.size = int64(len(format))
+	}
+	if j.size < end {
+		if err := j.file.Truncate(j.size); err != nil {
+			return nil, fmt.Errorf("cutting off what was not written completely: %w", err)
+		}
 	}
 	go j.syncer()
 	return j, nil
 }
 
-// scan finds the end of the last complete record and cuts off the rest of the file.
-func (j *Journal) scan() error {
-	end, err := j.file.Seek(0, io.SeekEnd)
-	if err != nil {
-		return fmt.Errorf("opening the journal: %w", err)
+// scan sets size to the end of the last complete record, 0 if the file is not begun,
+// and returns the end of the file.
+func (j *Journal) scan() (end int64, err error) {
+	if end, err = j.file.Seek(0, io.SeekEnd); err != nil {
+		return 0, fmt.Errorf("opening the journal: %w", err)
 	}
-	if end < int64(len(format)) { // created, without a complete first line
-		begun := make([]byte, end)
-		if _, err := j.file.ReadAt(begun, 0); err != nil {
-			return fmt.Errorf("opening the journal: %w", err)
-		}
-		if !strings.HasPrefix(format, string(begun)) {
-			return &DamagedError{j.path, 0, fmt.Errorf("it begins with %q and not with %q", begun, format)}
-		}
-		if _, err := j.file.WriteAt([]byte(format), 0); err != nil {
-			return fmt.Errorf("beginning the journal: %w", err)
-		}
-		j.size = int64(len(format))
-		return nil
-	}
-	begin := make([]byte, len(format))
+	begin := make([]byte, min(end, int64(len(format))))
 	if _, err := j.file.ReadAt(begin, 0); err != nil {
-		return fmt.Errorf("opening the journal: %w", err)
+		return 0, fmt.Errorf("opening the journal: %w", err)
 	}
-	if string(begin) != format {
-		return &DamagedError{j.path, 0, fmt.Errorf("it begins with %q and not with %q", begin, format)}
+	if !strings.HasPrefix(format, string(begin)) {
+		return 0, &DamagedError{j.path, 0, fmt.Errorf("it begins with %q and not with %q", begin, format)}
+	}
+	if len(begin) < len(format) {
+		return end, nil
 	}
 	at := int64(len(format))
 	last := at
@@ -149,7 +150,7 @@ func (j *Journal) scan() error {
 			if j.zeros(at, end) { // the machine crashed when the file had its length and not yet its bytes
 				break
 			}
-			return &DamagedError{j.path, at, err}
+			return 0, &DamagedError{j.path, at, err}
 		}
 		last = at
 		j.rows += int64(h.rows)
@@ -161,19 +162,14 @@ func (j *Journal) scan() error {
 		if _, err := j.Read(last); err != nil {
 			h, headerErr := j.header(last)
 			if headerErr != nil {
-				return &DamagedError{j.path, last, headerErr}
+				return 0, &DamagedError{j.path, last, headerErr}
 			}
 			j.rows -= int64(h.rows)
 			at = last
 		}
 	}
-	if at < end {
-		if err := j.file.Truncate(at); err != nil {
-			return fmt.Errorf("cutting off what was not written completely: %w", err)
-		}
-	}
 	j.size = at
-	return nil
+	return end, nil
 }
 
 // zeros reports whether all bytes in [at, end) are zero.

@@ -151,7 +151,15 @@ func TestTornTail(t *testing.T) {
 			if err := os.WriteFile(path, append(bytes.Clone(content[:cut]), make([]byte, zeros)...), 0o600); err != nil {
 				t.Fatal(err)
 			}
+			var read []journal.Record
+			readErr := journal.Read(path, func(r journal.Record) error {
+				read = append(read, r)
+				return nil
+			})
 			j, err := journal.Open(path)
+			if (readErr == nil) != (err == nil) {
+				t.Errorf("cut at %d, %d zeros: reading: %v, opening: %v", cut, zeros, readErr, err)
+			}
 			if zeros > 0 && err != nil { // zeros in the place of a part of a record are damage
 				var damaged *journal.DamagedError
 				if !errors.As(err, &damaged) {
@@ -172,6 +180,7 @@ func TestTornTail(t *testing.T) {
 				equal(t, want, records(t, j))
 			}
 			before := records(t, j)
+			equal(t, before, read)
 			equal(t, append(before, made(t, j)...), records(t, j))
 			end(t, j)
 			j = open(t, path)

@@ -98,14 +98,23 @@ func (s *Store) AppendSpans(ctx context.Context, batches []*tracepb.ResourceSpan
 
 // buildSpans returns the rows of a record that AppendSpans has written.
 func (s *Store) buildSpans(record journal.Record, known *names, skip map[string]bool) (rows, error) {
+	arrived, batches, err := decodeSpans(record)
+	if err != nil {
+		return rows{}, err
+	}
+	return s.spanRows(record.At, arrived, batches, known, skip), nil
+}
+
+// decodeSpans decodes a record that AppendSpans has written.
+func decodeSpans(record journal.Record) (arrived int64, batches []*tracepb.ResourceSpans, err error) {
 	if len(record.Payload) < arrivalBytes {
-		return rows{}, errors.New("a record of spans is too short")
+		return 0, nil, errors.New("a record of spans is too short")
 	}
 	var data tracepb.TracesData
 	if err := proto.Unmarshal(record.Payload[arrivalBytes:], &data); err != nil {
-		return rows{}, fmt.Errorf("decoding spans: %w", err)
+		return 0, nil, fmt.Errorf("decoding spans: %w", err)
 	}
-	return s.spanRows(record.At, int64(binary.LittleEndian.Uint64(record.Payload)), data.GetResourceSpans(), known, skip), nil
+	return int64(binary.LittleEndian.Uint64(record.Payload)), data.GetResourceSpans(), nil
 }
 
 // spanRows returns the rows of spans, except for those in skip.
