@@ -115,7 +115,7 @@ func read(r io.Reader, o Options) (*Document, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Document{Traces: split(found), Summary: summary}, nil
+	return &Document{Traces: Group(found), Summary: summary}, nil
 }
 
 // Scan reads documents and calls yield for each span, in their order. It holds one

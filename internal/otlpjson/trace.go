@@ -44,8 +44,9 @@ func (t Trace) String() string {
 	return fmt.Sprintf("%d %s of %s", t.Spans, spans, strings.Join(names, ", "))
 }
 
-// split sorts spans by trace.
-func split(found []Span) []Trace {
+// Group returns the traces of spans that come in any order, by the start of their first
+// span. It sorts found.
+func Group(found []Span) []Trace {
 	slices.SortStableFunc(found, func(a, b Span) int {
 		return cmp.Or(cmp.Compare(a.Span.GetStartTimeUnixNano(), b.Span.GetStartTimeUnixNano()), bytes.Compare(a.Span.GetSpanId(), b.Span.GetSpanId()))
 	})

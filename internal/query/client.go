@@ -178,6 +178,12 @@ func (e *Error) TooLong() bool {
 	return errors.Is(e.Err, errTooLong) || e.Status == http.StatusBadRequest
 }
 
+// TimedOut reports whether the server, or the client, gave up waiting for the answer. A
+// query for less may be answered.
+func (e *Error) TimedOut() bool {
+	return e.Status == http.StatusGatewayTimeout || errors.Is(e.Err, context.DeadlineExceeded)
+}
+
 // errTooLong reports an answer of more bytes than one may have.
 var errTooLong = errors.New("the answer is too long")
 

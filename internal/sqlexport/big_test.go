@@ -35,7 +35,7 @@ func batch(service string, spans ...*tracepb.Span) *tracepb.ResourceSpans {
 
 // generated returns trace n of eight spans of three services, each the child of
 // the one before, with values that do not repeat.
-func generated(random *rand.Rand, n int, base time.Time) otlpjson.Trace {
+func generated(random *rand.Rand, n int, base time.Time) sqlexport.Trace {
 	id := binary.BigEndian.AppendUint64(nil, random.Uint64())
 	id = binary.BigEndian.AppendUint64(id, uint64(n)+1)
 	at := base.Add(time.Duration(random.Int64N(int64(time.Hour))))
@@ -55,8 +55,8 @@ func generated(random *rand.Rand, n int, base time.Time) otlpjson.Trace {
 			spans[i].Status.Code = tracepb.Status_STATUS_CODE_ERROR
 		}
 	}
-	return otlpjson.Trace{ID: hex.EncodeToString(id), Spans: len(spans),
-		Data: []*tracepb.ResourceSpans{batch("shop", spans[:3]...), batch("cart", spans[3:6]...), batch("pay", spans[6:]...)}}
+	return sqlexport.Trace{Trace: otlpjson.Trace{ID: hex.EncodeToString(id),
+		Data: []*tracepb.ResourceSpans{batch("shop", spans[:3]...), batch("cart", spans[3:6]...), batch("pay", spans[6:]...)}}}
 }
 
 // line returns line n of a log, of the trace with the given ID.
@@ -80,11 +80,12 @@ func BenchmarkWrite(b *testing.B) {
 	}
 	for n := range b.N {
 		trace := generated(random, n, base)
-		if err := f.AddTrace(b.Context(), trace, false); err != nil {
+		spans, err := f.AddTrace(b.Context(), trace)
+		if err != nil {
 			b.Fatal(err)
 		}
-		for i := range trace.Spans {
-			if err := f.AddLine(b.Context(), line(random, n*trace.Spans+i, base, trace.ID)); err != nil {
+		for i := range spans {
+			if err := f.AddLine(b.Context(), line(random, n*spans+i, base, trace.ID)); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -157,18 +157,18 @@ func (r roll) write(t *testing.T, f *sqlexport.File) {
 	if r.rolled == 0 {
 		clicked, status = clicked[:1], number("http.response.status_code", 500)
 	}
-	trace := otlpjson.Trace{ID: r.trace, Data: []*tracepb.ResourceSpans{
-		batch(contract.ServiceRoller, span(server, call, contract.SpanRollerRoll, tracepb.Span_SPAN_KIND_SERVER, 4, die, status))}}
+	trace := sqlexport.Trace{Trace: otlpjson.Trace{ID: r.trace, Data: []*tracepb.ResourceSpans{
+		batch(contract.ServiceRoller, span(server, call, contract.SpanRollerRoll, tracepb.Span_SPAN_KIND_SERVER, 4, die, status))}}}
 	if !r.cut {
 		trace.Data = append(trace.Data, batch(contract.ServiceFrontend, span(root, "", contract.SpanFrontendRoll, tracepb.Span_SPAN_KIND_SERVER, 0),
 			span(click, root, contract.SpanButtonClick, tracepb.Span_SPAN_KIND_INTERNAL, 1, clicked...),
 			span(call, click, contract.SpanClient, tracepb.Span_SPAN_KIND_CLIENT, 2)))
 	}
-	if err := f.AddTrace(t.Context(), trace, false); err != nil {
+	if _, err := f.AddTrace(t.Context(), trace); err != nil {
 		t.Fatal(err)
 	}
 	logged := func(ms int, service, level, message, span string) {
-		err := f.AddLine(t.Context(), query.LogLine{Time: at.Add(time.Duration(ms) * time.Millisecond), Text: fmt.Sprintf(`{"message":%q}`, message),
+		err := f.AddLine(t.Context(), query.LogLine{Time: at.Add(time.Duration(ms) * time.Millisecond), Text: fmt.Sprintf(`{"message":%q,"trace_id":%q}`, message, r.trace),
 			Labels: map[string]string{contract.StreamService: service, contract.StreamLevel: level}, Metadata: map[string]string{contract.FieldTraceID: r.trace, contract.FieldSpanID: span}})
 		if err != nil {
 			t.Fatal(err)
@@ -211,6 +211,9 @@ func TestDocumentQueries(t *testing.T) {
 			failed + " | dice-roller | GET /roll | 50", worst + " | dice-roller | GET /roll | 70", late + " | dice-roller | GET /roll | 20"},
 		"What both services logged in the slowest failed trace.": {
 			stamp(1, 1) + " | streamlit-frontend | INFO | Button clicked | 00000000000000a2", stamp(1, 5) + " | dice-roller | ERROR | Risky die failed | 00000000000000a4"},
+		"Spans that failed, and what called them": {
+			"dice-roller | GET /roll | streamlit-frontend | GET | 2", "streamlit-frontend | GET | streamlit-frontend | roll_button_click | 2",
+			"streamlit-frontend | roll_button_click | streamlit-frontend | POST /roll | 2"},
 		"The time between the services": {
 			fast + " | 4", failed + " | 4", worst + " | 4", slow + " | 4"},
 		"Rolls a minute, and how many of them failed.":     {minute(0) + " | 2 | 0", minute(1) + " | 2 | 2"},

@@ -65,8 +65,7 @@ func sendLines(t *testing.T, stack pockettest.Stack, streams ...pushed) {
 	post(t, stack.Loki+"/loki/api/v1/push", "application/json", body)
 }
 
-// export exports an hour until a minute from now, and returns the file and what
-// was warned of.
+// export exports an hour until a minute from now. A warning is an error of the test.
 func export(t *testing.T, stack pockettest.Stack, path string) (sqlexport.Counts, error) {
 	t.Helper()
 	tempo, err := query.NewTempo(query.Config{URL: stack.Tempo})

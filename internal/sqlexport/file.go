@@ -28,7 +28,6 @@ type File struct {
 	tx   *sql.Tx
 
 	insert    map[string]*sql.Stmt // by table
-	known     *sql.Stmt            // whether a trace is there
 	resources map[string]int64     // ids by what they were made of
 	streams   map[string]int64
 
@@ -81,7 +80,7 @@ func absent(path string) error {
 
 func (f *File) prepare(ctx context.Context) (err error) {
 	for table, statement := range map[string]string{
-		"traces":    "INSERT INTO traces VALUES (?,?,?,?,?,?,?,?,?)",
+		"traces":    "INSERT OR IGNORE INTO traces VALUES (?,?,?,?,?,?,?,?,?)",
 		"resources": "INSERT INTO resources VALUES (?,?,?)",
 		"spans": "INSERT INTO spans (id, trace_id, span_id, parent_id, parent, start, start_ns, duration_ms, service, name, kind, status, status_message, " +
 			"attributes, resource, scope, scope_version, trace_state) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
@@ -94,13 +93,27 @@ func (f *File) prepare(ctx context.Context) (err error) {
 			return f.writing(err)
 		}
 	}
-	f.known, err = f.tx.PrepareContext(ctx, "SELECT count(*) FROM traces WHERE trace_id = ?")
-	return f.writing(err)
+	return nil
+}
+
+// insertRow inserts a row and returns how many were inserted.
+func (f *File) insertRow(ctx context.Context, table string, values ...any) (int64, error) {
+	if ctx.Err() != nil {
+		return 0, ctx.Err()
+	}
+	// The driver starts a goroutine for a context that can end, which costs as much as
+	// the row.
+	result, err := f.insert[table].ExecContext(context.WithoutCancel(ctx), values...)
+	if err != nil {
+		return 0, f.writing(err)
+	}
+	n, err := result.RowsAffected()
+	return n, f.writing(err)
 }
 
 func (f *File) add(ctx context.Context, table string, values ...any) error {
-	_, err := f.insert[table].ExecContext(ctx, values...)
-	return f.writing(err)
+	_, err := f.insertRow(ctx, table, values...)
+	return err
 }
 
 func (f *File) writing(err error) error {
@@ -118,6 +131,15 @@ func (f *File) Commit(ctx context.Context) (err error) {
 	if _, err := f.tx.ExecContext(ctx, indexes); err != nil {
 		return f.writing(err)
 	}
+	result, err := f.tx.ExecContext(ctx, dropRepeats)
+	if err != nil {
+		return f.writing(err)
+	}
+	repeats, err := result.RowsAffected()
+	if err != nil {
+		return f.writing(err)
+	}
+	f.lines -= repeats
 	// The planner's numbers; a few rows of each index are enough for them.
 	if _, err := f.tx.ExecContext(ctx, "PRAGMA analysis_limit = 1000; ANALYZE"); err != nil {
 		return f.writing(err)

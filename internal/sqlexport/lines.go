@@ -16,8 +16,12 @@ import (
 // (max_entries_limit_per_query).
 const pageLines = 5000
 
-// lines writes all log lines, a stretch of at most maxWindow after the other.
-func (e *export) lines(ctx context.Context) error {
+// maxWindow is the longest time that one query covers. Servers refuse long ones:
+// Tempo above 168 hours, Loki above 30 days, unless they are configured otherwise.
+const maxWindow = 24 * time.Hour
+
+// readLines reads all log lines, a stretch of at most maxWindow after the other.
+func (e *export) readLines(ctx context.Context, send func([]query.LogLine) error) error {
 	for from := e.From; from.Before(e.To); from = from.Add(maxWindow) {
 		to := from.Add(maxWindow)
 		if to.After(e.To) {
@@ -28,11 +32,22 @@ func (e *export) lines(ctx context.Context) error {
 			return err
 		}
 		for _, selector := range selectors(labels) {
-			if err := e.selected(ctx, selector, from, to); err != nil {
+			if err := e.selected(ctx, selector, from, to, send); err != nil {
 				return err
 			}
 		}
 	}
+	return nil
+}
+
+func (e *export) writeLines(ctx context.Context, page []query.LogLine) error {
+	for _, line := range page {
+		if err := e.file.AddLine(ctx, line); err != nil {
+			return err
+		}
+		e.counts.Lines++
+	}
+	e.Progress(e.counts)
 	return nil
 }
 
@@ -59,28 +74,36 @@ func selectors(labels []string) []string {
 	return list
 }
 
-// selected writes the lines of the streams that a selector matches.
-func (e *export) selected(ctx context.Context, selector string, from, to time.Time) error {
-	return windows(from, to, time.Nanosecond, func(from, to time.Time, last bool) (float64, error) {
-		lines, err := e.Loki.Page(ctx, query.LogQuery{LogQL: selector, Start: from, End: to, Limit: pageLines})
-		if failed, ok := errors.AsType[*query.Error](err); ok && failed.TooLong() && !last {
-			return full, nil
+// selected reads the lines of the streams that a selector matches, page by page: a
+// server gives the oldest ones first, so the next page begins where one ended.
+func (e *export) selected(ctx context.Context, selector string, from, to time.Time,
+	send func([]query.LogLine) error) error {
+	limit, most := pageLines, pageLines
+	for {
+		page, err := e.Loki.Page(ctx, query.LogQuery{LogQL: selector, Start: from, End: to, Limit: limit})
+		if failed, ok := errors.AsType[*query.Error](err); ok && failed.TooLong() && limit > 1 {
+			limit /= 2
+			most = limit
+			continue
 		}
+		if err != nil {
+			return err
+		}
+		if len(page) < limit {
+			return send(page)
+		}
+		// There may be more lines of the last time.
+		last := page[len(page)-1].Time
+		page = slices.DeleteFunc(page, func(l query.LogLine) bool { return l.Time.Equal(last) })
 		switch {
-		case err != nil:
-			return 0, err
-		case len(lines) >= pageLines && last:
-			return 0, lost("the log lines", e.Loki.URL(), from)
-		case len(lines) >= pageLines:
-			return full, nil
-		}
-		for _, line := range lines {
-			if err := e.file.AddLine(ctx, line); err != nil {
-				return 0, err
+		case len(page) > 0:
+			if err := send(page); err != nil {
+				return err
 			}
-			e.counts.Lines++
+			from, most = last, pageLines
+		case limit == most:
+			return lost("the log lines", e.Loki.URL(), last)
 		}
-		e.progress()
-		return float64(len(lines)) / pageLines, nil
-	})
+		limit = min(2*limit, most)
+	}
 }

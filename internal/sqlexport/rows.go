@@ -18,6 +18,12 @@ import (
 // semantic conventions, resource "service").
 const attrServiceName = "service.name"
 
+// Trace is a trace as it was read.
+type Trace struct {
+	otlpjson.Trace
+	Partial bool // the server left spans out
+}
+
 // located is a span with its row and what it came with.
 type located struct {
 	*tracepb.Span
@@ -27,16 +33,16 @@ type located struct {
 	scope    *tracepb.ScopeSpans
 }
 
-// AddTrace writes a trace: its spans, their events, links and attributes. partial
-// reports that the server left spans out. A trace that was written before is left
-// as it is, and so is one without spans.
-func (f *File) AddTrace(ctx context.Context, trace otlpjson.Trace, partial bool) error {
-	if known, err := f.HasTrace(ctx, trace.ID); known || err != nil {
-		return err
-	}
+// AddTrace writes a trace, its spans, their events, links and attributes, and returns
+// the number of spans: 0 for a trace that was written before, which is left as it is,
+// and for one without spans.
+func (f *File) AddTrace(ctx context.Context, trace Trace) (int, error) {
 	spans, err := f.locate(ctx, trace)
 	if err != nil || len(spans) == 0 {
-		return err
+		return 0, err
+	}
+	if added, err := f.addSummary(ctx, trace, spans); !added || err != nil {
+		return 0, err
 	}
 	rows := make(map[string]int64, len(spans)) // by span ID
 	for _, s := range spans {
@@ -46,23 +52,16 @@ func (f *File) AddTrace(ctx context.Context, trace otlpjson.Trace, partial bool)
 	}
 	for _, s := range spans {
 		if err := f.addSpan(ctx, trace.ID, s, rows); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	f.spans += int64(len(spans))
-	return f.addSummary(ctx, trace.ID, spans, partial)
-}
-
-// HasTrace reports whether a trace was written.
-func (f *File) HasTrace(ctx context.Context, id string) (bool, error) {
-	var n int
-	err := f.known.QueryRowContext(ctx, id).Scan(&n)
-	return n > 0, f.writing(err)
+	return len(spans), nil
 }
 
 // locate gives every span of a trace the number of its row, and writes resources
 // that are new.
-func (f *File) locate(ctx context.Context, trace otlpjson.Trace) (spans []located, err error) {
+func (f *File) locate(ctx context.Context, trace Trace) (spans []located, err error) {
 	for _, batch := range trace.Data {
 		attributes := attributesJSON(batch.GetResource().GetAttributes())
 		service := ""
@@ -118,9 +117,10 @@ func (f *File) addSpan(ctx context.Context, trace string, s located, rows map[st
 	return nil
 }
 
-// addSummary writes the row of the trace. Its service and name are those of the
-// span without a parent that began first, NULL if there is none.
-func (f *File) addSummary(ctx context.Context, id string, spans []located, partial bool) error {
+// addSummary writes the row of the trace, and reports whether it is new. Its service
+// and name are those of the span without a parent that began first, NULL if there is
+// none.
+func (f *File) addSummary(ctx context.Context, trace Trace, spans []located) (added bool, err error) {
 	var root *located
 	first, last, failed := uint64(math.MaxUint64), uint64(0), 0
 	for i, s := range spans {
@@ -137,7 +137,8 @@ func (f *File) addSummary(ctx context.Context, id string, spans []located, parti
 		service, name = root.service, root.GetName()
 	}
 	start, startNS := stamp(first)
-	return f.add(ctx, "traces", id, start, startNS, milliseconds(first, last), service, name, len(spans), failed, partial)
+	n, err := f.insertRow(ctx, "traces", trace.ID, start, startNS, milliseconds(first, last), service, name, len(spans), failed, trace.Partial)
+	return n > 0, err
 }
 
 // AddLine writes a log line.

@@ -103,7 +103,8 @@ INSERT OR IGNORE INTO stream_labels
 CREATE INDEX spans_trace ON spans(trace_id);
 CREATE INDEX spans_start ON spans(start);
 CREATE INDEX spans_name ON spans(name, duration_ms);
-CREATE INDEX spans_error ON spans(start) WHERE status = 'error';
+CREATE INDEX spans_error ON spans(start, service, name, parent) WHERE status = 'error';
+CREATE INDEX spans_orphan ON spans(start) WHERE parent IS NULL AND parent_id <> '';
 CREATE INDEX traces_start ON traces(start);
 CREATE INDEX events_span ON events(span);
 CREATE INDEX links_span ON links(span);
@@ -112,3 +113,13 @@ CREATE INDEX logs_trace ON logs(trace_id) WHERE trace_id IS NOT NULL;
 CREATE INDEX logs_time ON logs(time);
 CREATE INDEX logs_level ON logs(service, level, time);
 `
+
+// dropRepeats deletes lines that repeat another of the same stream, time and text:
+// Loki keeps one of them, because clients send again what may not have arrived.
+const dropRepeats = `
+DELETE FROM logs WHERE line IN (
+  SELECT line FROM (
+    SELECT line, row_number() OVER (PARTITION BY time, stream, text ORDER BY line) AS repeat FROM logs
+    WHERE time IN (SELECT time FROM logs GROUP BY time HAVING count(*) > 1)
+  ) WHERE repeat > 1
+)`

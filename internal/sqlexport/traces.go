@@ -10,7 +10,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"dicelab/internal/otlpjson"
 	"dicelab/internal/query"
 )
 
@@ -18,86 +17,109 @@ import (
 const (
 	pageTraces = 1000        // traces of one search
 	leastTime  = time.Second // Tempo searches in whole seconds
-	fetches    = 4           // traces that are read at once
+	fetches    = 8           // traces that are read at once
+	batch      = 64          // traces that are read before they are written
+
+	// before is the time before the export in which a span may begin of a trace that
+	// reaches into it. Servers look as far back, or further.
+	before = time.Minute
 )
 
-// traces writes all traces, each once.
-func (e *export) traces(ctx context.Context) error {
-	from := e.From.Truncate(time.Second)
-	return windows(from, e.To, leastTime, func(from, to time.Time, last bool) (float64, error) {
-		found, fill, err := e.search(ctx, from, to, "{}")
+// reader reads traces from Tempo.
+type reader struct {
+	*export
+	send  func([]Trace) error
+	known map[string]bool // the traces of the last answer: the next one has some of them again
+}
+
+// read reads all traces, some of them twice.
+func (r *reader) read(ctx context.Context, send func([]Trace) error) error {
+	r.send = send
+	return windows(r.first().Add(-before), r.To, func(from, to time.Time, last bool) (float64, error) {
+		found, fill, err := r.search(ctx, from, to, "{}")
 		switch {
 		case err != nil:
 			return 0, err
 		case fill < full:
-			return fill, e.fetch(ctx, found)
+			return fill, r.fetch(ctx, found)
 		case last:
-			return full, e.byDuration(ctx, from, to, 0, math.MaxInt64)
+			return full, r.byDuration(ctx, from, to, 0, math.MaxInt64)
 		}
-		return full, nil
+		return fill, nil
 	})
 }
 
-// search returns the traces that a query finds, and how full the answer is.
-func (e *export) search(ctx context.Context, from, to time.Time, traceQL string) (found []query.Found, fill float64, err error) {
-	result, err := e.Tempo.Search(ctx, query.Search{TraceQL: traceQL, Start: from, End: to, Limit: pageTraces, SpansPerSet: 1})
+// first returns the first time of which traces are written, in whole seconds as
+// Tempo's.
+func (e *export) first() time.Time { return e.From.Truncate(time.Second) }
+
+// search returns the traces that a query finds, and how full the answer is. Servers
+// find the newest traces first, so those of a full answer are from a part of the time.
+// A search that times out counts as full, so that a shorter time is searched next.
+func (r *reader) search(ctx context.Context, from, to time.Time, traceQL string) ([]query.Found, float64, error) {
+	result, err := r.Tempo.Search(ctx, query.Search{
+		TraceQL: traceQL, Start: from, End: to, Limit: pageTraces, SpansPerSet: 1,
+	})
+	failed, ok := errors.AsType[*query.Error](err)
+	if ok && failed.TimedOut() && to.Sub(from) > leastTime && ctx.Err() == nil {
+		return nil, full, nil
+	}
 	if err != nil {
 		return nil, 0, err
 	}
-	if result.Partial {
-		return result.Traces, full, nil
+	found := result.Traces
+	if len(found) > 0 && (result.Partial || len(found) >= pageTraces) {
+		covered := max(to.Sub(found[len(found)-1].Start), leastTime)
+		return found, max(full, float64(to.Sub(from))/float64(covered)), nil
 	}
-	return result.Traces, float64(len(result.Traces)) / pageTraces, nil
+	if result.Partial {
+		return found, full, nil
+	}
+	return found, float64(len(found)) / pageTraces, nil
 }
 
-// byDuration writes the traces of a second that has more of them than one answer:
+// byDuration reads the traces of a second that has more of them than one answer:
 // those that take from least up to, but without, most nanoseconds, by halves.
-func (e *export) byDuration(ctx context.Context, from, to time.Time, least, most int64) error {
-	found, fill, err := e.search(ctx, from, to, fmt.Sprintf("{traceDuration >= %dns && traceDuration < %dns}", least, most))
+func (r *reader) byDuration(ctx context.Context, from, to time.Time, least, most int64) error {
+	durations := fmt.Sprintf("{traceDuration >= %dns && traceDuration < %dns}", least, most)
+	found, fill, err := r.search(ctx, from, to, durations)
 	if err != nil {
 		return err
 	}
 	if fill < full {
-		return e.fetch(ctx, found)
+		return r.fetch(ctx, found)
 	}
 	if most-least <= 1 {
-		return lost("the traces", e.Tempo.URL(), from)
+		return lost("the traces", r.Tempo.URL(), from)
 	}
 	// Durations are spread over powers of ten rather than evenly.
 	middle := min(max(int64(math.Sqrt(float64(max(least, 1))*float64(most))), least+1), most-1)
-	if err := e.byDuration(ctx, from, to, least, middle); err != nil {
+	if err := r.byDuration(ctx, from, to, least, middle); err != nil {
 		return err
 	}
-	return e.byDuration(ctx, from, to, middle, most)
+	return r.byDuration(ctx, from, to, middle, most)
 }
 
-// fetched is a trace as it was read.
-type fetched struct {
-	otlpjson.Trace
-	partial bool
-}
-
-// fetch reads the traces that are not written yet, and writes them in their order.
-func (e *export) fetch(ctx context.Context, found []query.Found) (err error) {
+// fetch reads the traces that were found, the oldest first and several at once.
+func (r *reader) fetch(ctx context.Context, found []query.Found) error {
 	var ids []string
-	for _, trace := range found {
-		known, err := e.file.HasTrace(ctx, trace.TraceID)
-		if err != nil {
-			return err
+	known := make(map[string]bool, len(found))
+	for _, f := range slices.Backward(found) {
+		if !r.known[f.TraceID] && !known[f.TraceID] {
+			ids = append(ids, f.TraceID)
 		}
-		if !known {
-			ids = append(ids, trace.TraceID)
-		}
+		known[f.TraceID] = true
 	}
-	slices.Reverse(ids) // the oldest first
-	for len(ids) > 0 {
-		n := min(len(ids), fetches)
-		batch := make([]fetched, n)
+	r.known = known
+	for ids := range slices.Chunk(ids, batch) {
+		traces := make([]Trace, len(ids))
 		group, inner := errgroup.WithContext(ctx)
-		for i, id := range ids[:n] {
+		group.SetLimit(fetches)
+		for i, id := range ids {
 			group.Go(func() (err error) {
-				batch[i].Trace, batch[i].partial, err = e.Tempo.Export(inner, id, 0)
+				traces[i].Trace, traces[i].Partial, err = r.Tempo.Export(inner, id, 0)
 				if errors.Is(err, query.ErrNotFound) { // it was deleted since the search
+					traces[i].ID = id
 					return nil
 				}
 				return err
@@ -106,32 +128,54 @@ func (e *export) fetch(ctx context.Context, found []query.Found) (err error) {
 		if err := group.Wait(); err != nil {
 			return err
 		}
-		for i, trace := range batch {
-			if err := e.keep(ctx, ids[i], trace); err != nil {
-				return err
-			}
+		if err := r.send(traces); err != nil {
+			return err
 		}
-		ids = ids[n:]
-		e.progress()
 	}
 	return nil
 }
 
-func (e *export) keep(ctx context.Context, id string, trace fetched) error {
-	if trace.Spans == 0 {
-		e.Warn(fmt.Sprintf("trace %s was found, but is no longer at %s: it is left out", id, e.Tempo.URL()))
+func (e *export) writeTraces(ctx context.Context, traces []Trace) error {
+	for _, trace := range traces {
+		if err := e.keep(ctx, trace); err != nil {
+			return err
+		}
+	}
+	e.Progress(e.counts)
+	return nil
+}
+
+// keep writes a trace, unless it was written before, or ended before the time of
+// the export.
+func (e *export) keep(ctx context.Context, trace Trace) error {
+	switch {
+	case trace.Spans == 0:
+		e.Warn(fmt.Sprintf("trace %s was found, but is no longer at %s: it is left out", trace.ID, e.Tempo.URL()))
+		return nil
+	case end(trace) < uint64(e.first().UnixNano()):
 		return nil
 	}
-	if trace.partial {
-		e.Warn(fmt.Sprintf("%s has left spans out of trace %s, as it says: the trace is larger than it answers with; its column partial is 1", e.Tempo.URL(), id))
-	}
-	if known, err := e.file.HasTrace(ctx, id); known || err != nil {
-		return err // it was found twice
-	}
-	if err := e.file.AddTrace(ctx, trace.Trace, trace.partial); err != nil {
+	spans, err := e.file.AddTrace(ctx, trace)
+	if err != nil || spans == 0 {
 		return err
 	}
+	if trace.Partial {
+		e.Warn(fmt.Sprintf("%s has left spans out of trace %s, as it says: the trace is larger than it answers with; "+
+			"its column partial is 1", e.Tempo.URL(), trace.ID))
+	}
 	e.counts.Traces++
-	e.counts.Spans += int64(trace.Spans)
+	e.counts.Spans += int64(spans)
 	return nil
+}
+
+// end returns when the last span of a trace ends.
+func end(trace Trace) (last uint64) {
+	for _, resource := range trace.Data {
+		for _, scope := range resource.GetScopeSpans() {
+			for _, span := range scope.GetSpans() {
+				last = max(last, span.GetEndTimeUnixNano())
+			}
+		}
+	}
+	return last
 }
