@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -24,10 +25,22 @@ type exportCommand struct {
 	SQLite  string        `name:"sqlite" placeholder:"FILE" help:"File of SQLite to write all traces and log lines of the last --since to, which must not exist yet."`
 	Since   time.Duration `group:"with sqlite" default:"1h" min:"1s" max:"87600h" help:"Time before now that is exported."`
 	LokiURL cli.URL       `group:"with sqlite" default:"http://localhost:${loki}" none:"" help:"URL of Loki; without, log lines are left out."`
+	Data    string        `group:"with sqlite" default:".dicelab" help:"Data directory of an embedded stack, which may run: read instead of Tempo and Loki, and faster. The default is read if it is there and no server is given."`
+
+	fromServers bool // rather than from Data
 }
 
-func (c *exportCommand) Check(cli.Given) error {
+func (c *exportCommand) Check(given cli.Given) error {
+	server := ""
+	for _, name := range []string{"tempo-url", "loki-url", "header"} {
+		if given[name] {
+			server = name
+		}
+	}
+	c.fromServers = server != "" || !given["data"] && !hasStore(c.Data)
 	switch {
+	case given["data"] && server != "":
+		return fmt.Errorf("--data and --%s exclude each other: a data directory is read without servers", server)
 	case c.SQLite == "" && c.TraceID == "":
 		return errors.New("TRACE_ID is missing")
 	case c.SQLite != "" && c.TraceID != "":
@@ -72,7 +85,7 @@ func (c *exportCommand) Run(ctx context.Context, env environment) error {
 		return trace.Write(env.stdout)
 	}
 	if err := trace.Create(c.Output); err != nil {
-		return cmp.Or(refuseFile(err, "--output"), err)
+		return cmp.Or(refuseFile(err, c.Output, "--output"), err)
 	}
 	_, err = fmt.Fprintln(env.stdout, terminal.Sprintf("%s  %s", c.Output, trace.String()))
 	return err
@@ -84,9 +97,9 @@ func unreachable(err *query.Error) error {
 		err.Server, strings.ToLower(err.Server)))
 }
 
-// refuseFile returns the error of a file that cannot be written, whose name is the
-// value of flag, or nil if err is another one.
-func refuseFile(err error, flag string) error {
+// refuseFile returns the error of a file that cannot be written, whose name is path,
+// the value of flag, or nil if err is another one.
+func refuseFile(err error, path, flag string) error {
 	failed, isPath := errors.AsType[*fs.PathError](err)
 	switch {
 	case errors.Is(err, fs.ErrExist) && isPath:
@@ -95,7 +108,7 @@ func refuseFile(err error, flag string) error {
 	case errors.Is(err, sqlexport.ErrExists):
 		return lab.Refuse(fmt.Errorf("export: %w", err),
 			"nothing is overwritten: give another name with "+flag+", or remove the file first")
-	case isPath && failed.Op == "open":
+	case isPath && failed.Op == "open" && filepath.Dir(failed.Path) == filepath.Dir(path):
 		return lab.Refuse(fmt.Errorf("export: %w", err), "give another name with "+flag)
 	}
 	return nil

@@ -22,27 +22,23 @@ const progressEvery = 5 * time.Second
 func (c *exportCommand) exportSQLite(ctx context.Context, env environment, tempo *query.Tempo) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	var loki *query.Loki
-	var err error
-	if c.LokiURL != "" {
-		if loki, err = query.NewLoki(c.query(c.LokiURL)); err != nil {
-			return &lab.UsageError{Err: err}
-		}
-	}
 	to := time.Now()
 	from := to.Add(-c.Since)
+	o, err := c.source(tempo, from)
+	if err != nil {
+		return err
+	}
 	next := to.Add(progressEvery)
-	counts, err := sqlexport.Export(ctx, sqlexport.Options{
-		Tempo: tempo, Loki: loki, From: from, To: to, Path: c.SQLite,
-		Progress: func(read sqlexport.Counts) {
-			if now := time.Now(); now.After(next) {
-				next = now.Add(progressEvery)
-				fmt.Fprintln(env.stderr, "dicelab: read so far: "+read.String())
-			}
-		},
-		Warn: func(text string) { warn(env, "%s", text) },
-	})
-	if refused := refuseFile(err, "--sqlite"); refused != nil {
+	o.From, o.To, o.Path = from, to, c.SQLite
+	o.Progress = func(read sqlexport.Counts) {
+		if now := time.Now(); now.After(next) {
+			next = now.Add(progressEvery)
+			fmt.Fprintln(env.stderr, "dicelab: read so far: "+read.String())
+		}
+	}
+	o.Warn = func(text string) { warn(env, "%s", text) }
+	counts, err := sqlexport.Export(ctx, o)
+	if refused := refuseFile(err, c.SQLite, "--sqlite"); refused != nil {
 		return refused
 	}
 	if failed, ok := errors.AsType[*query.Error](err); ok && failed.Unreachable() && ctx.Err() == nil {
@@ -54,7 +50,25 @@ func (c *exportCommand) exportSQLite(ctx context.Context, env environment, tempo
 		}
 		return lab.Hint(fmt.Errorf("export: %w", err), "no file was written")
 	}
-	since := from.UTC().Format(time.RFC3339)
-	_, err = fmt.Fprintln(env.stdout, terminal.Sprintf("%s  %s since %s", c.SQLite, counts.String(), since))
+	where := from.UTC().Format(time.RFC3339)
+	if !c.fromServers {
+		where += ", from " + c.Data
+	}
+	_, err = fmt.Fprintln(env.stdout, terminal.Sprintf("%s  %s since %s", c.SQLite, counts.String(), where))
 	return err
+}
+
+// source returns what is read: servers, or a data directory.
+func (c *exportCommand) source(tempo *query.Tempo, since time.Time) (o sqlexport.Options, err error) {
+	if !c.fromServers {
+		o.Journals, err = journals(c.Data, since)
+		return o, err
+	}
+	o.Tempo = tempo
+	if c.LokiURL != "" {
+		if o.Loki, err = query.NewLoki(c.query(c.LokiURL)); err != nil {
+			return o, &lab.UsageError{Err: err}
+		}
+	}
+	return o, nil
 }
