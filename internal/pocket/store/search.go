@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -44,8 +45,10 @@ const (
 	maxSearchRows   = 4_000_000
 	maxSearchTraces = 4_000
 	maxSearchBytes  = MaxTraceBytes // of the found traces; the last one may exceed it
-	// searchBatch is the number of candidates that are read at once.
-	searchBatch = 32
+	// The numbers of candidates that are read at once, at first and at most: each time twice
+	// as many, because a walk and a query of the index cost much by themselves.
+	firstCandidates = 32
+	mostCandidates  = 512
 	// rowsOfTrace is the usual number of rows of a trace in the index.
 	rowsOfTrace = 8
 )
@@ -57,9 +60,10 @@ func (s *Store) Search(ctx context.Context, q SearchQuery) (SearchResult, error)
 	if q.Limit <= 0 || q.Match == nil {
 		return SearchResult{}, fmt.Errorf("searching traces: limit %d must be above 0 and Match must be set", q.Limit)
 	}
+	candidates := min(firstCandidates, q.Limit)
 	f := finder{store: s, query: q, seen: map[TraceID]bool{}}
 	from, to := bounds(q.From, q.To)
-	w := walk{ctx: ctx, all: s.spans, from: from, to: to, filter: filter(q.Where), fields: fieldTrace, expected: rowsOfTrace * min(searchBatch, q.Limit)}
+	w := walk{ctx: ctx, all: s.spans, from: from, to: to, filter: filter(q.Where), fields: fieldTrace, expected: rowsOfTrace * candidates}
 	for more := true; more; {
 		// The walk ends before candidates are read, because both lock the partitions.
 		var batch []TraceID
@@ -73,7 +77,7 @@ func (s *Store) Search(ctx context.Context, q SearchQuery) (SearchResult, error)
 			f.seen[TraceID(id)] = true
 			batch = append(batch, TraceID(id))
 			w.to = r.time + 1
-			more = len(batch) == min(searchBatch, q.Limit) || f.rows > maxSearchRows
+			more = len(batch) == candidates || f.rows > maxSearchRows
 			return !more
 		})
 		if err == nil {
@@ -82,6 +86,8 @@ func (s *Store) Search(ctx context.Context, q SearchQuery) (SearchResult, error)
 		if err != nil {
 			return SearchResult{}, fmt.Errorf("searching traces: %w", err)
 		}
+		candidates = min(2*candidates, mostCandidates, max(maxSearchTraces-f.result.Inspected, 1))
+		w.expected = rowsOfTrace * candidates
 	}
 	slices.SortStableFunc(f.result.Traces, func(a, b FoundTrace) int {
 		x, _ := a.Bounds()
@@ -108,6 +114,13 @@ func (f *finder) look(ctx context.Context, ids []TraceID, more bool) (bool, erro
 		return false, nil
 	}
 	traces, err := f.store.traces(ctx, ids...)
+	if errors.Is(err, errLargeBatch) {
+		half := len(ids) / 2
+		if goOn, err := f.look(ctx, ids[:half], true); err != nil || !goOn {
+			return false, err
+		}
+		return f.look(ctx, ids[half:], more)
+	}
 	if err != nil {
 		return false, err
 	}

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -62,7 +63,12 @@ const (
 	jsonBytes = 2
 	// maxTraceRows bounds the rows that are read for traces at once, of a partition.
 	maxTraceRows = 100_000
+	// maxBatchBytes bounds several traces that are read at once, as MaxTraceBytes does one.
+	maxBatchBytes = 2 * MaxTraceBytes
 )
+
+// errLargeBatch reports that several traces have more than maxBatchBytes together.
+var errLargeBatch = errors.New("the traces are too large to be read at once")
 
 // Root returns the first span without a parent, or false if it has not arrived.
 func (t Trace) Root() (Span, bool) {
@@ -119,14 +125,15 @@ func (s *Store) Trace(ctx context.Context, id TraceID) (Trace, error) {
 	return traces[0], nil
 }
 
-// traces reads several traces, each as Trace does.
+// traces reads several traces, each as Trace does. It fails with errLargeBatch if there
+// is more than one, and they are too large together.
 func (s *Store) traces(ctx context.Context, ids ...TraceID) ([]Trace, error) {
-	readers := make(map[string]*traceReader, len(ids))
+	readers, total := make(map[string]*traceReader, len(ids)), 0
 	texts := make([]string, len(ids))
 	for i, id := range ids {
 		text := hex.EncodeToString(id[:])
 		texts[i] = quote(text)
-		readers[text] = &traceReader{Trace: Trace{ID: id}, seen: map[spanIdentity]bool{}}
+		readers[text] = &traceReader{Trace: Trace{ID: id}, seen: map[spanIdentity]bool{}, total: &total}
 	}
 	query := fmt.Sprintf("%s:in(%s) | fields %s, %s, %s | limit %d", fieldTrace, strings.Join(texts, ","), fieldTrace, fieldAt, fieldRow, maxTraceRows)
 	from, to := bounds(time.Time{}, time.Time{})
@@ -175,6 +182,9 @@ func (p *partition) readSpans(ctx context.Context, rows []row, readers map[strin
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
+		if first := readers[rows[0].value(fieldTrace)]; len(readers) > 1 && *first.total > maxBatchBytes {
+			return errLargeBatch
+		}
 		wanted := byRecord[at]
 		err := p.pick(at, func(n int) bool { return wanted[n] != nil && !wanted[n].full() }, func(n int, s Span) { wanted[n].add(s) })
 		if err != nil {
@@ -209,7 +219,8 @@ type spanIdentity struct {
 // traceReader collects the spans of a trace.
 type traceReader struct {
 	Trace
-	seen map[spanIdentity]bool
+	seen  map[spanIdentity]bool
+	total *int // bytes of all traces that are read at once
 }
 
 // full reports whether the trace has reached MaxTraceBytes.
@@ -227,7 +238,9 @@ func (r *traceReader) add(s Span) {
 		return
 	}
 	r.seen[key] = true
-	r.bytes += jsonBytes * proto.Size(s.Span)
+	size := jsonBytes * proto.Size(s.Span)
+	r.bytes += size
+	*r.total += size
 	s.TraceId = bytes.Clone(r.ID[:])
 	r.Spans = append(r.Spans, s)
 }
