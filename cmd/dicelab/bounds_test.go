@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// bounds are the rows of the table of bounds in ARCHITECTURE.md, by their first
+// bounds returns the rows of the table of bounds in ARCHITECTURE.md, by their first
 // cell without links, and for each number in their second cell where it stands in
 // the code: a folder, and there a constant, or what a default is assigned to. A
 // number that follows from others and has no constant is derived.

@@ -81,7 +81,7 @@ func TestChecklistPage(t *testing.T) {
 	l.stop(t)
 }
 
-// keys are the names of a report's members.
+// keys returns the names of a report's members.
 func keys(t *testing.T, report []byte) map[string]bool {
 	t.Helper()
 	var members map[string]json.RawMessage
@@ -95,8 +95,8 @@ func keys(t *testing.T, report []byte) map[string]bool {
 	return names
 }
 
-// An explorer that was not told where the lab is looks at the usual places, and
-// says what to do where nobody is there.
+// Without the flags that give the lab's addresses, the explorer tries the usual ones. If no server
+// answers there, it prints what to do.
 func TestChecklistPageWithoutALab(t *testing.T) {
 	t.Parallel()
 	const nobody = "http://127.0.0.1:1"

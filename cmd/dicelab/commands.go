@@ -63,7 +63,7 @@ func newParser(env environment) (*kong.Kong, error) {
 		cli.Value(traffic.ParseRange), cli.Value(traffic.ParseRate))
 }
 
-// variables are the values that the tags of flags name with ${NAME}.
+// variables returns the values that the tags of flags name with ${NAME}.
 func variables() kong.Vars {
 	modes := []string{modeGuessed}
 	for _, m := range checklist.Modes() {

@@ -18,7 +18,7 @@ import (
 // root is the repository's, as seen from this package.
 const root = "../.."
 
-// documents are the repository's Markdown files and their texts.
+// documents returns the repository's Markdown files and their texts.
 func documents(t *testing.T) map[string]string {
 	t.Helper()
 	docs := map[string]string{}
@@ -64,7 +64,7 @@ func TestDocumentLinks(t *testing.T) {
 	}
 }
 
-// anchors are the names under which a document's headings can be linked to: small
+// anchors returns the names under which a document's headings can be linked to: small
 // letters, digits, hyphens for spaces, and nothing else.
 func anchors(text string) (names []string) {
 	for _, m := range regexp.MustCompile(`(?m)^#+ (.+)$`).FindAllStringSubmatch(text, -1) {
@@ -96,7 +96,7 @@ func TestDocumentFlags(t *testing.T) {
 	}
 }
 
-// help is what a command says of itself.
+// help returns the help text of a command.
 func help(t *testing.T, name string) string {
 	t.Helper()
 	out, err := os.Create(filepath.Join(t.TempDir(), "help"))

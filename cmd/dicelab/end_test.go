@@ -63,8 +63,7 @@ func receive(t *testing.T, answers <-chan answer) answer {
 	}
 }
 
-// checkFailed holds that the front end's telemetry tells of a roll for which the
-// roller sent nothing.
+// checkFailed checks the front end's telemetry of a roll for which the roller sent no response.
 func (l *running) checkFailed(t *testing.T, a answer, status int, errorType string) {
 	t.Helper()
 	if a.Status != status || a.TraceID == "" || a.Detail == "" {
@@ -131,7 +130,8 @@ func TestHungRollerIsGivenUp(t *testing.T) {
 	l.stop(t)
 }
 
-// orphanLimit is what the lab promises, with slack for a busy machine.
+// orphanLimit is the time within which the children of a killed lab end, with slack for a busy
+// machine.
 const orphanLimit = 2*time.Second + 8*time.Second
 
 func TestKilledLabLeavesNoOrphan(t *testing.T) {
@@ -207,8 +207,8 @@ func TestTelemetryOutlivesTheLab(t *testing.T) {
 	for _, name := range []string{contract.MetricButtonClicks, contract.MetricBackendRequests, contract.MetricDiceRolls} {
 		today.value(t, fmt.Sprintf("sum(max_over_time(%s[1h]))", name), float64(len(rolls)))
 	}
-	// So is what was made of the spans, though a call that began a trace is waited
-	// for longer than the lab ran.
+	// So are the metrics made from spans, even those of calls that begin a trace: the stack would
+	// wait for their other side longer than the lab ran.
 	for promQL, n := range map[string]int{
 		contract.MetricSpanCalls: 5, contract.MetricGraphRequests + `{client="user"}`: 1, contract.MetricGraphRequests + `{client!="user"}`: 1,
 	} {

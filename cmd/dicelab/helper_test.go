@@ -24,7 +24,7 @@ import (
 )
 
 // patience bounds every wait. It is long, for a busy machine under the race
-// detector; who waits looks often.
+// detector; waits look often.
 const patience = 90 * time.Second
 
 // eventually looks until there is no error.
@@ -52,33 +52,33 @@ func within(limit time.Duration, look func() error) error {
 	}
 }
 
-// screen is what a process wrote.
-type screen struct {
+// output is the output of a process.
+type output struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
 }
 
-func (s *screen) Write(b []byte) (int, error) {
+func (s *output) Write(b []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.buf.Write(b)
 }
 
-func (s *screen) String() string {
+func (s *output) String() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.buf.String()
 }
 
-// shows is nil once text is on the screen.
-func (s *screen) shows(text string) error {
+// shows returns nil once text is in the output.
+func (s *output) shows(text string) error {
 	if !strings.Contains(s.String(), text) {
-		return fmt.Errorf("%q is not on the screen", text)
+		return fmt.Errorf("%q is not in the output", text)
 	}
 	return nil
 }
 
-// labArgs are the arguments of a lab that listens on free ports.
+// labArgs returns the arguments of a lab that listens on free ports.
 func labArgs(dir string, more ...string) []string {
 	args := []string{"up", "--data", dir}
 	for _, name := range []string{"frontend", "roller", "explorer", "prometheus", "loki", "tempo", "otlp-grpc", "otlp-http"} {
@@ -90,7 +90,7 @@ func labArgs(dir string, more ...string) []string {
 // running is a "dicelab up" and what it started.
 type running struct {
 	book     book
-	out, err *screen
+	out, err *output
 	urls     map[string]string // by part, as the report names it
 	client   *http.Client
 
@@ -112,13 +112,13 @@ func startLab(t *testing.T, dir string, env []string, args ...string) *running {
 func startLabArgs(t *testing.T, env []string, args ...string) *running {
 	t.Helper()
 	l := &running{
-		book: book(t.TempDir()), out: &screen{}, err: &screen{}, urls: map[string]string{},
+		book: book(t.TempDir()), out: &output{}, err: &output{}, urls: map[string]string{},
 		client: &http.Client{Transport: &http.Transport{}, Timeout: patience}, ended: make(chan struct{}),
 	}
 	l.cmd = exec.Command("dicelab", args...)
 	l.cmd.Env = append(append(os.Environ(), envBook+"="+string(l.book)), env...)
 	l.cmd.Stdout, l.cmd.Stderr = l.out, l.err
-	l.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a Ctrl-C of whoever runs the tests is not the lab's
+	l.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a Ctrl-C in the terminal of the tests must not reach the lab
 	if err := l.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -29,11 +29,11 @@ func TestMain(m *testing.M) {
 	}})
 }
 
-// tests are what runs when the test binary is not the program.
+// tests runs when the test binary is not started as the program.
 type tests struct{ *testing.M }
 
-// Run runs them without the OpenTelemetry settings of whoever runs the tests,
-// and fails them when they leave goroutines behind.
+// Run runs the tests without the OpenTelemetry settings of the environment, and fails them if they
+// leave goroutines behind.
 func (m tests) Run() int {
 	for _, kv := range os.Environ() {
 		if name, _, _ := strings.Cut(kv, "="); strings.HasPrefix(name, "OTEL_") {
@@ -53,12 +53,12 @@ func (m tests) Run() int {
 // envBook names the directory in which each process of a lab signs in.
 const envBook = "DICELAB_TEST_BOOK"
 
-// book is that directory: it tells which processes of a lab run, whoever started
-// them and whoever is their parent now.
+// book is that directory. It lists the running processes of a lab, independently of which process
+// started them and which is their parent now.
 //
-// A process signs in with a file of its own, named by its ID and command, that it
-// holds locked. The kernel gives the lock up when the process is gone, however
-// that came about, also where nobody reaps it.
+// A process signs in with a file of its own, named by its ID and command, which it keeps locked.
+// The kernel releases the lock when the process has ended, in whatever way, even if its parent has
+// not reaped it.
 type book string
 
 func signIn(dir string) error {
@@ -70,7 +70,7 @@ func signIn(dir string) error {
 		command = filepath.Base(os.Args[1])
 	}
 	path := filepath.Join(dir, strconv.Itoa(os.Getpid())+"."+command)
-	// Not an os.File: that would be closed when nobody refers to it.
+	// Not an os.File: the garbage collector would close that.
 	fd, err := syscall.Open(path, syscall.O_CREAT|syscall.O_RDWR|syscall.O_CLOEXEC, 0o600)
 	if err != nil {
 		return fmt.Errorf("signing in as %s: %w", path, err)
@@ -109,7 +109,7 @@ func (b book) running() (map[int]string, error) {
 	return running, nil
 }
 
-// empty is nil when no process runs.
+// empty returns nil when no process runs.
 func (b book) empty() error {
 	running, err := b.running()
 	if err == nil && len(running) > 0 {
@@ -118,7 +118,7 @@ func (b book) empty() error {
 	return err
 }
 
-// pid is the process that runs a command, the only one.
+// pid returns the process that runs a command, the only one.
 func (b book) pid(command string) (int, error) {
 	running, err := b.running()
 	if err != nil {

@@ -17,10 +17,10 @@ const (
 	blackHole = "black hole"
 )
 
-// nowhere are the places for traces that lose them.
+// nowhere returns the places for traces that lose them.
 func nowhere(t *testing.T) map[string]string {
 	t.Helper()
-	hole, err := net.Listen("tcp", "127.0.0.1:0") // the kernel takes connections, nobody reads them
+	hole, err := net.Listen("tcp", "127.0.0.1:0") // the kernel accepts connections, and no program reads from them
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +30,7 @@ func nowhere(t *testing.T) map[string]string {
 		}
 	})
 	return map[string]string{
-		refused:   "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1", // tcpmux: nobody listens
+		refused:   "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1", // tcpmux: no program listens
 		blackHole: "OTEL_EXPORTER_OTLP_ENDPOINT=http://" + hole.Addr().String(),
 	}
 }
@@ -62,8 +62,8 @@ func TestLostSpansAreCounted(t *testing.T) {
 	}
 }
 
-// A lab whose last spans nobody takes ends all the same, an hour before their
-// export is given up, and says that they are lost.
+// A lab whose last spans cannot be delivered ends within its grace period, although the export
+// would retry for an hour, and reports the spans as lost.
 func TestLostSpansDoNotHoldUpTheEnd(t *testing.T) {
 	t.Parallel()
 	const hour = "3600000" // milliseconds

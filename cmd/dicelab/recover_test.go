@@ -48,8 +48,8 @@ func TestRecover(t *testing.T) {
 			}
 			l := startLab(t, dir, nil, "--recover")
 			l.roll(t, contract.DieFair)
-			if screen := l.out.String(); !strings.Contains(screen, "Moved ") || !strings.Contains(screen, filepath.Join(dir, "damaged-")) {
-				t.Errorf("printed:\n%s", screen)
+			if output := l.out.String(); !strings.Contains(output, "Moved ") || !strings.Contains(output, filepath.Join(dir, "damaged-")) {
+				t.Errorf("printed:\n%s", output)
 			}
 			l.stop(t)
 			kept, err := filepath.Glob(filepath.Join(dir, tt.kept))
@@ -62,8 +62,8 @@ func TestRecover(t *testing.T) {
 
 			// Nothing is wrong now, which is all that --recover says.
 			l = startLab(t, dir, nil, "--recover")
-			if screen := l.out.String(); strings.Contains(screen, "Moved ") || strings.Count(screen, "nothing to recover") != 2 {
-				t.Errorf("printed:\n%s", screen)
+			if output := l.out.String(); strings.Contains(output, "Moved ") || strings.Count(output, "nothing to recover") != 2 {
+				t.Errorf("printed:\n%s", output)
 			}
 			l.stop(t)
 

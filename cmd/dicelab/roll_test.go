@@ -92,7 +92,7 @@ func goldenSpans(trace *query.Trace) []golden.Span {
 	return spans
 }
 
-// checkSearch holds that a search by each service finds the trace, with all of
+// checkSearch checks that a search by each service finds the trace, with all of
 // its spans.
 func checkSearch(t *testing.T, l *running, id string, spans, failed int) {
 	t.Helper()
@@ -118,7 +118,7 @@ func checkSearch(t *testing.T, l *running, id string, spans, failed int) {
 	}
 }
 
-// checkLines holds that both services' lines are found, by container and by
+// checkLines checks that both services' lines are found, by container and by
 // service and trace ID, each once and with the right span's ID.
 func checkLines(t *testing.T, l *running, trace *query.Trace, want []golden.Line) {
 	t.Helper()
@@ -179,7 +179,7 @@ func goldenLine(t *testing.T, line query.LogLine, spans map[string]string) golde
 	return g
 }
 
-// checkMetrics holds that every sample has moved by what is wanted from nothing,
+// checkMetrics checks that every sample has moved by what is wanted from nothing,
 // and that exemplars of the counters lead to the trace.
 func checkMetrics(t *testing.T, l *running, id string, want map[string]map[string]float64) {
 	t.Helper()
@@ -195,7 +195,7 @@ func checkMetrics(t *testing.T, l *running, id string, want map[string]map[strin
 	l.exemplar(t, contract.MetricBackendDuration+"_bucket", id)
 }
 
-// checkGenerated holds that every span, and the call between the services, is in
+// checkGenerated checks that every span, and the call between the services, is in
 // the metrics that are made from spans.
 func checkGenerated(t *testing.T, l *running, id string, spans []golden.Span) {
 	t.Helper()
@@ -209,7 +209,7 @@ func checkGenerated(t *testing.T, l *running, id string, spans []golden.Span) {
 	l.exemplar(t, contract.MetricSpanLatency+"_bucket", id)
 }
 
-// checkPages holds that the links of the answer lead to the roll.
+// checkPages checks that the links of the answer lead to the roll.
 func checkPages(t *testing.T, l *running, a answer) {
 	t.Helper()
 	if want := l.url(t, "explorer") + "/traces/" + a.TraceID; a.Links.Trace != want {

@@ -133,7 +133,7 @@ func (r *readers) read(ctx context.Context, id string) error {
 	return err
 }
 
-// odd are exports that are valid and that somebody may stumble over.
+// odd returns exports that are valid but unusual.
 func odd() (list []*coltracepb.ExportTraceServiceRequest) {
 	id := 0
 	add := func(change func(*tracepb.ResourceSpans, *tracepb.Span)) {
@@ -196,7 +196,7 @@ func odd() (list []*coltracepb.ExportTraceServiceRequest) {
 	return list
 }
 
-// FuzzRoundTrip holds that what is accepted can be read: over Tempo's API, by its
+// FuzzRoundTrip checks that what is accepted can be read: over Tempo's API, by its
 // client, on the explorer's pages, and from a file.
 func FuzzRoundTrip(f *testing.F) {
 	for _, export := range odd() {
@@ -264,7 +264,7 @@ func TestLargestSpanRoundTrip(t *testing.T) {
 	}
 }
 
-// accepted are the IDs of the traces of an export that was answered with success,
+// accepted returns the IDs of the traces of an export that was answered with success,
 // of all spans or of some.
 func accepted(body []byte, asJSON bool, answer []byte) map[string]bool {
 	ids := map[string]bool{}

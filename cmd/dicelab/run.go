@@ -11,7 +11,7 @@ import (
 	"dicelab/internal/terminal"
 )
 
-// environment is what a command has of the world around it.
+// environment holds what a command needs from the process: variables, streams and the like.
 type environment struct {
 	args           []string
 	getenv         func(string) string

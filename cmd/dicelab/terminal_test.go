@@ -14,7 +14,7 @@ import (
 	"dicelab/internal/contract"
 )
 
-// What a client sends to a service comes back on the screen of up, in the spans
+// What a client sends to a service comes back in the output of up, in the spans
 // that the service writes to its standard error here: with its control characters
 // made visible.
 func TestLinesOfChildrenAreClean(t *testing.T) {
@@ -32,17 +32,17 @@ func TestLinesOfChildrenAreClean(t *testing.T) {
 	if err := resp.Body.Close(); err != nil || resp.StatusCode != http.StatusOK {
 		t.Fatalf("answered %d, %v", resp.StatusCode, err)
 	}
-	eventually(t, "the span on the screen", func() error { return l.err.shows("agent ") })
+	eventually(t, "the span in the output", func() error { return l.err.shows("agent ") })
 	l.signal(t, syscall.SIGINT)
 	if status := l.wait(t); status != 0 {
 		t.Errorf("exit status %d", status)
 	}
-	screen := l.out.String() + l.err.String()
-	if !strings.Contains(screen, `agent \u009b31m \u202e \ufffd end`) {
-		t.Error("the screen does not show what the client sent")
+	output := l.out.String() + l.err.String()
+	if !strings.Contains(output, `agent \u009b31m \u202e \ufffd end`) {
+		t.Error("the output does not show what the client sent")
 	}
-	if i := strings.IndexFunc(screen, func(r rune) bool { return r < ' ' && r != '\n' && r != '\t' || 0x7f <= r && r <= 0x9f || r == 0x202e }); i >= 0 {
-		t.Errorf("the screen gets a control character: %q", screen[i:min(len(screen), i+40)])
+	if i := strings.IndexFunc(output, func(r rune) bool { return r < ' ' && r != '\n' && r != '\t' || 0x7f <= r && r <= 0x9f || r == 0x202e }); i >= 0 {
+		t.Errorf("the output gets a control character: %q", output[i:min(len(output), i+40)])
 	}
 }
 

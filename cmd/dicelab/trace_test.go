@@ -210,7 +210,7 @@ func decoded(t *testing.T, path string) (v any) {
 	return v
 }
 
-// receiver is a place for traces that answers as it is told.
+// receiver starts an OTLP receiver that responds with answer.
 func receiver(t *testing.T, answer func(w http.ResponseWriter)) (env []string, url string) {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w) }))
@@ -235,8 +235,8 @@ func partial(rejected int64, message string) *coltracepb.ExportTraceServiceRespo
 	return &coltracepb.ExportTraceServiceResponse{PartialSuccess: &coltracepb.ExportTracePartialSuccess{RejectedSpans: rejected, ErrorMessage: message}}
 }
 
-// What a receiver does not take is told, in its own words.
-func TestImportTells(t *testing.T) {
+// An import prints the receiver's own reason for refusing spans.
+func TestImportPrintsRefusals(t *testing.T) {
 	t.Parallel()
 	recent := rareFile(t, time.Now())
 	for _, tt := range []struct {

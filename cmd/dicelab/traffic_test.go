@@ -137,12 +137,12 @@ func TestLabWithTraffic(t *testing.T) {
 	again.stop(t)
 }
 
-// Ctrl-C: what is under way is finished, and the report is told.
+// After Ctrl-C, rolls under way are finished and the report is printed.
 func TestTrafficIsInterrupted(t *testing.T) {
 	l := startLab(t, t.TempDir(), nil, "--max-delay", "10ms")
 	cmd := exec.Command("dicelab", "traffic", "--report", "json", "--frontend-url", l.url(t, contract.ServiceFrontend), "--users", "2",
 		"--think", "0s..10ms", "--forever")
-	out, log := &screen{}, &screen{}
+	out, log := &output{}, &output{}
 	cmd.Env = append(os.Environ(), envBook+"="+string(l.book), "OTEL_EXPORTER_OTLP_ENDPOINT="+l.url(t, "otlp http"))
 	cmd.Stdout, cmd.Stderr = out, log
 	if err := cmd.Start(); err != nil {
@@ -159,12 +159,12 @@ func TestTrafficIsInterrupted(t *testing.T) {
 	if err := json.Unmarshal([]byte(out.String()), &r); err != nil {
 		t.Fatalf("%v in %s", err, out)
 	}
-	told := 0
+	outcomes := 0
 	for _, outcome := range slices.Collect(maps.Keys(r.Outcomes)) {
-		told += r.Outcomes[outcome]
+		outcomes += r.Outcomes[outcome]
 	}
-	if r.Rolls == 0 || told != r.Rolls {
-		t.Errorf("%d rolls, %d outcomes", r.Rolls, told)
+	if r.Rolls == 0 || outcomes != r.Rolls {
+		t.Errorf("%d rolls, %d outcomes", r.Rolls, outcomes)
 	}
 	l.value(t, "sum("+contract.MetricButtonClicks+")", float64(r.Rolls))
 	l.stop(t)

@@ -53,14 +53,14 @@ func (c *trafficCommand) Check(given cli.Given) error {
 	if given["rate"] {
 		check = c.load().Check
 	}
-	wanted, flag := c.Connections, "connections"
-	if wanted == 0 && !given["rate"] {
-		wanted, flag = c.Users, "users"
+	requested, flag := c.Connections, "connections"
+	if requested == 0 && !given["rate"] {
+		requested, flag = c.Users, "users"
 	}
-	n, err := traffic.Connections(int(wanted))
+	n, err := traffic.Connections(int(requested))
 	if e, ok := errors.AsType[*traffic.ConnectionsError](err); ok {
-		err = lab.Hint(fmt.Errorf("--%s %d: %w", flag, wanted, err),
-			fmt.Sprintf("raise the limit on open files first, as with: ulimit -n %d", 2*e.Wanted))
+		err = lab.Hint(fmt.Errorf("--%s %d: %w", flag, requested, err),
+			fmt.Sprintf("raise the limit on open files first, as with: ulimit -n %d", 2*e.Requested))
 	}
 	c.Connections = cli.Count(n)
 	return errors.Join(check(), err)

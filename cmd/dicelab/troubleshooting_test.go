@@ -22,7 +22,7 @@ import (
 // and in internal/composetest in containers.
 const troubleshooting = "../../docs/troubleshooting.md"
 
-// Ports that nobody listens on (tcpmux, compressnet).
+// Ports without a listener (tcpmux, compressnet).
 const (
 	closed     = "1"
 	closedOTLP = "2"
@@ -137,7 +137,7 @@ func edited(t *testing.T, dir string) {
 	}
 }
 
-// portTaken is a machine on which another program's server has the front end's
+// portTaken returns a machine on which another program's server has the front end's
 // port.
 func portTaken(t *testing.T) doctest.Lab {
 	t.Helper()
@@ -153,7 +153,7 @@ func portTaken(t *testing.T) doctest.Lab {
 	}
 }
 
-// nothing is a machine on which no lab runs. What a block starts ends with the
+// nothing returns a machine on which no lab runs. What a block starts ends with the
 // test.
 func nothing(t *testing.T) doctest.Lab {
 	t.Helper()
@@ -178,7 +178,7 @@ func nothing(t *testing.T) doctest.Lab {
 			t.Fatal(err)
 		}
 	}
-	for _, l := range listeners { // another program could take one; the block would say so
+	for _, l := range listeners { // another program could take one; the block would show it
 		if err := l.Close(); err != nil {
 			t.Fatal(err)
 		}

@@ -67,7 +67,7 @@ func (u upLab) parts() ([]lab.Part, error) {
 	return append(parts, traffic), err
 }
 
-// users is the traffic generator, as two users that never stop. It ends where the
+// users returns the traffic generator, as two users that never stop. It ends where the
 // services are drained, before them: they finish what it has under way.
 func (u upLab) users(s telemetryStack, otlp lab.OTLP) (lab.Part, error) {
 	part, err := u.service(s, otlp, contract.ServiceTraffic, "traffic", trafficAt, []string{

@@ -24,13 +24,13 @@ type telemetryStack interface {
 	ReadLog(service string, r io.Reader) error // stores the lines that a service writes
 }
 
-// noStack is the stack of a lab whose telemetry goes elsewhere.
+// noStack is the stack of a lab that sends its telemetry elsewhere.
 type noStack struct{}
 
 func (noStack) Parts() ([]lab.Part, error)      { return nil, nil }
 func (noStack) ReadLog(string, io.Reader) error { return nil }
 
-// stack makes the stack that was asked for, and returns where it takes spans.
+// stack makes the selected stack, and returns the addresses at which it receives spans.
 func (u upLab) stack() (telemetryStack, lab.OTLP, error) {
 	if u.Stack == stackNone {
 		return noStack{}, lab.OTLP{}, nil
@@ -67,14 +67,14 @@ func (u upLab) native() (*native.Stack, error) {
 	})
 }
 
-// targets are the services whose metrics are scraped.
+// targets returns the services whose metrics are scraped.
 func (u upLab) targets() []lab.Target {
 	return []lab.Target{
 		u.at.Target(frontendAt, contract.ServiceFrontend), u.at.Target(rollerAt, contract.ServiceRoller),
 	}
 }
 
-// configs are the configurations of the real servers.
+// configs returns the configurations of the real servers.
 func (u upLab) configs() fs.FS {
 	if u.Native.StackConfig != "" {
 		return os.DirFS(u.Native.StackConfig)
@@ -90,7 +90,7 @@ func (u upLab) storeFailed(err error) {
 	os.Exit(status)
 }
 
-// withHint says what to type after a failure of the embedded stack.
+// withHint adds to a failure of the embedded stack what to type.
 func withHint(err error) error {
 	if failed, ok := errors.AsType[*store.FailedError](err); ok {
 		return lab.Hint(err, failed.Hint)

@@ -21,7 +21,7 @@ import (
 	"dicelab/stack"
 )
 
-// verified is what came of "dicelab verify --format json".
+// verified is the decoded output of "dicelab verify --format json".
 type verified struct {
 	report struct {
 		Mode    string
@@ -35,7 +35,7 @@ type result struct {
 	BlockedBy                    string `json:"blocked_by"`
 }
 
-// failures are the names of the rows that failed, in the order of the table.
+// failures returns the names of the rows that failed, in the order of the table.
 func (v verified) failures() (names []string) {
 	for _, r := range v.report.Results {
 		if r.Outcome == string(checklist.Fail) {
@@ -45,7 +45,7 @@ func (v verified) failures() (names []string) {
 	return names
 }
 
-// causes are the failures that do not follow from another's.
+// causes returns the failures that do not follow from another's.
 func (v verified) causes() (names []string) {
 	for _, r := range v.report.Results {
 		if r.Outcome == string(checklist.Fail) && r.BlockedBy == "" {
@@ -64,7 +64,7 @@ func (v verified) row(t *testing.T, name string) result {
 	return v.report.Results[i]
 }
 
-// verifyArgs are the flags that lead to the lab.
+// verifyArgs returns the flags that lead to the lab.
 func (l *running) verifyArgs(t *testing.T, more ...string) []string {
 	return append([]string{"verify", "--frontend-url", l.url(t, contract.ServiceFrontend), "--roller-url", l.url(t, contract.ServiceRoller),
 		"--prometheus-url", l.url(t, "prometheus"), "--loki-url", l.url(t, "loki"), "--tempo-url", l.url(t, "tempo")}, more...)
@@ -81,7 +81,7 @@ func (l *running) verify(t *testing.T, more ...string) verified {
 	return v
 }
 
-// verifyJSON is what "dicelab verify --format json" prints, and its exit status.
+// verifyJSON returns the output of "dicelab verify --format json" and its exit status.
 func (l *running) verifyJSON(t *testing.T, more ...string) (text []byte, status int) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "dicelab", l.verifyArgs(t, append([]string{"--format", "json"}, more...)...)...)
@@ -101,8 +101,8 @@ func (l *running) verifyJSON(t *testing.T, more ...string) (text []byte, status 
 	return out.Bytes(), status
 }
 
-// failsIn holds that exactly these rows fail, in whatever order they are named,
-// and that one of them says so.
+// failsIn checks that exactly the rows of want fail, in any order, and that the message of row
+// contains says.
 func (v verified) failsIn(t *testing.T, want []string, row, says string) {
 	t.Helper()
 	got := v.failures()
@@ -220,8 +220,8 @@ func (l *running) holds(t *testing.T) {
 	}
 }
 
-// brokenTime is how long is waited for what will not come. What must come on the
-// embedded stack comes with the next scrape but one.
+// brokenTime is the timeout for telemetry that a fault holds back. On the embedded stack, telemetry
+// that does come arrives with the next scrape but one.
 const brokenTime = "15s"
 
 // misspell copies the folder stack and changes the first of some words in a file.
@@ -267,8 +267,8 @@ func TestVerifyCatchesFaults(t *testing.T) {
 	for _, test := range []struct {
 		fault  string   // of up
 		want   []string // the rows that fail
-		causes []string // those that tell a cause; nil: all
-		row    string   // the one whose message tells
+		causes []string // those that name a cause; nil: all
+		row    string   // the one whose message is compared
 		says   string   // a part of it
 	}{
 		{"streamlit-frontend:no-propagation", append(slices.Clone(elsewhere), "caller-continued", "unsampled-respected"),

@@ -10,8 +10,8 @@ import (
 // (-ldflags "-X main.release=v1.2.3").
 var release string
 
-// version is what "dicelab version", the roller's API and the resource
-// attribute service.version say.
+// version returns the version that "dicelab version", the roller's API and the resource attribute
+// service.version report.
 func version() string {
 	if release != "" {
 		return release
