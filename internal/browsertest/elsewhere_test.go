@@ -165,7 +165,7 @@ func TestOtherSites(t *testing.T) {
 	}
 }
 
-// rolls are the counters of the dice roller.
+// rolls returns the counters of the dice roller.
 func (l *lab) rolls(t *testing.T) string {
 	t.Helper()
 	resp, err := http.Get(l.roller + "/metrics")

@@ -28,8 +28,8 @@ func TestRollByKeyboard(t *testing.T) {
 	l := startLab(t, sure...)
 	tab := startBrowser(t).tab(t, l.hosts()...)
 	tab.open(t, l.frontend)
-	// What the button said, in its order, and whether the announced region is
-	// the one that was there before: a new one would be read out by nobody.
+	// Record the texts of the button, in order, and whether the live region is still the same
+	// element: a screen reader would not announce a new one.
 	eval[bool](t, tab, `(() => {
 		window.region = document.getElementById("result");
 		window.labels = [];

@@ -23,8 +23,8 @@ import (
 	"dicelab/internal/contract"
 )
 
-// patience is how long anything may take before a test gives up. It is
-// generous: the machine may be busy with other tests.
+// patience bounds every wait of a test. It is generous, because the machine may be busy with other
+// tests.
 const patience = 90 * time.Second
 
 // program is the path of the binary under test. TestMain sets it, once.
@@ -63,7 +63,7 @@ type lab struct {
 	parts                      map[string]string
 }
 
-// reportLine is a line of the report that tells of a part being ready.
+// reportLine matches the line of the report that says that a part is ready.
 var reportLine = regexp.MustCompile(`^  (\S+(?: \S+)*) +ready .*?(http://\S+)?$`)
 
 // startLab runs the whole lab on free ports, and stops it when the test ends.
@@ -74,7 +74,7 @@ func startLab(t *testing.T, args ...string) *lab {
 		args = append(args, "--"+name+"-addr", "127.0.0.1:0")
 	}
 	cmd := exec.Command(program, args...)
-	// The tests want the defaults, not the telemetry settings of whoever runs them.
+	// The tests need the defaults, not the telemetry settings of the environment.
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, "OTEL_") })
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -87,7 +87,7 @@ func startLab(t *testing.T, args ...string) *lab {
 	}
 	ended := make(chan error, 1)
 	t.Cleanup(func() {
-		_ = cmd.Process.Signal(os.Interrupt) // it may have ended already, which the wait tells
+		_ = cmd.Process.Signal(os.Interrupt) // it may have ended already, and the wait below sees that
 		select {
 		case err := <-ended:
 			if err != nil {
@@ -128,7 +128,7 @@ func startLab(t *testing.T, args ...string) *lab {
 	return nil
 }
 
-// hosts are the addresses that the lab's own pages may ask.
+// hosts returns the addresses that the lab's own pages may ask.
 func (l *lab) hosts() []string {
 	var hosts []string
 	for _, part := range l.parts {

@@ -19,7 +19,7 @@ type logLine struct {
 	Marked  bool   `json:"marked"`
 }
 
-// lines are the lines that the logs page lists, the oldest first.
+// lines returns the lines that the logs page lists, the oldest first.
 func lines(t *testing.T, p *tab) []logLine {
 	t.Helper()
 	return eval[[]logLine](t, p, `[...document.querySelectorAll(".log")].reverse().map(l => ({

@@ -27,9 +27,9 @@ var screenshots = flag.String("screenshots", "", "`directory` for a picture of e
 //go:embed testdata/contrast.js
 var contrastJS string
 
-// TestPages holds what every page owes: it asks nobody outside the lab, keeps
-// to its policy, logs no error, has one main heading, names what can be
-// operated, fits a phone and a desktop, and can be read light and dark.
+// TestPages checks the rules for every page: it requests nothing from outside the lab, follows its
+// Content-Security-Policy, logs no error, has one main heading, names each control, fits a phone
+// and a desktop, and is readable light and dark.
 func TestPages(t *testing.T) {
 	l := startLab(t, "--max-delay", "300ms", "--error-rate", "1") // every risky roll fails, no fair one does
 	switches := startLab(t, "--fault-switches")
@@ -159,7 +159,7 @@ func load(t *testing.T, p *tab, url string, want int) {
 	}
 }
 
-// basics holds one main heading, a language, and a name for everything that
+// basics checks for one main heading, a language, and a name for everything that
 // can be operated, as Chromium computes it for a screen reader.
 func basics(t *testing.T, p *tab) {
 	t.Helper()
@@ -190,7 +190,7 @@ func basics(t *testing.T, p *tab) {
 	}
 }
 
-// axText is a value of the accessibility tree as text; absent is empty.
+// axText returns a value of the accessibility tree as text; absent is empty.
 func axText(t *testing.T, v *accessibility.Value) string {
 	t.Helper()
 	if v == nil || len(v.Value) == 0 {
@@ -203,7 +203,7 @@ func axText(t *testing.T, v *accessibility.Value) string {
 	return s
 }
 
-// fits holds that the page does not scroll sideways. What is wider by nature
+// fits checks that the page does not scroll sideways. What is wider by nature
 // scrolls within itself.
 func fits(t *testing.T, p *tab, width int64) {
 	t.Helper()
@@ -214,7 +214,7 @@ func fits(t *testing.T, p *tab, width int64) {
 	}
 }
 
-// readable holds the contrast of every text on the page to WCAG 2.2, 1.4.3,
+// readable checks the contrast of every text on the page against WCAG 2.2, 1.4.3,
 // level AA: 4.5, and 3 for large text.
 func readable(t *testing.T, p *tab, scheme string) {
 	t.Helper()

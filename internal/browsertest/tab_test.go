@@ -177,10 +177,10 @@ func (p *tab) until(t *testing.T, js string, again ...chromedp.Action[chromedp.V
 	}
 }
 
-// where tells the address for an error message.
+// where returns the address, for an error message.
 func (p *tab) where() string { return p.say(chromedp.Location()) }
 
-// text is what the page says, for an error message.
+// text returns the text of the page, for an error message.
 func (p *tab) text() string { return p.say(chromedp.Evaluate[string](`document.body.innerText`)) }
 
 func (p *tab) say(what chromedp.Action[string]) string {
@@ -193,7 +193,7 @@ func (p *tab) say(what chromedp.Action[string]) string {
 	return s
 }
 
-// texts are the texts of all elements that a selector finds, each on one line.
+// texts returns the texts of all elements that a selector finds, each on one line.
 func (p *tab) texts(t *testing.T, selector string) []string {
 	t.Helper()
 	return eval[[]string](t, p, `[...document.querySelectorAll(`+quote(selector)+`)].map(e => e.textContent.replace(/\s+/g, " ").trim())`)

@@ -12,8 +12,8 @@ import (
 	"dicelab/internal/web"
 )
 
-// TestThemeContrast holds every pair of text and background that the theme
-// offers to WCAG 2.2, 1.4.3, level AA: 4.5. Pages may then use any of them.
+// TestThemeContrast checks every pair of text and background that the theme
+// offers against WCAG 2.2, 1.4.3, level AA: 4.5. Pages may then use any of them.
 func TestThemeContrast(t *testing.T) {
 	mux := http.NewServeMux()
 	mux.Handle("GET /theme.css", web.Theme())
@@ -61,13 +61,13 @@ func parseColour(t *testing.T, s string) (c [3]float64) {
 	return c
 }
 
-// contrast is the contrast ratio of WCAG 2.2, 1 to 21.
+// contrast returns the contrast ratio of WCAG 2.2, 1 to 21.
 func contrast(a, b [3]float64) float64 {
 	la, lb := luminance(a), luminance(b)
 	return (max(la, lb) + 0.05) / (min(la, lb) + 0.05)
 }
 
-// luminance is the relative luminance of WCAG 2.2, 0 to 1.
+// luminance returns the relative luminance of WCAG 2.2, 0 to 1.
 func luminance(c [3]float64) float64 {
 	for i, v := range c {
 		if v <= 0.04045 {

@@ -35,7 +35,7 @@ func (w *watch) event(ev any) {
 	case *network.EventRequestWillBeSent:
 		u, err := url.Parse(ev.Request.URL)
 		if err == nil && (u.Scheme == "data" || u.Scheme == "about") {
-			return // asks nobody
+			return // no request leaves the browser
 		}
 		w.asked++
 		if err != nil || u.Scheme != "http" || !slices.Contains(w.hosts, u.Host) {
@@ -71,8 +71,8 @@ func (w *watch) complain(format string, args ...any) {
 	w.complaints = append(w.complaints, fmt.Sprintf(format, args...))
 }
 
-// allowStatus lets the answer of url be an error from now on: Chromium tells
-// of each on the console, whether or not the page handles it.
+// allowStatus allows an error status for url from now on. Chromium logs each on the console,
+// whether or not the page handles it.
 func (w *watch) allowStatus(url string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -89,7 +89,7 @@ func (w *watch) take() (complaints []string, asked int) {
 	return complaints, asked
 }
 
-// TestWatch holds that the watch sees what it is there for: an empty list of
+// TestWatch checks that the watch sees what it is there for: an empty list of
 // complaints means something only then.
 func TestWatch(t *testing.T) {
 	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
