@@ -28,7 +28,7 @@ import (
 )
 
 // Checker is a command whose flags and arguments depend on each other in ways that
-// the conditions of groups do not say.
+// the conditions of groups cannot express.
 type Checker interface {
 	// Check completes the flags. given has the names of those on the command line.
 	Check(given Given) error

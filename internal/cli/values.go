@@ -122,7 +122,7 @@ func (switchMapper) Decode(ctx *kong.DecodeContext, target reflect.Value) error 
 	return nil
 }
 
-// errNoValue is the cause of a valueError where no text is.
+// errNoValue is the cause of a valueError for an empty text.
 var errNoValue = errors.New("needs a value")
 
 // valueError reports the text of a flag or an argument that is refused.

@@ -12,7 +12,7 @@ type Command struct {
 	Shell string `arg:"" name:"SHELL" enum:"bash,zsh,fish" help:"bash, zsh or fish."`
 }
 
-// Help says how a shell loads the script.
+// Help explains how a shell loads the script.
 func (Command) Help() string {
 	return "bash: eval \"$(dicelab completion bash)\" in ~/.bashrc\n\n" +
 		"zsh: source <(dicelab completion zsh) in ~/.zshrc, after compinit\n\n" +
