@@ -31,7 +31,7 @@ func try(ctx context.Context, in io.Reader, env []string, args ...string) (strin
 	return strings.TrimSpace(stdout.String()), nil
 }
 
-// tail is the last lines of a text.
+// tail returns the last lines of a text.
 func tail(text string, n int) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	return strings.Join(lines[max(0, len(lines)-n):], "\n")
@@ -47,7 +47,7 @@ func docker(t *testing.T, args ...string) string {
 }
 
 // testProject is the Compose project of the test: its volumes are not those of a
-// lab that somebody uses.
+// lab in use.
 const testProject = "dicelab-test"
 
 // project is the lab in containers.

@@ -96,7 +96,7 @@ func serverNames() (names []string) {
 	return names
 }
 
-// digestOf is the variable part of an image: the digest of the table, which the
+// digestOf returns the variable part of an image: the digest of the table, which the
 // environment can replace, as where a registry of one's own has another.
 func digestOf(c stack.Component) string {
 	return "${" + digestVariable(c) + "-" + digest(c) + "}"
@@ -106,7 +106,7 @@ func digestVariable(c stack.Component) string {
 	return "DICELAB_" + strings.ToUpper(strings.ReplaceAll(c.Name, "-", "_")) + "_DIGEST"
 }
 
-// digest is the end of a pinned image's name.
+// digest returns the end of a pinned image's name.
 func digest(c stack.Component) string {
 	if c.Digest == "" {
 		return ""
@@ -114,7 +114,7 @@ func digest(c stack.Component) string {
 	return "@" + c.Digest
 }
 
-// The servers are those of the table, in its versions, and ready where it says so.
+// The servers are those of the table stack.Components, in its versions and with its readiness URLs.
 func TestServers(t *testing.T) {
 	services := read(t, stackFile()).Services
 	for _, c := range stack.Images() {
@@ -143,7 +143,7 @@ func TestServers(t *testing.T) {
 	}
 }
 
-// checked is the test of a container's health.
+// checked returns the test of a container's health.
 func checked(program, url string) []string { return []string{"CMD", program, "health", url} }
 
 func TestServicesHealth(t *testing.T) {
@@ -206,7 +206,7 @@ func TestEveryContainer(t *testing.T) {
 					ReadOnly: true, CapDrop: []string{"ALL"}, SecurityOpt: []string{"no-new-privileges:true"},
 					Networks: []string{"monitoring"}, Restart: "unless-stopped", LogDriver: "json-file", Checked: true, Bounded: true,
 				}
-				if service == probe { // it ends at once, and talks to nobody
+				if service == probe { // it ends at once and needs no network
 					want.Networks, want.Restart, want.Checked = nil, "no", false
 				}
 				got := facts{
@@ -403,11 +403,11 @@ func TestBuilder(t *testing.T) {
 		t.Fatal(err)
 	}
 	builder := regexp.MustCompile(`(?m)^ARG BUILDER=golang:([0-9.]+)$`).FindSubmatch(dockerfile)
-	wanted := regexp.MustCompile(`(?m)^go ([0-9.]+)$`).FindSubmatch(mod)
-	if builder == nil || wanted == nil {
-		t.Fatalf("the Dockerfile names the builder %q, go.mod the Go version %q", builder, wanted)
+	required := regexp.MustCompile(`(?m)^go ([0-9.]+)$`).FindSubmatch(mod)
+	if builder == nil || required == nil {
+		t.Fatalf("the Dockerfile names the builder %q, go.mod the Go version %q", builder, required)
 	}
-	if version.Compare("go"+string(builder[1]), "go"+string(wanted[1])) < 0 {
-		t.Errorf("the builder is of Go %s; go.mod wants %s", builder[1], wanted[1])
+	if version.Compare("go"+string(builder[1]), "go"+string(required[1])) < 0 {
+		t.Errorf("the builder is of Go %s; go.mod wants %s", builder[1], required[1])
 	}
 }

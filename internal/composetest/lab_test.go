@@ -34,10 +34,10 @@ var (
 	dir     = flag.String("servers", "", "the directory of the servers' programs, before PATH, for images that cannot be pulled")
 )
 
-// patience is how long a test waits for what must come; it is no measurement.
+// patience bounds every wait of a test; it measures nothing.
 const patience = 2 * time.Minute
 
-// mostBytes is how large the compressed image may be.
+// mostBytes is the largest allowed size of the compressed image.
 const mostBytes = 60e6
 
 // TestLab runs the lab in containers and the checklist over it, kills each of
@@ -88,7 +88,7 @@ func TestLab(t *testing.T) {
 	t.Run("a roll arrives in the lab that was put together", func(t *testing.T) { p.arrives(t, p.roll(t)) })
 }
 
-// nobodyElse fails where a lab runs in containers already: there is one network
+// nobodyElse fails if a lab runs in containers already: there is one network
 // and one container of a name.
 func nobodyElse(t *testing.T) {
 	t.Helper()
@@ -97,8 +97,8 @@ func nobodyElse(t *testing.T) {
 	}
 }
 
-// remove takes the lab down with what it has stored. What the containers said is
-// told first if the test has failed.
+// remove takes the lab down and deletes what it has stored. If the test has failed, it prints the
+// containers' output first.
 func (p *project) remove(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience)
 	defer cancel()
@@ -131,7 +131,7 @@ func (p *project) services(t *testing.T, files []string) []string {
 	return names
 }
 
-// golang is the image that the Dockerfile builds with.
+// golang returns the image that the Dockerfile builds with.
 func golang(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(root, "Dockerfile"))
@@ -145,7 +145,7 @@ func golang(t *testing.T) string {
 	return string(m[1])
 }
 
-// image holds what an image is asked for: no root, small, and a program that runs.
+// image checks the image: not run by root, small, and with a program that runs.
 func image(t *testing.T) {
 	if user := docker(t, "image", "inspect", "--format", "{{.Config.User}}", "dicelab"); user != "65532:65532" {
 		t.Errorf("user %q", user)
@@ -189,9 +189,9 @@ func fileOf(t *testing.T, image, path string) string {
 	return text
 }
 
-// again builds the image anew and holds that its files are the same bit for bit.
-// Of the first build there is what the compiler and the module cache keep: without
-// a proxy, which makes it another build, nothing is fetched.
+// again builds the image anew and checks that its files are the same bit for bit. The compiler and
+// the module cache of the first build are kept. The second build has no proxy, which makes it a
+// build of its own, so it can fetch nothing.
 func again(t *testing.T, p *project) {
 	const layers = "{{json .RootFS.Layers}}"
 	first := docker(t, "image", "inspect", "--format", layers, "dicelab")
@@ -203,8 +203,8 @@ func again(t *testing.T, p *project) {
 	}
 }
 
-// verifies runs "dicelab verify" from the image. Where Grafana is left out, the
-// check that asks it is not applicable, and says so.
+// verifies runs "dicelab verify" from the image. Without Grafana, the check that needs it is
+// reported as not applicable.
 func verifies(t *testing.T, p *project) {
 	grafana, idle := p.at["GRAFANA"], []string{"traffic-dependencies"}
 	if slices.Contains(p.missing, stack.Grafana) {
@@ -246,7 +246,7 @@ func (c *counter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// containers holds that everybody is healthy.
+// containers checks that everybody is healthy.
 func containers(t *testing.T, p *project) {
 	want, got := map[string]string{}, map[string]string{}
 	for _, service := range p.services(t, whole()) {

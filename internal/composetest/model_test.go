@@ -22,8 +22,8 @@ func stackFile() string    { return filepath.Join(root, "deploy", "compose", "st
 func servicesFile() string { return filepath.Join(root, "deploy", "compose", "services.yaml") }
 func orderFile() string    { return filepath.Join(root, "deploy", "compose", "order.yaml") }
 
-// file is what this repository uses of the Compose format
-// (https://docs.docker.com/reference/compose-file/). Another key is an error.
+// file has the parts of the Compose format that this repository uses
+// (https://docs.docker.com/reference/compose-file/). Any other key is an error.
 type file struct {
 	Name     string
 	Include  []include

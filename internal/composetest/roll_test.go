@@ -148,7 +148,7 @@ func spans(trace *query.Trace) (out []string) {
 	return out
 }
 
-// goldenLines are lines with the labels under which they are stored.
+// goldenLines returns lines with the labels under which they are stored.
 func goldenLines(want golden.Telemetry) (out []string) {
 	for _, l := range want.Lines {
 		labels := map[string]string{

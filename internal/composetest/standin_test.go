@@ -16,16 +16,15 @@ import (
 	"dicelab/stack"
 )
 
-// Where no image can be pulled, stand-ins take the images' names: of a server,
-// the program that was found on this machine, at the place, under the user and beside
-// the directories that the official image has; of the builder, the Go of this
-// machine. They are removed after the test, so that nobody takes them for what
-// they are named after.
+// If an image cannot be pulled, a stand-in takes its name. The stand-in of a server has the program
+// that was found on this machine, at the same path, with the same user and the same directories as
+// the official image. The stand-in of the builder has the Go of this machine. All are removed after
+// the test, so that they are not mistaken for the official images.
 
 // standInLabel marks a stand-in.
 const standInLabel = "dicelab.stand-in"
 
-// official is what is known of an official image besides its name.
+// official describes an official image, apart from its name.
 type official struct {
 	program string
 	user    string
@@ -38,10 +37,10 @@ type directory struct {
 	mode  fs.FileMode
 }
 
-// officials tells what the images are like, by component. The sources are their
-// Dockerfiles: github.com/prometheus/prometheus, grafana/tempo, grafana/loki,
-// grafana/alloy (each in the repository's root or in cmd/NAME) and
-// open-telemetry/opentelemetry-collector-releases (distributions/otelcol-contrib).
+// officials returns the properties of the images, by component. They are taken from the
+// Dockerfiles: github.com/prometheus/prometheus, grafana/tempo, grafana/loki, grafana/alloy (each
+// in the repository's root or in cmd/NAME) and open-telemetry/opentelemetry-collector-releases
+// (distributions/otelcol-contrib).
 func officials() map[string]official {
 	return map[string]official{
 		stack.Prometheus: {program: "/bin/prometheus", user: "65534:65534", dirs: []directory{{"/prometheus", 65534, 0o775}, {"/etc/prometheus", 65534, 0o755}}},
@@ -55,9 +54,9 @@ func officials() map[string]official {
 // builderImage is the name of the stand-in for the image golang.
 const builderImage = "dicelab-test-builder"
 
-// images sees to it that the servers' images are there: those that are, those
-// that can be pulled, or stand-ins. It returns the environment with which the
-// image of the lab is built, and the servers of which there is nothing.
+// images makes the servers' images available: it uses local ones, pulls them, or builds stand-ins.
+// It returns the environment for building the image of the lab, and the servers that have neither
+// image nor program.
 func images(t *testing.T) (env, missing []string) {
 	t.Helper()
 	found, err := servers.Find(t.Context(), servers.Places{Dir: *dir, Path: os.Getenv("PATH")})
@@ -97,8 +96,8 @@ func list(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// obtain tells whether an image is there or can be pulled. A stand-in that a
-// killed test has left does not count.
+// obtain reports whether an image is present or could be pulled. A stand-in that a killed test left
+// behind does not count.
 func obtain(t *testing.T, name string) bool {
 	t.Helper()
 	label, err := try(t.Context(), nil, nil, "docker", "image", "inspect", "--format", `{{index .Config.Labels "`+standInLabel+`"}}`, name)

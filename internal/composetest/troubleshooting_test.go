@@ -38,8 +38,8 @@ func troubleshooting(t *testing.T, p *project) {
 	}
 }
 
-// documented is where the commands are run: the repository, on the ports of the
-// test, with the program of the image.
+// documented returns where documented commands run: in the repository, on the ports of the test,
+// with the program of the image.
 func (p *project) documented(t *testing.T) doctest.Lab {
 	t.Helper()
 	bin := t.TempDir()
