@@ -4,15 +4,14 @@
 //
 // Services emit these names, the explorer and the checks read them, other
 // people's dashboards and queries depend on them. They must not change. The
-// package holds names only: it imports nothing of the lab, and nothing in it
+// package has names only: it imports nothing of the lab, and nothing in it
 // has behaviour beyond looking a name up.
 //
-// Two statuses are kept apart everywhere. A service's own status is what it
-// answered (wire, SERVER span, http_requests_total, log field "status"). The
-// backend's status is what the dice roller sent to the front end
-// (backend.status_code, "backend_status", streamlit_requests_total); where the
-// roller sent nothing it is absent from spans and logs, and the counter says
-// 504 (timeout) or 503 (unreachable).
+// Two statuses are kept apart everywhere. A service's own status is the one that it responded with
+// (wire, SERVER span, http_requests_total, log field "status"). The backend's status is the one
+// that the dice roller sent to the front end (backend.status_code, "backend_status",
+// streamlit_requests_total). If the roller sent none, spans and logs have no backend status, and
+// the counter has 504 (timeout) or 503 (unreachable).
 package contract
 
 // The services, as the resource attribute service.name, the Prometheus job and
@@ -28,7 +27,7 @@ const (
 // Services lists the services that answer requests, in call order.
 func Services() []string { return []string{ServiceFrontend, ServiceRoller} }
 
-// ContainerName is the value of the log label container_name of a service. It
+// ContainerName returns the value of the log label container_name of a service. It
 // is the name that its container has under Compose, and the same everywhere
 // else, so that one query serves all modes.
 func ContainerName(service string) string { return service + "-stage2" }
@@ -75,7 +74,7 @@ const (
 	AttrBackendURL        = "backend.url"         // the roller's endpoint that was called
 	AttrBackendStatusCode = "backend.status_code" // int: what the roller answered; absent when it did not
 	AttrTraceparent       = "http.request.header.traceparent"
-	AttrBaggage           = "http.request.header.baggage" // absent where none was sent
+	AttrBaggage           = "http.request.header.baggage" // absent if none was sent
 	AttrErrorType         = "error.type"
 	AttrUserID            = "user.id"                   // the simulated user
 	AttrRollNumber        = "roll.number"               // int: of the user's rolls, or of the run's; from 1
@@ -86,7 +85,7 @@ const (
 // does.
 const SyntheticTest = "test"
 
-// Values of error.type where no status code tells it.
+// Values of error.type for failures without a status code.
 const (
 	ErrorTypeCanceled    = "canceled"    // the caller went away
 	ErrorTypeTimeout     = "timeout"     // the roller did not answer in time
@@ -128,10 +127,10 @@ const (
 	ReasonExportFailed = "export_failed" // the telemetry backend refused, or did not answer
 )
 
-// RollValueBuckets are the upper bounds of dice_roll_value.
+// RollValueBuckets returns the upper bounds of dice_roll_value.
 func RollValueBuckets() []float64 { return []float64{1, 2, 3, 4, 5, 6, 7, 8} }
 
-// BackendDurationBuckets are the upper bounds of
+// BackendDurationBuckets returns the upper bounds of
 // streamlit_request_duration_seconds, in seconds.
 func BackendDurationBuckets() []float64 { return []float64{.1, .25, .5, .75, 1, 1.5, 2, 3} }
 
@@ -199,8 +198,8 @@ const (
 )
 
 // HeaderOwnKey carries, on OTLP exports of the services that "dicelab up" runs, a
-// key that is made anew for each run. The embedded stack keeps some memory free
-// for who has it.
+// key that is new in each run. The embedded stack keeps some memory free
+// for requests with it.
 const HeaderOwnKey = "dicelab-own-key"
 
 // Headers of trace context.
@@ -211,6 +210,6 @@ const (
 	HeaderTraceresponse = "traceresponse" // W3C Trace Context Level 2, draft of 2020
 )
 
-// StatusClientClosedRequest is the status of a request whose caller went away.
-// HTTP does not define it; nginx introduced it, and nobody receives it.
+// StatusClientClosedRequest is the status of a request whose caller went away. HTTP does not define
+// it; nginx introduced it. It is recorded, never received.
 const StatusClientClosedRequest = 499

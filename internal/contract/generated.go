@@ -16,12 +16,12 @@ const (
 	MetricSpanSize    = "traces_spanmetrics_size_total" // as protobuf, in bytes
 )
 
-// SpanLatencyBuckets are the upper bounds of MetricSpanLatency, in seconds.
+// SpanLatencyBuckets returns the upper bounds of MetricSpanLatency, in seconds.
 func SpanLatencyBuckets() []float64 {
 	return []float64{.002, .004, .008, .016, .032, .064, .128, .256, .512, 1.024, 2.048, 4.096, 8.192, 16.384}
 }
 
-// GraphBuckets are the upper bounds of the service graph's histograms, in
+// GraphBuckets returns the upper bounds of the service graph's histograms, in
 // seconds.
 func GraphBuckets() []float64 { return []float64{.1, .2, .4, .8, 1.6, 3.2, 6.4, 12.8} }
 

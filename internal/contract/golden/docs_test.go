@@ -24,8 +24,8 @@ const catalogue = "../../../docs/telemetry.md"
 // serverErrorType is why SERVER spans have no error.type.
 const serverErrorType = "it sets `error.type` on CLIENT spans alone"
 
-// The catalogue in docs is made from what the services emit and from the golden
-// telemetry, so that it cannot tell anything else.
+// The catalogue in docs is generated from what the services emit and from the golden telemetry, so
+// that it cannot differ from them.
 func TestCatalogueIsCurrent(t *testing.T) {
 	want := writeCatalogue(t)
 	if *update {
@@ -171,7 +171,7 @@ func load(t *testing.T, scenario string) golden.Telemetry {
 	return g
 }
 
-// cell is an attribute's value in a table, or a dash.
+// cell returns an attribute's value in a table, or a dash.
 func cell(attributes map[string]any, key string) string {
 	v, ok := attributes[key]
 	switch v := v.(type) {

@@ -17,20 +17,20 @@ import (
 const (
 	Success   = "success"   // a risky roll through the front end that brings a value
 	Failure   = "failure"   // a risky roll through the front end that fails
-	BadDie    = "bad_die"   // a roll of a die that does not exist, asked of the roller
-	Abandoned = "abandoned" // a roll whose caller goes away, asked of the roller
+	BadDie    = "bad_die"   // a request to the roller for a die that does not exist
+	Abandoned = "abandoned" // a request to the roller whose caller goes away
 )
 
 // Scenarios lists all of them.
 func Scenarios() []string { return []string{Success, Failure, BadDie, Abandoned} }
 
-// Telemetry is what one roll leaves behind.
+// Telemetry is the telemetry of one roll.
 type Telemetry struct {
 	// Spans are in the order of the call: parents before children.
 	Spans []Span `json:"spans"`
 	// Lines are in the order in which they are written.
 	Lines []Line `json:"lines"`
-	// Metrics says by how much each sample moves: service, then sample as
+	// Metrics has the change of each sample: service, then sample as
 	// Prometheus writes it. Of histograms it has the counts; what is not
 	// listed does not move.
 	Metrics map[string]map[string]float64 `json:"metrics"`

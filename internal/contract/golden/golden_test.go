@@ -80,7 +80,7 @@ func (s *stage) observe(roll func()) golden.Telemetry {
 	return golden.Telemetry{Spans: s.spans(), Lines: s.lines(), Metrics: moved(before, after)}
 }
 
-// spans are the spans in call order, each with its parent's name; all must be of
+// spans returns the spans in call order, each with its parent's name; all must be of
 // one trace.
 func (s *stage) spans() []golden.Span {
 	seen := s.sink.Spans()
@@ -110,7 +110,7 @@ func (s *stage) spans() []golden.Span {
 	return out
 }
 
-// lines are the log lines; each must carry the trace's ID and a span's.
+// lines returns the log lines; each must carry the trace's ID and a span's.
 func (s *stage) lines() []golden.Line {
 	names := map[string]string{}
 	for _, span := range s.sink.Spans() {
@@ -138,7 +138,7 @@ func (s *stage) lines() []golden.Line {
 	return out
 }
 
-// samples are the values of the services' own counters and of their histograms'
+// samples returns the values of the services' own counters and of their histograms'
 // counts.
 func (s *stage) samples() map[string]map[string]float64 {
 	out := map[string]map[string]float64{}
@@ -172,7 +172,7 @@ func labels(pairs []*dto.LabelPair) string {
 	return "{" + strings.Join(out, ",") + "}"
 }
 
-// moved is the difference, without what did not move.
+// moved returns the difference, without what did not move.
 func moved(before, after map[string]map[string]float64) map[string]map[string]float64 {
 	out := map[string]map[string]float64{}
 	for service, samples := range after {
