@@ -1,18 +1,17 @@
 // Package doctest runs the commands that a document shows, and compares what they
 // print with what the document says that they print. It is for tests.
 //
-// A command stands in a block of the language "console", after "$ "; what it
-// prints, errors included, follows. A comment above the block, which readers do
-// not see, says on which labs it is run, and what is the matter with them:
+// A command stands in a block of the language "console", after "$ "; its output, errors included,
+// follows. A comment above the block, which readers do not see, gives the labs on which it runs and
+// the faults of those labs:
 //
 //	<!-- test embedded native: fault dice-roller:no-export -->
 //
-// What is shown is what is wanted, to the letter, with these exceptions: "…" is
-// any text of a line, or any lines where it stands alone; a trace or span ID is
-// any, but one that is shown again is the same again, and two that differ differ;
-// a time, a duration and a number of seconds or nanoseconds since 1970 is any.
-// An ID that was printed takes the place of the shown one in later commands of
-// the block.
+// The output must match what is shown to the letter, with these exceptions: "…" matches any text of
+// a line, or any lines if it stands alone. A trace or span ID matches any ID, but equal IDs must be
+// equal in the output, and different ones different. A time, a duration and a number of seconds or
+// nanoseconds since 1970 match any. In later commands of the block, an ID that was printed takes
+// the place of the shown one.
 //
 // A block without a comment, and a command in running text, is an error: a
 // command that no test runs may be wrong.
@@ -26,7 +25,7 @@ import (
 	"strings"
 )
 
-// Mode is how the lab runs on which a block is tested.
+// Mode names a way of running the lab on which a block is tested.
 type Mode string
 
 // The modes. Each has one test that runs all its blocks.
@@ -58,7 +57,7 @@ type Step struct {
 	Shown   []string // lines
 }
 
-// Scene is what is run on one lab, in the order of the document.
+// Scene is the commands that run on one lab, in the order of the document.
 type Scene struct {
 	State  string
 	Blocks []Block
@@ -77,7 +76,7 @@ func Read(path string) ([]Block, error) {
 	return blocks, nil
 }
 
-// Scenes are the blocks of a mode, by state.
+// Scenes returns the blocks of a mode, by state.
 func Scenes(blocks []Block, m Mode) (scenes []Scene) {
 	for _, b := range blocks {
 		if !slices.Contains(b.Modes, m) {

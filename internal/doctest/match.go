@@ -12,8 +12,8 @@ type ids map[string]string
 var (
 	// id is a trace or span ID.
 	id = regexp.MustCompile(`\b(?:[0-9a-f]{32}|[0-9a-f]{16})\b`)
-	// varies is what is shown and may be another: what stands for any text, IDs, a
-	// time of RFC 3339, a number since 1970, a duration.
+	// varies matches the shown text that may differ in the output: "…", IDs, a time of RFC 3339, a
+	// number since 1970, a duration.
 	varies = regexp.MustCompile(`…|` + id.String() +
 		`|\b\d{4}-\d\d-\d\dT[\d:.]+Z|\b1\d{9}(?:\d{9}|\.\d+)?\b|\b\d+(?:\.\d+)? ?(?:µs|ms|s)\b`)
 )

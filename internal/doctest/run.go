@@ -12,25 +12,25 @@ import (
 	"time"
 )
 
-// Lab is where the commands of a block are run.
+// Lab is the environment in which the commands of a block run.
 type Lab struct {
-	// Ports are those of the lab, by the ones that the document shows.
+	// Ports maps the ports in the document to those of the lab.
 	Ports map[string]string
 	// Flags are added to a command of dicelab, by its subcommand.
 	Flags map[string][]string
-	// Names are what the document calls things, by what they are.
+	// Names maps the lab's own names to those in the document.
 	Names map[string]string
-	// Dir is where commands are run, and Env is added to their environment.
+	// Dir is the working directory of commands. Env is added to their environment.
 	Dir string
 	Env []string
-	// Path is where dicelab is; "": on the path of the tests.
+	// Path is the directory of dicelab; "" if it is on the path of the tests.
 	Path string
 	// Patience bounds the wait for a command to print what is shown: what was
 	// rolled takes a while to arrive.
 	Patience time.Duration
 }
 
-// pause is what is waited before a command is run again.
+// pause is the time before a command is repeated.
 const pause = 200 * time.Millisecond
 
 // Run runs a block, up to the first command that does not print what is shown: it
@@ -48,7 +48,7 @@ func (l Lab) Run(ctx context.Context, b Block) error {
 func (l Lab) step(ctx context.Context, s Step, known ids) error {
 	ctx, cancel := context.WithTimeout(ctx, l.Patience)
 	defer cancel()
-	var last error // of what was printed, which tells more than that time was over
+	var last error // about the output, which explains more than "deadline exceeded"
 	for {
 		printed, err := l.bash(ctx, known.fill(s.Command))
 		if err == nil {

@@ -6,7 +6,7 @@ import (
 	"os/exec"
 )
 
-// Tools is nil where this machine has the programs that the commands of documents
+// Tools returns nil where this machine has the programs that the commands of documents
 // may use besides the project's own.
 func Tools() (err error) {
 	for _, tool := range []string{"bash", "curl", "grep", "sort", "uniq"} {
