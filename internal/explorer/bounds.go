@@ -21,9 +21,9 @@ import (
 // The memory of the pages, files and downloads under way together is bounded, so
 // that the explorer lives in the smallest container that the lab ships, of 192 MiB.
 // A page holds a place while it is made. What it reads is counted as it arrives:
-// beyond the size of usual answers it is a large page, gives its place back to small
+// beyond the size of usual answers it is a large page, leaves its place to small
 // ones, and waits until it is the only large one that is made. A finished page is
-// kept compressed and has given its place back, so that a reader who is slow, or
+// kept compressed and has released its place, so that a client that is slow, or
 // does not read, costs its bytes alone.
 const (
 	maxPages    = 8         // that are made at once
@@ -137,7 +137,7 @@ func (p *underWay) read(n int) error {
 	return nil
 }
 
-// release gives back what the page holds.
+// release releases what the page has reserved.
 func (p *underWay) release() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -50,7 +50,7 @@ func TestLongLine(t *testing.T) {
 	contains(t, p.one(t, ".log").text(), `{"message":"m","long":"xxxxx`, "and 217,257 more bytes, which this page does not show")
 }
 
-// Clients that do not read cost what they have asked for, and no place: others are
+// Clients that do not read cost the bytes of their pages, and no place: others are
 // answered.
 func TestClientsThatDoNotRead(t *testing.T) {
 	var spans []string

@@ -87,7 +87,7 @@ type checksView struct {
 	Run     checkRun
 	Time    moment // when it began
 	Took    string
-	Next    string     // what is waited for
+	Next    string     // what the run waits for
 	Percent string     // of the rows that have ended
 	Causes  []checkRow // failures of their own
 	Follow  []checkRow // failures that those explain
@@ -185,7 +185,7 @@ func (e *explorer) startChecks(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/checklist", http.StatusSeeOther)
 }
 
-// checksJSON is the last report, as "dicelab verify --format json" writes it.
+// checksJSON responds with the last report, as "dicelab verify --format json" writes it.
 func (e *explorer) checksJSON(w http.ResponseWriter, _ *http.Request) {
 	_, last, _ := e.runs.state()
 	if last.Began.IsZero() {

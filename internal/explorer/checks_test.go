@@ -81,7 +81,7 @@ func (f *fakeChecks) Run(ctx context.Context, group string, began func(checklist
 
 const trace, other = "0af7651916cd43dd8448eb211c80319c", "00f067aa0ba902b7a3ce929d0e0e4736"
 
-// three are a result of each kind.
+// three returns a result of each kind.
 func (f *fakeChecks) three() []checklist.Result {
 	asked := []checklist.Exchange{
 		{Request: "GET http://tempo/x", Command: "curl -s 'http://tempo/x'", Status: 404, Answer: "no <b>trace</b>"},
@@ -103,7 +103,7 @@ func (f *fakeChecks) report() checklist.Report {
 	return report
 }
 
-// served is an explorer behind a real server.
+// served returns an explorer behind a real server.
 func served(t *testing.T) (lab, *httptest.Server) {
 	t.Helper()
 	l := start(t)

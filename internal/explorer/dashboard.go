@@ -38,12 +38,12 @@ type panel struct {
 // shownQuery is a query as a person may want to repeat it.
 type shownQuery struct{ Language, Text, Href string }
 
-// Filled tells whether there is something to show.
+// Filled reports whether the panel has anything to show.
 func (p panel) Filled() bool {
 	return p.Chart != "" || p.Stat != nil || len(p.Lines) > 0 || len(p.Traces) > 0 || len(p.Alerts) > 0
 }
 
-// drawing is what is needed to fill a panel.
+// drawing holds what is needed to fill a panel.
 type drawing struct {
 	*panel
 	e       *explorer
@@ -81,7 +81,7 @@ func (e *explorer) panelRows(ctx context.Context, win window, settings grafana.S
 	return rows, fills
 }
 
-// shown is a query with the page that runs it.
+// shown returns a query with the page that runs it.
 func (d drawing) shown(q grafana.Query) shownQuery {
 	switch q.Server {
 	case grafana.TypeLoki:
@@ -113,8 +113,8 @@ func (d drawing) fill(ctx context.Context) {
 	}
 }
 
-// chartHeight is how high the drawing in a panel is, in pixels: Grafana's rows are
-// 38 px, of which title and legend take some.
+// chartHeight returns the height of the chart in a panel, in pixels. Grafana's rows are 38 px;
+// title and legend take part of the panel.
 func (d drawing) chartHeight() int { return d.in.GridPos.H*34 - 112 }
 
 // legend names a series as the query says: {{label}} stands for the label's value.
@@ -129,7 +129,7 @@ func legend(format string, labels map[string]string) string {
 	return strings.NewReplacer(pairs...).Replace(format)
 }
 
-// class is the class that colours the nth series of the panel: as the dashboard
+// class returns the class that colours the nth series of the panel: as the dashboard
 // says, or by its place.
 func (d drawing) class(series string, n int) string {
 	if color := d.in.ColorOf(series); color != "" {
@@ -138,7 +138,7 @@ func (d drawing) class(series string, n int) string {
 	return "c-s" + strconv.Itoa(n%8)
 }
 
-// down are the failures of servers that do not answer, each once. The panels that
+// down returns the failures of servers that do not answer, each once. The panels that
 // wanted them say no more than that.
 func down(rows []panelRow) []*failure {
 	var out []*failure

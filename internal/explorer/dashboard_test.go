@@ -12,7 +12,7 @@ import (
 	"dicelab/internal/query/querytest"
 )
 
-// panels are those of a page by their titles.
+// panels returns those of a page by their titles.
 func panels(t *testing.T, p node) map[string]node {
 	t.Helper()
 	out := map[string]node{}
@@ -133,7 +133,7 @@ func TestMetricsVariables(t *testing.T) {
 	contains(t, bad.one(t, ".notice").text(), `variable die_type cannot be "\"} or up": choose one of $__all, fair, risky`)
 }
 
-// Servers that do not answer are told of once each; what the others have is shown.
+// Each server that does not respond is reported once; the data of the others is shown.
 func TestMetricsWithoutLoki(t *testing.T) {
 	s := start(t)
 	p := page(t, handler(t, s.Prometheus.URL, "http://127.0.0.1:1", s.Tempo.URL), "/metrics?since=1h", 200)

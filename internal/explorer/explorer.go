@@ -21,19 +21,18 @@ import (
 //go:embed templates/*.html assets/explorer.css assets/explorer.js
 var files embed.FS
 
-// Options say what the explorer reads and what it tells about it.
+// Options configures what the explorer reads, and what it shows about itself.
 type Options struct {
 	Prometheus *query.Prometheus // required
 	Loki       *query.Loki       // required
 	Tempo      *query.Tempo      // required
-	// Dashboard is what the page of metrics shows: Grafana's own file. Required.
+	// Dashboard is shown by the page Metrics: Grafana's own file. Required.
 	Dashboard grafana.Dashboard
 	// Checklist performs the checks for the page of that name. Required.
 	Checklist Checker
-	// FrontendURL is where a die can be rolled. Empty means
-	// http://localhost:8102.
+	// FrontendURL is the page on which to roll a die. Empty means http://localhost:8102.
 	FrontendURL string
-	// Retention says, as the end of a sentence, how long traces are kept. Empty
+	// Retention is the time for which traces are kept, as the end of a sentence. Empty
 	// means "for as long as the trace store is set to keep them".
 	Retention string
 	// Now is the clock, whose zone is that of the times shown. Nil means
@@ -43,7 +42,7 @@ type Options struct {
 	Version string
 }
 
-// defaultFrontend is where a die can be rolled unless told.
+// defaultFrontend is the front end's URL if Options names none.
 const defaultFrontend = "http://localhost:" + contract.PortFrontend
 
 // explorer answers the pages. Nothing in it changes after NewHandler but the runs of
@@ -121,11 +120,11 @@ func (e *explorer) routes() (http.Handler, error) {
 	return mux, nil
 }
 
-// page is what every page shows around its own content.
+// page holds what every page shows around its own content.
 type page struct {
 	Title   string
 	Section string // the navigation's entry
-	// Reload makes the browser load ReloadURL after so many seconds; 0: never.
+	// Reload is the number of seconds after which the browser loads ReloadURL; 0: never.
 	Reload         int
 	ReloadURL      string
 	ReloadScripted bool // a script reloads better: the browser does it only without scripts
@@ -153,7 +152,7 @@ func (p page) Nav() []NavItem {
 	return items
 }
 
-// filled is p with what all pages show.
+// filled returns p with what all pages show.
 func (e *explorer) filled(p page) page {
 	now := e.Now()
 	p.FrontendURL, p.Version, p.Zone, p.Now = e.FrontendURL, e.Version, now.Format("MST"), now.Format("15:04:05")
@@ -178,7 +177,7 @@ func (e *explorer) write(w http.ResponseWriter, status int, make func(*bytes.Buf
 	web.Page(w.Header())
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_, _ = w.Write(b.Bytes()) // the reader is gone: nobody is left to tell
+	_, _ = w.Write(b.Bytes()) // client gone; nothing to do
 }
 
 func (e *explorer) message(w http.ResponseWriter, status int, title, text string) {
@@ -213,7 +212,7 @@ func newFailure(err error) *failure {
 	switch {
 	case qe.Unreachable():
 		f.Title = qe.Server + " cannot be reached"
-		// What was asked for does not matter when nobody answers.
+		// If the server does not respond, the query does not matter.
 		f.URL, _, _ = strings.Cut(f.URL, "?")
 		f.Unreachable = true
 	case qe.Status == 0:
@@ -226,7 +225,7 @@ func newFailure(err error) *failure {
 	return f
 }
 
-// status is what a page answers whose main question failed so.
+// status returns the status of a page whose main query failed like this.
 func (f *failure) status() int {
 	switch {
 	case f == nil:
@@ -267,7 +266,7 @@ func inParallel(fs ...func()) {
 	}
 }
 
-// serviceClass is the class that colours a service.
+// serviceClass returns the class that colours a service.
 func serviceClass(service string) string {
 	switch service {
 	case contract.ServiceFrontend:
@@ -280,7 +279,7 @@ func serviceClass(service string) string {
 	return "c-other"
 }
 
-// dieClass is the class that colours a die.
+// dieClass returns the class that colours a die.
 func dieClass(die string) string {
 	switch die {
 	case contract.DieFair:

@@ -76,7 +76,7 @@ func get(t *testing.T, h http.Handler, target string) *http.Response {
 // node is a parsed element with a few ways to look into it.
 type node struct{ *html.Node }
 
-// page asks for a page, wants the status, and checks what holds for every page.
+// page requests a page, and checks its status and the rules for every page.
 func page(t *testing.T, h http.Handler, target string, status int) node {
 	t.Helper()
 	return parsed(t, target, get(t, h, target), status)
@@ -159,7 +159,7 @@ func (n node) has(key string) bool {
 	return slices.ContainsFunc(n.Attr, func(a html.Attribute) bool { return a.Key == key })
 }
 
-// text is the text within, with single spaces.
+// text returns the text within, with single spaces.
 func (n node) text() string {
 	var b strings.Builder
 	for e := range n.Descendants() {
@@ -170,7 +170,7 @@ func (n node) text() string {
 	return strings.Join(strings.Fields(b.String()), " ")
 }
 
-// link is the target of the link with that text.
+// link returns the target of the link with that text.
 func (n node) link(t *testing.T, text string) string {
 	t.Helper()
 	for _, a := range n.all("a") {
@@ -182,7 +182,7 @@ func (n node) link(t *testing.T, text string) string {
 	return ""
 }
 
-// params are the decoded parameters of a link to path.
+// params returns the decoded parameters of a link to path.
 func params(t *testing.T, href, path string) url.Values {
 	t.Helper()
 	u, err := url.Parse(href)

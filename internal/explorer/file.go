@@ -31,26 +31,26 @@ const (
 	maxListed = 200
 )
 
-// fileView is what pages of a file say about it.
+// fileView is the data of pages of a file.
 type fileView struct {
 	Name   string
-	Packed string   // the file; "" where there is none
+	Packed string   // the file; "" if there is none
 	Error  string   // why it cannot be shown
 	Notes  []string // what of it is not shown
 	Traces int
 	Rows   []fileRow // of the list
-	List   reach     // leads to the list, if there is more than one trace
-	Next   reach     // leads to the rest of the list
+	List   control   // leads to the list, if there is more than one trace
+	Next   control   // leads to the rest of the list
 }
 
 // fileRow is a trace in the list of a file.
 type fileRow struct {
 	traceRow
-	Open reach
+	Open control
 }
 
-// reach is a way to more of a trace: a link or, for a file, a button of its form.
-type reach struct {
+// control is a way to more of a trace: a link or, for a file, a button of its form.
+type control struct {
 	Text, Class string
 	Label       string // for a screen reader, where many buttons have one text
 	Href        string // of a link
@@ -65,7 +65,7 @@ func (e *explorer) filePage(w http.ResponseWriter, status int, v fileView) {
 	e.render(w, status, "file", page{Title: "A trace from a file", Section: "Traces", Data: v})
 }
 
-// file shows what is in the file that a form brings.
+// file shows the content of an uploaded file.
 func (e *explorer) file(w http.ResponseWriter, r *http.Request) {
 	v, packed, show, err := readFileForm(r)
 	var traces []*query.Trace
@@ -86,7 +86,7 @@ func (e *explorer) file(w http.ResponseWriter, r *http.Request) {
 			e.fileList(w, v, traces, skipped(show))
 			return
 		}
-		v.List = reach{Text: fmt.Sprintf("All %d traces of the file", len(traces)), Class: "button"}
+		v.List = control{Text: fmt.Sprintf("All %d traces of the file", len(traces)), Class: "button"}
 		v.List.Show = url.Values{"skip": {"0"}}.Encode()
 	}
 	for _, t := range traces {
@@ -103,7 +103,7 @@ func (e *explorer) file(w http.ResponseWriter, r *http.Request) {
 // errTooLong reports a file above the limit.
 var errTooLong = fmt.Errorf("it is longer than %d MiB: cut it, or store it with dicelab import", maxFile>>20)
 
-// fileStatus is the status of a page that cannot show a file.
+// fileStatus returns the status of a page that cannot show a file.
 func fileStatus(err error) int {
 	refused, isRefused := errors.AsType[*query.MeterError](err)
 	switch {
@@ -201,11 +201,11 @@ func (e *explorer) fileList(w http.ResponseWriter, v fileView, traces []*query.T
 		row := fileRow{traceRow: e.row(query.Found{TraceID: t.ID, RootService: root.Service, RootName: root.Name, Start: t.Spans[0].Start, Duration: tree.Duration()})}
 		row.Spans, row.Errors, row.Duration = len(t.Spans), t.Errors(), duration(tree.Duration())
 		row.setServices(t.Services())
-		row.Open = reach{Text: "Open", Class: "button small", Label: "Open trace " + row.Short, Show: url.Values{"trace": {t.ID}}.Encode()}
+		row.Open = control{Text: "Open", Class: "button small", Label: "Open trace " + row.Short, Show: url.Values{"trace": {t.ID}}.Encode()}
 		v.Rows = append(v.Rows, row)
 	}
 	if more := len(rest) - maxListed; more > 0 {
-		v.Next = reach{Text: fmt.Sprintf("%d more", more), Class: "button", Show: url.Values{"skip": {strconv.Itoa(skip + maxListed)}}.Encode()}
+		v.Next = control{Text: fmt.Sprintf("%d more", more), Class: "button", Show: url.Values{"skip": {strconv.Itoa(skip + maxListed)}}.Encode()}
 	}
 	e.filePage(w, http.StatusOK, v)
 }

@@ -72,7 +72,7 @@ func (n node) button(t *testing.T, text string) node {
 	return node{}
 }
 
-// download is a stored trace as its page saves it.
+// download returns a stored trace as its page saves it.
 func download(t *testing.T, l lab, id string) string {
 	t.Helper()
 	body, err := io.ReadAll(get(t, l.handler, "/traces/"+id+"/trace.json").Body)
@@ -82,7 +82,7 @@ func download(t *testing.T, l lab, id string) string {
 	return string(body)
 }
 
-// What was saved is shown again by an explorer whose stores know nothing of it,
+// What was saved is shown again by an explorer without it in its stores,
 // and that asks them nothing.
 func TestTraceFromFile(t *testing.T) {
 	saved := download(t, start(t), querytest.TraceFailed)
@@ -109,8 +109,7 @@ func TestTraceFromFile(t *testing.T) {
 	}
 }
 
-// A link to another trace is told, and leads nowhere: that trace need not be
-// stored.
+// A link to another trace is listed without an address, because that trace may not be stored.
 func TestLinkInAFile(t *testing.T) {
 	other := strings.Repeat("ab", 16)
 	p := send(t, start(t).handler, map[string]string{"file": `{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"` + querytest.TraceFair + `","spanId":"` + hex16(1) +

@@ -72,7 +72,7 @@ func (h hostile) backend(t *testing.T) string {
 	return s.URL
 }
 
-// exemplars are more than a chart shows.
+// exemplars returns more than a chart shows.
 func exemplars(h hostile, unix float64) string {
 	var out []string
 	for i := range 201 {

@@ -14,7 +14,7 @@ import (
 	"dicelab/internal/query"
 )
 
-// logLimit is how many lines a page shows.
+// logLimit is the number of lines on a page.
 const logLimit = 200
 
 type logsView struct {
@@ -195,7 +195,7 @@ func logsHref(f query.LogFilter, span string, w window) string {
 	return "/logs?" + p.Encode()
 }
 
-// values are the parameters of a window.
+// values returns the parameters of a window.
 func (w window) values() url.Values {
 	if w.Since != "" {
 		return url.Values{"since": {w.Since}}

@@ -84,12 +84,12 @@ func (e *explorer) metrics(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if v.Failure != nil && v.Failure.Unreachable {
-		v.Failure, v.Asked = nil, false // it is told once, above the panels
+		v.Failure, v.Asked = nil, false // it is shown once, above the panels
 	}
 	e.render(w, status, "metrics", page{Title: "Metrics", Section: "Metrics", Live: win.Since != "", Data: &v})
 }
 
-// variables are the drop-downs above the panels.
+// variables returns the drop-downs above the panels.
 func (e *explorer) variables(values map[string]string) []variable {
 	var out []variable
 	for _, v := range e.Dashboard.Choosable() {

@@ -119,24 +119,24 @@ func merge(w window, pairs ...string) string {
 	return p.Encode()
 }
 
-// rateWindow is over how long rates are taken: a minute, which holds four
+// rateWindow returns the time over which rates are taken: a minute, which holds four
 // scrapes of a slow set-up, or two steps if those are longer.
 func (w window) rateWindow() string {
 	return strconv.Itoa(int(max(time.Minute, 2*w.step()).Seconds())) + "s"
 }
 
-// requestRate is by service.
+// requestRate returns the PromQL query of requests a second, by service.
 func requestRate(over string) string {
 	return fmt.Sprintf("sum by (job) (rate(%s[%s]))", contract.MetricHTTPRequests, over)
 }
 
-// errorRatio is 0, not absent, for a service that never failed.
+// errorRatio returns a query that is 0, not absent, for a service that never failed.
 func errorRatio(over string) string {
 	all := requestRate(over)
 	return fmt.Sprintf(`(sum by (job) (rate(%s{%s="5xx"}[%s])) or 0 * %s) / %s`, contract.MetricHTTPRequests, contract.LabelStatus, over, all, all)
 }
 
-// overviewMap is the dashboard's service graph.
+// overviewMap returns the dashboard's service graph.
 func (e *explorer) overviewMap(ctx context.Context, win window) (template.HTML, error) {
 	for _, p := range e.Dashboard.Panels {
 		if p.Type != grafana.PanelNodeGraph {

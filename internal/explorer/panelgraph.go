@@ -12,7 +12,7 @@ import (
 	"dicelab/internal/grafana"
 )
 
-// mostEdges is how many edges a service map shows, the busiest.
+// mostEdges limits the edges of a service map to the busiest ones.
 const mostEdges = 30
 
 // call is one edge of the service graph, per second.
@@ -27,7 +27,7 @@ func (d drawing) graph(ctx context.Context) error {
 	return err
 }
 
-// serviceMap draws who calls whom, of the queries that Grafana makes for it.
+// serviceMap draws which service calls which, from the queries that Grafana makes for it.
 func (e *explorer) serviceMap(ctx context.Context, label string, queries []grafana.Query, win window, height int) (template.HTML, error) {
 	type pair struct{ client, server string }
 	calls := map[pair]*call{}

@@ -9,7 +9,7 @@ import (
 	"dicelab/internal/query"
 )
 
-// mostExemplars is how many dots a chart shows: more of them hide its lines.
+// mostExemplars limits the dots of a chart: more would hide its lines.
 const mostExemplars = 200
 
 func (d drawing) timeSeries(ctx context.Context) error {
@@ -62,9 +62,8 @@ func (d drawing) dots(found []query.Exemplar, format func(float64) string) []cha
 	return out
 }
 
-// thin leaves out exemplars without a trace and, of too many, those that are
-// neither the slowest nor the quickest of their stretch of time: outliers are what
-// a person wants to open.
+// thin drops exemplars without a trace. If too many are left, it keeps the slowest and the quickest
+// of each stretch of time, because a reader looks for outliers.
 func thin(found []query.Exemplar, win window) []query.Exemplar {
 	found = slices.DeleteFunc(found, func(x query.Exemplar) bool { return x.TraceID == "" })
 	if len(found) <= mostExemplars {

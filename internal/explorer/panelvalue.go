@@ -67,7 +67,7 @@ func (d drawing) rounded(v float64) float64 {
 	return math.Round(v)
 }
 
-// level is the class of the colour that the thresholds give to a value.
+// level returns the class of the colour that the thresholds give to a value.
 func (d drawing) level(v float64) string {
 	defaults := d.in.FieldConfig.Defaults
 	class := d.class(d.Title, 0)

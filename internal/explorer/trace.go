@@ -32,7 +32,7 @@ type traceView struct {
 	LogsHref, JSONHref    string
 	Traceparent           string
 	Focus, FocusName      string
-	All                   reach // leads from a subtree to the whole
+	All                   control // leads from a subtree to the whole
 	MetricsHref           string
 	File                  *fileView // nil for a stored trace
 }
@@ -169,7 +169,7 @@ func (e *explorer) traceView(t *query.Trace, params url.Values, file *fileView) 
 					show.End = c.End()
 				}
 			}
-			v.Focus, v.FocusName, v.All = focus, clip(n.Service+" "+n.Name), wf.reach("Show the whole trace", "", "", 0)
+			v.Focus, v.FocusName, v.All = focus, clip(n.Service+" "+n.Name), wf.linkTo("Show the whole trace", "", "", 0)
 		}
 	}
 	wf.tree, wf.scale = show, chart.Time{Start: show.Start, End: show.End}
@@ -182,7 +182,7 @@ func (e *explorer) traceView(t *query.Trace, params url.Values, file *fileView) 
 	return v
 }
 
-// traceNotes says what is wrong with a trace, if anything is.
+// traceNotes returns what is wrong with a trace, if anything is.
 func traceNotes(t *query.Trace, tree *query.Tree) []string {
 	var notes []string
 	if t.Partial {

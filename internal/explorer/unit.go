@@ -27,7 +27,7 @@ func suffixed(unit string) func(float64) string {
 	}
 }
 
-// unitName is a unit as a panel's heading says it.
+// unitName returns a unit as a panel's heading says it.
 func unitName(unit string) string {
 	switch unit {
 	case grafana.UnitSeconds:

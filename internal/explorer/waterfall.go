@@ -45,11 +45,11 @@ type spanRow struct {
 	MoreLinks         string
 	Within            string // names what is left out of lists within attributes
 	Scope, TraceState string
-	LogsHref          string // "" where there are none to look at
-	Below             int    // spans collapsed beneath
-	Beneath           reach  // leads to them
-	More              int    // siblings left out after this row
-	Beside            reach  // leads to them
+	LogsHref          string  // "" where there are none to look at
+	Below             int     // spans collapsed beneath
+	Beneath           control // leads to them
+	More              int     // siblings left out after this row
+	Beside            control // leads to them
 }
 
 type bar struct{ X, Width string }
@@ -75,9 +75,9 @@ type waterfall struct {
 	sheet   *sheet
 }
 
-// reach leads to a part of the trace: the spans beneath focus, all where it is
+// linkTo returns a link to a part of the trace: the spans beneath focus, or all if focus is
 // "", without the first skip of them.
-func (wf waterfall) reach(text, class, focus string, skip int) reach {
+func (wf waterfall) linkTo(text, class, focus string, skip int) control {
 	v := url.Values{}
 	if focus != "" {
 		v.Set("focus", focus)
@@ -85,7 +85,7 @@ func (wf waterfall) reach(text, class, focus string, skip int) reach {
 	if skip > 0 {
 		v.Set("skip", strconv.Itoa(skip))
 	}
-	to := reach{Text: text, Class: class}
+	to := control{Text: text, Class: class}
 	if wf.file {
 		v.Set("trace", wf.traceID)
 		to.Show = v.Encode()
@@ -115,8 +115,8 @@ func (wf waterfall) ticks() []axisTick {
 	return out
 }
 
-// rows lists the spans that are shown, in order. skip leaves out that many of
-// the top span's children, which is how the rest of a long list is reached.
+// rows returns the rows of the spans that are shown, in order. It leaves out the first skip
+// children of the top span: the rest of a long list is reached with a link.
 func (wf waterfall) rows(skip int) []spanRow {
 	shown, more := wf.choose(skip)
 	var out []spanRow
@@ -137,11 +137,11 @@ func (wf waterfall) rows(skip int) []spanRow {
 		}
 		if !open {
 			r.Below = n.Below
-			r.Beneath = wf.reach(fmt.Sprintf("Show the %d spans beneath", n.Below), "button small", n.SpanID, 0)
+			r.Beneath = wf.linkTo(fmt.Sprintf("Show the %d spans beneath", n.Below), "button small", n.SpanID, 0)
 		}
 		if m, ok := more[n]; ok {
 			r.More = m.count
-			r.Beside = wf.reach(fmt.Sprintf("%d more spans beside this one", m.count), "", n.ParentID, m.from)
+			r.Beside = wf.linkTo(fmt.Sprintf("%d more spans beside this one", m.count), "", n.ParentID, m.from)
 		}
 		out = append(out, r)
 		return true
@@ -240,7 +240,7 @@ func (wf waterfall) row(n *query.Node, base int) spanRow {
 	return r
 }
 
-// Summary is what a screen reader says about the bar.
+// Summary returns the text of the bar for screen readers.
 func (r spanRow) Summary() string {
 	parts := []string{r.Service, r.Name, "starts at " + r.Offset, "takes " + r.Duration, "self time " + r.Self}
 	if r.Failed {

@@ -10,8 +10,7 @@ import (
 	"time"
 )
 
-// window is the stretch of time that a page shows: the last so long, or from
-// start to end.
+// window is the time range of a page: the last d, or from start to end.
 type window struct {
 	Start, End time.Time
 	Since      string // "" if start or end were given
@@ -98,7 +97,7 @@ func parseWindow(v url.Values, now time.Time, fallback string) (window, error) {
 	return w, nil
 }
 
-// recent is the window of a page whose own is unreadable. The fallback is a
+// recent returns the window of a page whose own is unreadable. The fallback is a
 // constant of the page.
 func recent(now time.Time, fallback string) window {
 	d, err := parseSpan(fallback)
@@ -137,10 +136,10 @@ func parseTime(s string, zone *time.Location) (time.Time, error) {
 	return t.In(zone), nil
 }
 
-// spans are the time ranges that the pages offer.
+// spans returns the time ranges that the pages offer.
 func spans() []string { return []string{"5m", "15m", "1h", "6h", "24h"} }
 
-// choices are the offered ranges, and the window's own if it is another.
+// choices returns the offered ranges, and the window's own if it is another.
 func (w window) choices() []choice {
 	var out []choice
 	found := false
@@ -154,7 +153,7 @@ func (w window) choices() []choice {
 	return out
 }
 
-// links are the offered ranges as links that keep the other parameters.
+// links returns the offered ranges as links that keep the other parameters.
 func (w window) links(path string, v url.Values) []choice {
 	out := w.choices()
 	for i := range out {
@@ -178,7 +177,7 @@ func (w window) text() string {
 	return w.Start.Format("2 Jan 15:04:05") + " to " + w.End.Format("15:04:05")
 }
 
-// hidden are the parameters that a form passes on to keep a window.
+// hidden returns the parameters that a form passes on to keep a window.
 func (w window) hidden() []choice {
 	if w.Since != "" {
 		return nil
@@ -190,7 +189,7 @@ func (w window) hidden() []choice {
 // first years after 1970, since its unit is guessed from its size.
 func timeParam(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 
-// step is the distance of points in charts of this window, about 60 of them.
+// step returns the distance of points in charts of this window, about 60 of them.
 func (w window) step() time.Duration {
 	raw := w.End.Sub(w.Start) / 60
 	for _, s := range []time.Duration{2 * time.Second, 5 * time.Second, 10 * time.Second, 15 * time.Second, 30 * time.Second, time.Minute,

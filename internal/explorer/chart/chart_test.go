@@ -69,7 +69,7 @@ func FuzzTicks(f *testing.F) {
 	})
 }
 
-// extremes are values at the ends of the ranges that telemetry may have.
+// extremes returns values at the ends of the ranges that telemetry may have.
 func extremes() []float64 {
 	return []float64{0, 1, -1, 9223372036.854775807, math.MaxInt64, math.MinInt64, math.MaxUint64, 1e300, -1e300, math.MaxFloat64, -math.MaxFloat64,
 		math.SmallestNonzeroFloat64, 1e-320, math.Inf(1), math.Inf(-1), math.NaN()}

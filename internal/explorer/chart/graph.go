@@ -21,7 +21,7 @@ type Edge struct {
 	Failed         bool
 }
 
-// Graph is who calls whom, callers to the left.
+// Graph draws which node calls which, callers to the left.
 type Graph struct {
 	Label  string
 	Height int // pixels; 0: as high as it must be
@@ -117,7 +117,7 @@ func (g Graph) layers() [][]string {
 			start(n.Name)
 		}
 	}
-	for _, n := range g.Nodes { // in circles that nobody else calls
+	for _, n := range g.Nodes { // cycles without a caller from outside
 		if !reached[n.Name] {
 			start(n.Name)
 		}

@@ -106,7 +106,7 @@ type Tick struct {
 	Label string
 }
 
-// timeSteps are the distances between ticks that a clock face suggests.
+// timeSteps returns the distances between ticks that a clock face suggests.
 func timeSteps() []time.Duration {
 	return []time.Duration{time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 15 * time.Second, 30 * time.Second,
 		time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 15 * time.Minute, 30 * time.Minute,

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// found are the first groups of a pattern's matches.
+// found returns the first groups of a pattern's matches.
 func found(text, pattern string) (out []string) {
 	for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(text, -1) {
 		out = append(out, strings.Join(m[1:], " "))
@@ -74,7 +74,7 @@ func TestGraph(t *testing.T) {
 	}
 }
 
-// places are where nodes stand from left to right.
+// places returns the positions of nodes, from left to right.
 func places(html string, names ...string) (out []string) {
 	for _, n := range names {
 		for _, x := range found(html, `class="node-name" x="([\d.]+%)"[^>]*>`+n+`<`) {
