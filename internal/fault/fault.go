@@ -16,13 +16,13 @@ import (
 	"time"
 )
 
-// Bounds of the values, so that a slip of the keyboard does not hang the lab.
+// Bounds of the values, so that a typing error does not block the lab.
 const (
 	maxSkew = time.Hour
 	maxSlow = time.Minute
 )
 
-// State says which faults are on. The zero State is a healthy service.
+// State lists the faults that are on. The zero State is a healthy service.
 type State struct {
 	NoPropagation   bool          // trace context is neither sent nor taken
 	NoExport        bool          // finished spans are thrown away
@@ -118,7 +118,7 @@ func NewSet(specs ...string) (*Set, error) {
 	return s, nil
 }
 
-// State is what is on now. A nil Set has every fault off.
+// State returns the faults that are on now. A nil Set has every fault off.
 func (s *Set) State() State {
 	if s == nil {
 		return State{}

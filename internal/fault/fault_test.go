@@ -139,7 +139,7 @@ func TestBadSpec(t *testing.T) {
 	}
 }
 
-// TestEveryExampleWorks: what an error tells a person to type is taken.
+// TestEveryExampleWorks checks that each example that an error suggests is accepted.
 func TestEveryExampleWorks(t *testing.T) {
 	set := new(fault.Set)
 	var want []string

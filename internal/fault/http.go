@@ -82,7 +82,7 @@ type Remote struct {
 // remoteTimeout bounds one call; a page waits for it.
 const remoteTimeout = 2 * time.Second
 
-// Entries asks the service what is on.
+// Entries requests the faults of the service and whether they are on.
 func (r Remote) Entries(ctx context.Context) ([]Entry, error) {
 	return r.call(ctx, http.MethodGet, nil)
 }
