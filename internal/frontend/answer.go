@@ -54,9 +54,9 @@ func (s *service) postRoll(w http.ResponseWriter, r *http.Request) {
 	s.answerPage(w, r, out)
 }
 
-// wantsJSON tells whether the caller prefers JSON to HTML: what has the greater
-// weight in Accept, and of equal ones what is named first (RFC 9110, section
-// 12.5.1). A caller that names neither gets the page, and so does a browser.
+// wantsJSON reports whether the caller prefers JSON to HTML: the type with the greater weight in
+// Accept, or the first one if weights are equal (RFC 9110, section 12.5.1). A caller that names
+// neither gets the page, and so does a browser.
 func wantsJSON(h http.Header) bool {
 	var best float64
 	var json bool
@@ -93,8 +93,8 @@ func (s *service) answerJSON(w http.ResponseWriter, out outcome) {
 		Die: out.die, Roll: out.value, TraceID: id, Traceparent: out.sent, Recorded: links != nil, Links: links})
 }
 
-// trace is the ID of a roll's trace, "" where there is none, and the links to
-// it, nil where it is not recorded.
+// trace returns the ID of a roll's trace, "" if there is none, and the links to
+// it, nil if it is not recorded.
 func (s *service) trace(out outcome) (string, *links) {
 	if !out.span.IsValid() {
 		return "", nil
@@ -127,7 +127,7 @@ type resultView struct {
 	Pips    []pip
 	Problem *web.Problem
 	TraceID string
-	Parts   []part // of the traceparent that was sent; none where nothing was
+	Parts   []part // of the traceparent that was sent; none if none was
 	Sent    string
 	Links   *links
 }
@@ -185,5 +185,5 @@ func (s *service) render(ctx context.Context, w http.ResponseWriter, status int,
 	web.Page(w.Header())
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_, _ = w.Write(page.Bytes()) // the reader is gone: nobody is left to tell
+	_, _ = w.Write(page.Bytes()) // client gone; nothing to do
 }

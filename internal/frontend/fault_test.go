@@ -138,7 +138,7 @@ func TestUnreadableSwitch(t *testing.T) {
 	}
 }
 
-// The page works where the roller has no switches, or is gone; it says so.
+// If the roller has no switches or is gone, the page works and shows which it is.
 func TestRollerWithoutSwitches(t *testing.T) {
 	for _, tt := range []struct{ name, roller, want string }{
 		{name: "none", roller: diceRoller(t, nil, false), want: "/faults is not there: start that service with --fault-switches too."},
@@ -204,7 +204,7 @@ func TestFaultFail(t *testing.T) {
 	}
 }
 
-// A fault is a roll's business: one that nobody waits for cannot fail any more.
+// A fault affects a roll while its caller waits: an abandoned roll can no longer fail.
 func TestFaultSlowIsNotWaitedFor(t *testing.T) {
 	s := start(t, config{faults: faults(t, "slow=1m", "fail=100%"), roller: backend(t, func(http.ResponseWriter, *http.Request) { t.Error("the roller was asked") })})
 	before, begun := s.metrics(t), make(chan struct{})

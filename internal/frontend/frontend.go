@@ -1,5 +1,5 @@
-// Package frontend is the web front end: a page with a button that rolls a die
-// through the dice roller, and tells which trace the roll left.
+// Package frontend is the web front end: a page with a button that rolls a die through the dice
+// roller, and shows the roll's trace ID.
 //
 // A roll is one function from form to outcome (roll.go); the outcome is then
 // shown as a page or as JSON (answer.go). Its names begin with "streamlit" since
@@ -23,14 +23,14 @@ import (
 	"dicelab/internal/web"
 )
 
-// Options are what the front end is made of.
+// Options configures the front end.
 type Options struct {
 	Telemetry   *telemetry.Telemetry
 	Roller      *roller.Client
 	BackendURL  string        // shown on the page
 	TraceURL    string        // where a trace is shown; {trace_id} stands for its ID
-	LogsURL     string        // where its log lines are shown; likewise
-	ExplorerURL string        // where to look around; "" where there is nothing
+	LogsURL     string        // where its log lines are shown; with {trace_id} too
+	ExplorerURL string        // where to look around; "" if there is none
 	Faults      *fault.Set    // nil: nothing is broken
 	Switches    *fault.Remote // the roller's switches; nil: no switches on the page
 	Hosts       []string      // names besides localhost that it answers to on loopback
@@ -66,7 +66,7 @@ func NewHandler(o Options) (http.Handler, error) {
 	return o.Telemetry.Handler(list, func(next http.Handler) http.Handler { return web.GuardForms(next, o.Hosts...) }), nil
 }
 
-// checkLinks finds a link that would lead nowhere before anybody clicks it.
+// checkLinks returns an error for a link that would lead nowhere, before it is clicked.
 func (o Options) checkLinks() error {
 	for _, link := range []struct{ name, address string }{{"trace link", o.TraceURL}, {"logs link", o.LogsURL}} {
 		if !strings.Contains(link.address, placeholder) || !isWeb(strings.ReplaceAll(link.address, placeholder, "0")) {
@@ -80,13 +80,13 @@ func (o Options) checkLinks() error {
 	return nil
 }
 
-// isWeb tells whether a browser can open address from any page.
+// isWeb reports whether a browser can open address from any page.
 func isWeb(address string) bool {
 	u, err := url.Parse(address)
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != ""
 }
 
-// routes is every path that the front end answers.
+// routes returns every path that the front end answers.
 func (s *service) routes() ([]telemetry.Route, error) {
 	style, err := fs.ReadFile(files, "assets/frontend.css")
 	if err != nil {

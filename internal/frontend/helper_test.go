@@ -35,7 +35,7 @@ const (
 	explorer = "http://explorer.example"
 )
 
-// config is what a test wants different.
+// config holds a test's deviations from the defaults.
 type config struct {
 	roller   string        // URL of the dice roller
 	timeout  time.Duration // 0: patience
@@ -111,8 +111,8 @@ func reply(status int, body string) http.HandlerFunc {
 	}
 }
 
-// speaks starts a server that reads a request, sends bytes and hangs up, and
-// returns its URL.
+// speaks starts a server that reads a request, sends bytes and closes the connection. It returns
+// the server's URL.
 func speaks(t testing.TB, bytes string) string {
 	t.Helper()
 	return backend(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -130,7 +130,7 @@ func speaks(t testing.TB, bytes string) string {
 // hang never answers.
 func hang(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 
-// nowhere is an address at which nothing listens.
+// nowhere returns an address at which nothing listens.
 func nowhere(t testing.TB) string {
 	t.Helper()
 	server := httptest.NewServer(http.NotFoundHandler())
@@ -138,14 +138,14 @@ func nowhere(t testing.TB) string {
 	return server.URL
 }
 
-// answer is what came back over the wire.
+// answer is a response of the front end.
 type answer struct {
 	status int
 	header http.Header
 	body   string
 }
 
-// traceID is the ID in traceresponse (W3C Trace Context, section 3.2.2).
+// traceID returns the ID in traceresponse (W3C Trace Context, section 3.2.2).
 func (a answer) traceID() string {
 	if f := strings.Split(a.header.Get(contract.HeaderTraceresponse), "-"); len(f) == 4 {
 		return f[1]
@@ -210,7 +210,7 @@ func (s *service) settle() {
 	s.server = httptest.NewServer(s.handler)
 }
 
-// metrics are the series that the service shows, by name and labels as written.
+// metrics returns the series that the service shows, by name and labels as written.
 func (s *service) metrics(t testing.TB) map[string]float64 {
 	t.Helper()
 	s.settle()
@@ -229,7 +229,7 @@ func (s *service) metrics(t testing.TB) map[string]float64 {
 	return series
 }
 
-// moved is by how much the counters have moved.
+// moved returns the changes of the counters.
 func moved(before, after map[string]float64) map[string]float64 {
 	counters := []string{contract.MetricButtonClicks, contract.MetricBackendRequests, contract.MetricBackendDuration + "_count", contract.MetricHTTPRequests + "{"}
 	diff := map[string]float64{}
@@ -278,7 +278,7 @@ func parse(t testing.TB, a answer) node {
 	return node{page}
 }
 
-// all are the elements below n with a tag; "" means every tag.
+// all returns the elements below n with a tag; "" means every tag.
 func (n node) all(tag string) (list []node) {
 	for d := range n.Descendants() {
 		if d.Type == html.ElementNode && (tag == "" || d.Data == tag) {
@@ -288,7 +288,7 @@ func (n node) all(tag string) (list []node) {
 	return list
 }
 
-// where are the elements below n whose attribute has a value.
+// where returns the elements below n whose attribute has a value.
 func (n node) where(key, value string) (list []node) {
 	for _, e := range n.all("") {
 		if got, ok := e.attr(key); ok && got == value {
@@ -298,7 +298,7 @@ func (n node) where(key, value string) (list []node) {
 	return list
 }
 
-// id is the one element with an ID, or nil.
+// id returns the one element with an ID, or nil.
 func (n node) id(t testing.TB, id string) *node {
 	t.Helper()
 	switch list := n.where("id", id); len(list) {
@@ -312,7 +312,7 @@ func (n node) id(t testing.TB, id string) *node {
 	}
 }
 
-// must is the one element with an ID.
+// must returns the one element with an ID.
 func (n node) must(t testing.TB, id string) node {
 	t.Helper()
 	found := n.id(t, id)
@@ -331,7 +331,7 @@ func (n node) attr(key string) (string, bool) {
 	return "", false
 }
 
-// text is what a person reads in n, with single spaces.
+// text returns the visible text in n, with single spaces.
 func (n node) text() string {
 	var b strings.Builder
 	for d := range n.Descendants() {
@@ -342,7 +342,7 @@ func (n node) text() string {
 	return strings.Join(strings.Fields(b.String()), " ")
 }
 
-// texts are the texts of some elements.
+// texts returns the texts of some elements.
 func texts(list []node) (out []string) {
 	for _, n := range list {
 		out = append(out, n.text())

@@ -152,7 +152,7 @@ func TestDieFaces(t *testing.T) {
 
 const unsampled = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
 
-// What is not recorded cannot be looked at: the page says so and links nowhere.
+// A roll that is not recorded cannot be looked up: the page explains that and has no links.
 func TestUnsampled(t *testing.T) {
 	s := start(t, config{roller: backend(t, reply(200, `{"roll":6}`))})
 	a := s.roll(t, contract.DieFair, asHTML, contract.HeaderTraceparent, unsampled)
@@ -173,8 +173,8 @@ func TestUnsampled(t *testing.T) {
 	}
 }
 
-// The flags are bits (W3C Trace Context Level 2, section 3.2.2.5): a caller whose
-// IDs are random says so in another one.
+// The flags are bits (W3C Trace Context Level 2, section 3.2.2.5): a caller with random IDs sets
+// another one.
 func TestSampledIsABit(t *testing.T) {
 	s := start(t, config{roller: backend(t, reply(200, `{"roll":6}`))})
 	a := s.roll(t, contract.DieFair, asHTML, contract.HeaderTraceparent, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-03")

@@ -19,7 +19,7 @@ import (
 	"dicelab/internal/web"
 )
 
-// outcome is how a roll ended.
+// outcome is the result of a roll.
 type outcome struct {
 	die     string
 	value   int          // the roll, where problem is nil
@@ -84,14 +84,14 @@ func problemOf(err error) *web.Problem {
 	}
 }
 
-// sentence is an error's text with a capital and a full stop.
+// sentence returns an error's text with a capital and a full stop.
 func sentence(err error) string {
 	text := err.Error()
 	return strings.ToUpper(text[:1]) + strings.TrimSuffix(text[1:], ".") + "."
 }
 
-// count counts what was asked of the roller. A caller that went away leaves no
-// count: nobody knows how the roller would have answered.
+// count counts the request to the roller. A request whose caller went away is not counted, because
+// its status is unknown.
 func (s *service) count(ctx context.Context, die string, result roller.Result, err error, took time.Duration) {
 	status := result.Status
 	switch {
@@ -113,7 +113,7 @@ func (s *service) failed(ctx context.Context, span trace.Span, out outcome, resu
 	cause := out.problem.Cause
 	fields := append(s.fields(out, result, took), contract.FieldError, cause.Error())
 	span.SetAttributes(attribute.String(contract.AttrErrorType, errorType(result, cause)))
-	if errors.Is(cause, roller.ErrCanceled) { // nobody's fault: neither an error of the span nor of the log
+	if errors.Is(cause, roller.ErrCanceled) { // the caller went away: no error, neither in the span nor in the log
 		s.Telemetry.Logger.WarnContext(ctx, contract.MsgBackendFailed, fields...)
 		return
 	}
@@ -122,7 +122,7 @@ func (s *service) failed(ctx context.Context, span trace.Span, out outcome, resu
 	s.Telemetry.Logger.ErrorContext(ctx, contract.MsgBackendFailed, fields...)
 }
 
-// errorType is the roller's status, or why there is none (semantic conventions,
+// errorType returns the roller's status, or why there is none (semantic conventions,
 // error.type: a low-cardinality name of the class of error).
 func errorType(result roller.Result, cause error) string {
 	switch {
@@ -139,7 +139,7 @@ func errorType(result roller.Result, cause error) string {
 	}
 }
 
-// fields are the log fields of an answer, or of the lack of one.
+// fields returns the log fields of an answer, or of the lack of one.
 func (s *service) fields(out outcome, result roller.Result, took time.Duration) []any {
 	status := http.StatusOK
 	if out.problem != nil {
@@ -153,7 +153,7 @@ func (s *service) fields(out outcome, result roller.Result, took time.Duration) 
 	return fields
 }
 
-// maxEcho bounds how much of a wrong value is said back.
+// maxEcho limits how much of a wrong value is repeated.
 const maxEcho = 64
 
 func (s *service) invalid(ctx context.Context, die string) *web.Problem {

@@ -40,7 +40,7 @@ type failure struct {
 	Links       *links `json:"links"`
 }
 
-// linksTo are the links of a trace.
+// linksTo returns the links of a trace.
 func linksTo(id string) *links {
 	return &links{Trace: strings.ReplaceAll(traceURL, "{trace_id}", id), Logs: strings.ReplaceAll(logsURL, "{trace_id}", id)}
 }
@@ -146,7 +146,7 @@ func checkJSON(t *testing.T, a answer, own int, detail string) {
 	}
 }
 
-// checkResult holds the page's result against what happened. A failed roll has
+// checkResult compares the page's result with the outcome. A failed roll has
 // its trace info too: it is the one whose trace matters.
 func checkResult(t *testing.T, a answer, own int, detail string) {
 	t.Helper()
@@ -171,7 +171,7 @@ func checkResult(t *testing.T, a answer, own int, detail string) {
 	}
 }
 
-// checkLine holds the log line about the roller's answer against both statuses.
+// checkLine compares the log line about the roller's response with both statuses.
 func checkLine(t *testing.T, log *telemetrytest.Log, target, traceID string, own, backendStatus int) {
 	t.Helper()
 	message, level := contract.MsgBackendResponse, contract.LevelInfo
@@ -317,8 +317,7 @@ func abandon(t *testing.T, s *service, begun <-chan struct{}) {
 	}
 }
 
-// A browser that goes away ends the roll; nobody is to blame, and nobody knows
-// what the roller would have answered.
+// A browser that goes away ends the roll. That is no error, and the roller's status stays unknown.
 func TestAbandonedRoll(t *testing.T) {
 	begun, ended := make(chan struct{}), make(chan struct{})
 	target := backend(t, func(_ http.ResponseWriter, r *http.Request) {
@@ -329,7 +328,7 @@ func TestAbandonedRoll(t *testing.T) {
 	s := start(t, config{roller: target})
 	before := s.metrics(t)
 	abandon(t, s, begun)
-	<-ended // the roller is told
+	<-ended // the roller's request is cancelled
 	wantMoved := map[string]float64{rollPosted + `4xx"}`: 1, riskyClick: 1}
 	if diff := cmp.Diff(wantMoved, moved(before, s.metrics(t))); diff != "" {
 		t.Errorf("metrics moved (-want +got):\n%s", diff)
