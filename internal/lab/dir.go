@@ -20,11 +20,10 @@ type Dir struct {
 	lock *os.File
 }
 
-// OpenDir creates the directory if need be, sees that it can be written, makes
-// what the lab has in it readable by its owner alone (telemetry may be private;
-// see tighten), and locks it. Symbolic links in it are refused. The lock is the
-// kernel's (flock), so it ends with this process, however that ends. flag is what
-// chooses another directory. All errors are *UsageError.
+// OpenDir creates the directory if need be, checks that it can be written, makes the lab's files in
+// it readable by its owner alone (telemetry may be private; see tighten), and locks it. Symbolic
+// links in it are refused. The kernel ends the lock (flock) with this process, in whatever way that
+// ends. Errors name flag as the way to choose another directory. All errors are *UsageError.
 func OpenDir(path, flag string) (_ *Dir, err error) {
 	defer func() {
 		if err != nil {
@@ -53,8 +52,8 @@ func OpenDir(path, flag string) (_ *Dir, err error) {
 	return &Dir{path: path, lock: lock}, nil
 }
 
-// take locks the file and writes the process ID into it, for whoever finds it
-// locked.
+// take locks the file and writes the process ID into it, so that the error of another lab can name
+// the process.
 func take(lock *os.File, path string) error {
 	err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
@@ -72,7 +71,7 @@ func take(lock *os.File, path string) error {
 	return nil
 }
 
-// holder is " (pid n)", or nothing when the file does not tell.
+// holder returns " (pid n)", or "" if the file has no process ID.
 func holder(lock *os.File) string {
 	text, err := io.ReadAll(io.LimitReader(lock, 32))
 	if err != nil {
@@ -84,13 +83,13 @@ func holder(lock *os.File) string {
 	return ""
 }
 
-// Path is the absolute path of the directory.
+// Path returns the absolute path of the directory.
 func (d *Dir) Path() string { return d.path }
 
-// Join is the path of a file in the directory.
+// Join returns the path of a file in the directory.
 func (d *Dir) Join(name string) string { return filepath.Join(d.path, name) }
 
-// Close gives the directory up. The lock file stays: removing it would take it
+// Close releases the directory. The lock file stays: removing it would take it
 // from under a lab that is just opening it.
 func (d *Dir) Close() error {
 	if err := d.lock.Close(); err != nil {

@@ -21,15 +21,15 @@ const (
 	protocolGRPC = "grpc"
 )
 
-// OTLP is where the lab takes OTLP, as URLs. The zero value means that it takes
-// none (--stack=none).
+// OTLP holds the URLs at which the lab receives OTLP. The zero value means that it receives none
+// (--stack=none).
 type OTLP struct {
 	HTTP, GRPC string
-	// OwnKey is what services send as [contract.HeaderOwnKey]; "" for nothing.
+	// OwnKey is the value of [contract.HeaderOwnKey] in the services' requests; "" for none.
 	OwnKey string
 }
 
-// Environ is the environment of a service, made from that of the lab:
+// Environ returns the environment of a service, made from that of the lab:
 //   - OTEL_SERVICE_NAME is the service's. The user's would give both services
 //     one name.
 //   - OTEL_EXPORTER_OTLP_ENDPOINT is the lab's, at the port that speaks the

@@ -31,7 +31,7 @@ const (
 	patience = 30 * time.Second
 )
 
-// serve is a service that writes a line when it starts and one when it ends.
+// serve runs a service that writes a line when it starts and one when it ends.
 func serve() int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
@@ -73,16 +73,16 @@ func (j *journal) all() []string {
 	return append([]string(nil), j.lines...)
 }
 
-// screen is a terminal on which a test can wait for a text.
-type screen struct {
+// output collects output and lets a test wait for a text in it.
+type output struct {
 	mu     sync.Mutex
 	buf    bytes.Buffer
 	change chan struct{}
 }
 
-func newScreen() *screen { return &screen{change: make(chan struct{}, 1)} }
+func newOutput() *output { return &output{change: make(chan struct{}, 1)} }
 
-func (s *screen) Write(b []byte) (int, error) {
+func (s *output) Write(b []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	select {
@@ -92,20 +92,20 @@ func (s *screen) Write(b []byte) (int, error) {
 	return s.buf.Write(b)
 }
 
-func (s *screen) String() string {
+func (s *output) String() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.buf.String()
 }
 
-func (s *screen) until(t *testing.T, text string) {
+func (s *output) until(t *testing.T, text string) {
 	t.Helper()
 	deadline := time.After(patience)
 	for !strings.Contains(s.String(), text) {
 		select {
 		case <-s.change:
 		case <-deadline:
-			t.Fatalf("waiting for %q on the screen: not within %v\n%s", text, patience, s)
+			t.Fatalf("waiting for %q in the output: not within %v\n%s", text, patience, s)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-// Package lab is what "dicelab up" runs, and in which order.
+// Package lab runs what "dicelab up" consists of, in order.
 //
 // A lab is a list of parts. They start in the order of the list, each when the
 // one before it is ready. They stop in an order that loses nothing:
@@ -33,7 +33,7 @@ import (
 // which the front end gives a roll up, so that a roll under way is answered.
 const DefaultGrace = 10 * time.Second
 
-// ErrKilled says that the lab was ended by a second signal, not in order.
+// ErrKilled is returned if a second signal ended the lab, not in order.
 var ErrKilled = errors.New("killed by a second signal; what was not yet stored is lost")
 
 // Part is one thing that the lab runs. A nil function means that there is
@@ -41,7 +41,7 @@ var ErrKilled = errors.New("killed by a second signal; what was not yet stored i
 // state, also when the part has ended by itself.
 type Part struct {
 	Name string
-	// URL is where a person finds it; "" if nowhere.
+	// URL is the address to open or to send to; "" if there is none.
 	URL string
 	// Service: it emits telemetry, so it stops before what records it.
 	Service bool
@@ -72,7 +72,7 @@ func (p Part) kill() {
 // Lab runs parts. The zero Grace means DefaultGrace.
 type Lab struct {
 	Parts  []Part
-	Report *Report // nil: nothing is told
+	Report *Report // nil: nothing is printed
 	Grace  time.Duration
 	// Opened is called once when every part is ready; nil means nothing to do.
 	Opened func()
@@ -110,7 +110,7 @@ type askedError struct{ signal os.Signal }
 
 func (e *askedError) Error() string { return "asked to end by " + e.signal.String() }
 
-// endedError is the end of a part that nobody asked to end.
+// endedError returns the error of a part that ended without being asked to.
 func endedError(name string, err error) error {
 	if err == nil {
 		return fmt.Errorf("%s ended without being asked to", name)

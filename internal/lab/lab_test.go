@@ -25,7 +25,7 @@ import (
 	"dicelab/internal/lab/child"
 )
 
-// fake is a part that notes what is done with it and runs until it is stopped.
+// fake returns a part that notes what is done with it and runs until it is stopped.
 // Functions that fail are put around it by the tests.
 func fake(j *journal, name string, service bool) lab.Part {
 	note := func(what string) func(context.Context) error {
@@ -272,7 +272,7 @@ func TestSignals(t *testing.T) {
 	}
 }
 
-// service is a real child process of a lab, and its base URL.
+// service returns a real child process of a lab, and its base URL.
 func service(t *testing.T, name string, j *journal, report *lab.Report, policy child.Policy) (lab.Part, *child.Child) {
 	t.Helper()
 	listeners, err := lab.Listen(t.Context(), lab.Address{Name: name, Addr: "127.0.0.1:0", Owner: name, Flag: "--addr"})
@@ -286,7 +286,7 @@ func service(t *testing.T, name string, j *journal, report *lab.Report, policy c
 	base := "http://" + listeners[name].Addr().String()
 	c, err := child.New(child.Config{
 		Name: name, Path: self, Listener: listeners[name], ReadyURL: base + "/readyz",
-		// The race detector's runtime sleeps a second before each exit unless told not to.
+		// By default the race detector's runtime sleeps a second before each exit.
 		Env: lab.Environ(append(os.Environ(), envRole+"=serve", "GORACE=atexit_sleep_ms=0"), name, lab.OTLP{}),
 		Stdout: func(r io.Reader) error {
 			s := bufio.NewScanner(r)
@@ -307,7 +307,7 @@ func service(t *testing.T, name string, j *journal, report *lab.Report, policy c
 // the last scrape finds both drained but answering, their last lines arrive
 // before the store closes.
 func TestServices(t *testing.T) {
-	j, out := &journal{}, newScreen()
+	j, out := &journal{}, newOutput()
 	report := lab.NewReport(out, false)
 	roller, rollerChild := service(t, "dice-roller", j, report, child.Policy{})
 	frontend, _ := service(t, "streamlit-frontend", j, report, child.Policy{})

@@ -17,12 +17,12 @@ import (
 type Address struct {
 	Name  string // names its listener in Listeners
 	Addr  string // host:port; port 0 takes a free one
-	Owner string // who wants it, in a sentence: "the dice roller"
+	Owner string // the part that listens, in a sentence: "the dice roller"
 	Flag  string // what moves it: "--roller-addr"
 }
 
-// answerTimeout bounds the look whether somebody answers on a port of this
-// machine. A closed port says so at once.
+// answerTimeout bounds the test for a server on a port of this machine. A closed port refuses at
+// once.
 const answerTimeout = 200 * time.Millisecond
 
 // Target is an endpoint whose metrics Prometheus scrapes.
@@ -58,7 +58,7 @@ func (l Listeners) Close() (err error) {
 }
 
 // Listen opens all addresses, in their order, or none. Every address that
-// cannot be had is reported, in one *UsageError, before anything has started.
+// cannot be bound is reported, in one *UsageError, before anything has started.
 //
 // A port is also taken when another program answers on it under the other
 // loopback address: "localhost" means 127.0.0.1 and ::1, and macOS lets a
@@ -106,15 +106,15 @@ func (a Address) listen(ctx context.Context) (*net.TCPListener, error) {
 	return l.(*net.TCPListener), nil
 }
 
-// answered tells whether somebody answers on this machine's port already.
+// answered reports whether a server accepts connections on this machine's port already.
 func answered(ctx context.Context, tcp *net.TCPAddr) bool {
 	if tcp.Port == 0 || !(tcp.IP == nil || tcp.IP.IsLoopback() || tcp.IP.IsUnspecified()) {
 		return false
 	}
 	dialer := net.Dialer{Timeout: answerTimeout}
 	for _, host := range []string{"127.0.0.1", "::1"} {
-		// An error says that nobody answers there; whether the address can be
-		// had is then for listening to say.
+		// An error means that no server accepts there. Whether the address can be bound, listening
+		// finds out.
 		if conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(tcp.Port))); err == nil {
 			_ = conn.Close() // nothing was sent, nothing can be lost
 			return true
@@ -123,7 +123,7 @@ func answered(ctx context.Context, tcp *net.TCPAddr) bool {
 	return false
 }
 
-// taken is the error of a port that cannot be had because of another program,
+// taken returns the error of a port that is in use by another program,
 // or of another part of the lab.
 func (a Address) taken(owners map[string]Address) error {
 	port := portOf(a.Addr)

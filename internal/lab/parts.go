@@ -9,7 +9,7 @@ import (
 	"dicelab/internal/web"
 )
 
-// ServicePart is a service that runs as a child process.
+// ServicePart returns a service that runs as a child process.
 func ServicePart(name, url string, c *child.Child) Part {
 	return Part{
 		Name: name, URL: url, Service: true,
@@ -17,14 +17,14 @@ func ServicePart(name, url string, c *child.Child) Part {
 	}
 }
 
-// ServerPart is an HTTP server inside this process. The part owns the listener.
+// ServerPart returns an HTTP server inside this process. The part owns the listener.
 // Its handler is asked for when the part starts: what it reads from may be
 // opened by a part before it.
 func ServerPart(name string, l net.Listener, handler func() http.Handler) Part {
 	return serverPart(name, l, web.NewServer, handler)
 }
 
-// GRPCPart is a server of HTTP/2, for gRPC, inside this process; see ServerPart.
+// GRPCPart returns a server of HTTP/2, for gRPC, inside this process; see ServerPart.
 func GRPCPart(name string, l net.Listener, handler func() http.Handler) Part {
 	return serverPart(name, l, web.NewHTTP2Server, handler)
 }

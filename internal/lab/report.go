@@ -15,9 +15,8 @@ import (
 	"dicelab/internal/terminal"
 )
 
-// Report tells a person what the lab does, one line a fact, in columns. It may
-// be used from several goroutines. Colour marks states and never carries
-// meaning alone.
+// Report prints what the lab does, one line a fact, in columns. It may be used from several
+// goroutines. Colour marks states and never carries meaning alone.
 type Report struct {
 	*terminal.Printer
 
@@ -34,13 +33,13 @@ func NewReport(out io.Writer, colour bool) *Report {
 	return &Report{Printer: terminal.NewPrinter(out, colour)}
 }
 
-// Colour tells whether f is a terminal on which colour is welcome: the
-// environment variable NO_COLOR (no-color.org) is empty, TERM is not "dumb".
+// Colour reports whether f is a terminal on which colour is welcome: the environment variable
+// NO_COLOR (no-color.org) is empty, TERM is not "dumb".
 func Colour(f *os.File, getenv func(string) string) bool {
 	return isatty.IsTerminal(f.Fd()) && getenv("NO_COLOR") == "" && getenv("TERM") != "dumb"
 }
 
-// Title says what starts: the program's version and the data directory.
+// Title prints the program's version and the data directory.
 func (r *Report) Title(version, dir string) {
 	r.Line("%s  data %s", r.Paint(terminal.Bold, "dicelab "+version), dir)
 }
@@ -56,9 +55,9 @@ func (r *Report) Links(links ...Link) {
 	}
 }
 
-// Children returns what tells the changes in the lives of children, to be
-// passed as child.Config.Notify. The first readiness of a child is told with
-// the part it belongs to, so only what follows an end is news.
+// Children returns a function that prints the starts and ends of children, to be passed as
+// child.Config.Notify. A child's first readiness is printed with the part that it belongs to, so
+// the function prints only what follows an end.
 func (r *Report) Children() func(child.Event) {
 	var mu sync.Mutex
 	ended := map[string]bool{}
@@ -76,7 +75,7 @@ func (r *Report) Children() func(child.Event) {
 	}
 }
 
-// Note says one thing that has no line of its own.
+// Note prints one remark.
 func (r *Report) Note(text string) { r.Line("%s", text) }
 
 // begin learns the names, so that columns stay the same from the first line on.

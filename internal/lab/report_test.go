@@ -72,7 +72,7 @@ func reportOfARun(out *bytes.Buffer, colour, fails bool) {
 	l := lab.Lab{Parts: parts, Report: report, Opened: func() {
 		report.Links(lab.Link{Label: "Roll a die", URL: "http://localhost:8102"}, lab.Link{Label: "Explore", URL: "http://localhost:8100"})
 		notify := report.Children()
-		notify(child.Event{Name: "dice-roller", Pid: 1, Ready: true}) // told already
+		notify(child.Event{Name: "dice-roller", Pid: 1, Ready: true}) // already printed
 		notify(child.Event{Name: "dice-roller", Pid: 1, Err: errors.New("signal: killed"), RestartIn: 100 * time.Millisecond})
 		notify(child.Event{Name: "dice-roller", Pid: 2, Ready: true})
 		signals <- os.Interrupt

@@ -28,7 +28,7 @@ type run struct {
 // running is a part that is up.
 type running struct {
 	Part
-	ended chan error // receives what Run returned and nobody has told yet
+	ended chan error // receives Run's error, until it is reported
 }
 
 // awaitEnd waits until Run has returned.
@@ -77,7 +77,7 @@ func (r *run) listen(signals <-chan os.Signal) {
 	}
 }
 
-// failure is why the lab stops, or nil when somebody asked it to.
+// failure returns the error for which the lab stops, or nil if it was asked to.
 func (r *run) failure() error {
 	cause := context.Cause(r.ctx)
 	if _, asked := errors.AsType[*askedError](cause); asked || cause == context.Cause(r.caller) {
@@ -102,7 +102,7 @@ func (r *run) start() error {
 			r.report.ready(p, time.Since(since))
 			r.watch(p)
 		case cause != nil && (errors.Is(err, cause) || errors.Is(err, context.Canceled)):
-			return nil // it gave up because it was told to
+			return nil // it gave up because the context ended
 		default:
 			r.report.failed(p)
 			return err
@@ -139,8 +139,8 @@ func (r *run) watch(p Part) {
 	go func() {
 		err := p.Run()
 		if r.ctx.Err() == nil {
-			// This is the reason unless another part was quicker; then it is
-			// one more error of stopping, and must not be told twice.
+			// This is the reason unless another part was quicker. Then it is one more error of
+			// stopping, and must not be reported twice.
 			why := endedError(p.Name, err)
 			r.cancel(why)
 			if context.Cause(r.ctx) == why {

@@ -39,7 +39,7 @@ func (r *run) stop() error {
 	return errors.Join(errs...)
 }
 
-// lastFirst are the parts that are up and are services, or are not, the one
+// lastFirst returns the parts that are up and are services, or are not, the one
 // that was started last first.
 func (r *run) lastFirst(service bool) []running {
 	var out []running
@@ -83,7 +83,7 @@ func (r *run) step(doing string, p Part, f func(context.Context) error) error {
 	return nil
 }
 
-// heedGrace is how long a step may take to notice that its time is over.
+// heedGrace is the time that a step has to notice that its own time is over.
 const heedGrace = time.Second
 
 func (r *run) isKilled() bool {

@@ -75,7 +75,7 @@ func TestOpenDirTightens(t *testing.T) {
 	}
 }
 
-// Nothing is written through a link, or into a pipe, that somebody has put in a
+// Nothing is written through a link, or into a pipe, that was put in a
 // data directory.
 func TestOpenDirFollowsNoLinks(t *testing.T) {
 	for _, name := range []string{"lock", "store.lock", "store.db", "store.db-wal", "store.db-shm", "store.db-journal", "prometheus", "native", ".probe"} {

@@ -9,17 +9,17 @@ const (
 	ExitUsage  = 2 // it could not run as it was called
 )
 
-// UsageError is what the person who typed the command can mend: a taken port, a
-// data directory that cannot be written. Its text says how.
+// UsageError is an error that the user can mend, such as a taken port or a data directory that
+// cannot be written. Its text explains how.
 type UsageError struct{ Err error }
 
-// Error is the text of the wrapped error.
+// Error returns the text of the wrapped error.
 func (e *UsageError) Error() string { return e.Err.Error() }
 
 // Unwrap returns the wrapped error.
 func (e *UsageError) Unwrap() error { return e.Err }
 
-// ExitCode is the exit status that err asks for.
+// ExitCode returns the exit status that err asks for.
 func ExitCode(err error) int {
 	if err == nil {
 		return ExitOK

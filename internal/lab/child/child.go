@@ -13,7 +13,7 @@
 //   - Its stdout is read to the end, whatever happens, and one run of the child
 //     is one reader: a line torn by a crash is never glued to the next run's.
 //   - A child that ends is started again, within limits (Policy); every end is
-//     told (Event), none is hidden.
+//     reported (Event), none is hidden.
 //
 // A program that knows nothing of this wire runs behind Guard. Linux and macOS.
 package child
@@ -109,8 +109,8 @@ func (c *Child) Wait() error {
 	return c.verdict(false)
 }
 
-// verdict is the supervisor's, for whoever has to tell it: Stop when the child
-// was asked to end, Wait when it ended by itself. So it is told once.
+// verdict returns the error with which the child ended, to Stop if the child was asked to end, and
+// to Wait if it ended by itself. So it is reported once.
 func (c *Child) verdict(asked bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -120,11 +120,10 @@ func (c *Child) verdict(asked bool) error {
 	return c.err
 }
 
-// Drain tells the child to take no new work and returns when what was under way
-// has been answered; probes and metrics are answered on. A child that is not
-// running has nothing under way. From here on a child that ends stays down.
-// The child must have put a Gate before its handler. The caller names the child
-// in the error, as with Stop.
+// Drain asks the child to take no new work, and returns when the requests under way have been
+// answered; probes and metrics are answered on. A child that is not running has none under way.
+// From here on a child that ends stays down. The child must have put a Gate before its handler. The
+// caller names the child in the error, as with Stop.
 func (c *Child) Drain(ctx context.Context) error {
 	p := c.end()
 	if p == nil {
@@ -147,8 +146,8 @@ func (c *Child) Stop(ctx context.Context) error {
 	if !c.wasStarted() {
 		return c.closeFile()
 	}
-	// The parent's descriptor goes first: a port that stays open while nobody
-	// accepts on it makes callers hang instead of being refused.
+	// The parent's descriptor goes first: as long as the port is open, callers wait for an accept
+	// that never comes, instead of being refused.
 	err := c.closeFile()
 	if p != nil {
 		err = errors.Join(err, p.terminate())
@@ -174,7 +173,7 @@ func (c *Child) Kill() {
 	}
 }
 
-// Pid is the process ID of the current run, 0 when none is running.
+// Pid returns the process ID of the current run, 0 when none is running.
 func (c *Child) Pid() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -313,15 +312,15 @@ func (c *Child) wasReady() bool {
 	}
 }
 
-// hopeless tells whether another run cannot help: a service that says "usage"
-// (exit status 2) before it was ever ready says so again.
+// hopeless reports whether another run would fail as well: a service that exits with status 2
+// (usage) before it was ever ready does so again.
 func (c *Child) hopeless(reason error) bool {
 	status, ok := errors.AsType[exitStatus](reason)
 	return ok && status.code() == exitUsage && !c.wasReady()
 }
 
 // fail ends the child for good because its output cannot be delivered. A
-// service whose log lines go nowhere must not look healthy.
+// service without readable log lines must not look healthy.
 func (c *Child) fail(p *process, err error) {
 	c.mu.Lock()
 	if c.failure == nil {
@@ -331,10 +330,10 @@ func (c *Child) fail(p *process, err error) {
 	p.kill()
 }
 
-// stoppedAsAsked tells whether a run that was asked to end did so: by itself, or
-// by the default action of SIGTERM where it had no handler yet.
+// stoppedAsAsked reports whether a run ended as requested: by itself, or by the default action of
+// SIGTERM if it had no handler yet.
 //
-// What else is wrong with such a run, say its output, is an error all the same.
+// Any other fault of such a run, say in its output, is an error all the same.
 func stoppedAsAsked(reason error) bool {
 	status, ok := reason.(exitStatus)
 	return ok && (status.code() == 0 || status.signal() == syscall.SIGTERM)

@@ -443,8 +443,8 @@ func TestKilledParentLeavesNoOrphan(t *testing.T) {
 	}
 }
 
-// free tells whether nobody holds the lock. A lock ends with its process, also
-// where nobody reaps that process.
+// free reports whether no process holds the lock. A lock ends with its process, even if the process
+// is not reaped.
 func free(t *testing.T, path string) bool {
 	t.Helper()
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)

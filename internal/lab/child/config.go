@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Config says what to run. Name, Path, ReadyURL and Stdout are required.
+// Config describes a child. Name, Path, ReadyURL and Stdout are required.
 type Config struct {
 	// Name of the service, as reports and errors spell it.
 	Name string
@@ -35,10 +35,10 @@ type Config struct {
 	// one Write a line; nil means nowhere. The last TailLines are kept for
 	// errors either way.
 	Stderr io.Writer
-	// Notify is told of every start and end; nil means nobody. It must not
-	// block and must not call the child.
+	// Notify is called at every start and end, unless it is nil. It must not block and must not
+	// call the child.
 	Notify func(Event)
-	// Policy says how often the child is started again; the zero value means
+	// Policy limits restarts of the child; the zero value means
 	// DefaultPolicy.
 	Policy Policy
 }
@@ -95,7 +95,7 @@ type EndedError struct {
 	Lines    []string // the last lines of its stderr, oldest first
 }
 
-// Error says who ended and why, and repeats the last lines, indented.
+// Error returns the name of the child, the reason of its end and its last lines, indented.
 func (e *EndedError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s ended (%v)", e.Name, e.Reason)

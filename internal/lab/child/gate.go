@@ -19,11 +19,10 @@ const (
 	bodyDrained  = "drained"
 )
 
-// Gate stands before a service's handler. Open, it lets everything through and
-// counts what is under way. Closed, it answers new requests with 503, and on
-// /readyz tells whether the old ones have been answered; /metrics and /healthz
-// stay as they are. So the lab can let rolls finish, read every counter at its
-// last value, and only then end the process. The zero value is open.
+// Gate stands before a service's handler. Open, it lets everything through and counts the requests
+// under way. Closed, it answers new requests with 503, and /readyz reports whether the old ones
+// have been answered; /metrics and /healthz stay as they are. So the lab can let rolls finish, read
+// every counter at its last value, and only then end the process. The zero value is open.
 type Gate struct {
 	closed   atomic.Bool
 	underWay atomic.Int64
@@ -48,8 +47,8 @@ func (g *Gate) Wrap(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		// Counted before the look at closed: a request is either seen by
-		// whoever closed the gate, or sees that it is closed.
+		// Counted before the look at closed, so that either Close sees the request or the request
+		// sees that the gate is closed.
 		g.underWay.Add(1)
 		defer g.underWay.Add(-1)
 		if g.closed.Load() {

@@ -41,7 +41,7 @@ const (
 	lastLine = "last line"
 )
 
-// patience is how long a test waits for what must come; it is no measurement.
+// patience bounds every wait of a test; it measures nothing.
 const patience = 30 * time.Second
 
 func helper(role string) int {
@@ -78,7 +78,7 @@ func guard() int {
 	return status
 }
 
-// serve is a service as cmd/dicelab builds one. Roles: "serve"; "stubborn", that
+// serve runs a service as cmd/dicelab builds one. Roles: "serve"; "stubborn", that
 // does not heed its context; "grandchild", that leaves a process behind which
 // holds its stdout open; "lingering", that closes its port but does not end;
 // "unready", that never becomes ready; "failing", that ends with exit status 3.
@@ -147,7 +147,7 @@ func serve(role string) int {
 	return 0
 }
 
-// parent is a lab that has started a child in each of the orphan roles. It says
+// parent returns a lab that has started a child in each of the orphan roles. It says
 // so and waits to be killed.
 func parent() int {
 	for i, lock := range strings.Split(os.Getenv(envLocks), ",") {
@@ -194,7 +194,7 @@ func config(role string, l *net.TCPListener, change func(*child.Config)) child.C
 		panic(err)
 	}
 	cfg := child.Config{
-		// The race detector's runtime sleeps a second before each exit unless told not to.
+		// By default the race detector's runtime sleeps a second before each exit.
 		Name: "dice-roller", Path: self, Env: append(os.Environ(), envRole+"="+role, "GORACE=atexit_sleep_ms=0"),
 		Listener: l, ReadyURL: "http://" + l.Addr().String() + "/readyz",
 		Stdout: func(r io.Reader) error { _, err := io.Copy(io.Discard, r); return err },

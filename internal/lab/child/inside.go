@@ -29,8 +29,8 @@ const (
 // orderDrain is the one word that a parent writes to a child's stdin.
 const orderDrain = "drain"
 
-// OrphanGrace is how long a child whose parent is gone may take to end by
-// itself before it ends its whole group: no orphan is left after two seconds.
+// OrphanGrace is the time that a child whose parent is gone has to end by itself. Then it ends its
+// whole group, so that no orphan is left after two seconds.
 const OrphanGrace = 1500 * time.Millisecond
 
 // ErrParentGone is the cause of the end of Watch's context when the process
@@ -54,11 +54,11 @@ func withoutWire(env []string) []string {
 	})
 }
 
-// Watch is the child's end of the wire. When a lab started this process, the
-// returned context ends as soon as stdin closes (cause ErrParentGone), and the
-// gate closes when the lab says so. Whoever has not ended OrphanGrace after the
-// parent is killed, together with the group. When no lab started this process,
-// ctx itself is returned with a gate that stays open, and stdin is not read.
+// Watch is the child's end of the wire. If a lab started this process, the returned context ends as
+// soon as stdin closes (cause ErrParentGone), and the gate closes when the lab asks for it. A
+// process that is still running OrphanGrace after the end of its parent is killed, together with
+// its group. If no lab started this process, ctx itself is returned with a gate that stays open,
+// and stdin is not read.
 //
 // The goroutine that reads stdin ends when stdin closes.
 func Watch(ctx context.Context, getenv func(string) string, stdin io.Reader) (context.Context, *Gate) {

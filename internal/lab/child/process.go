@@ -23,24 +23,23 @@ type process struct {
 	read           chan error    // one value for each of the two when read to the end
 }
 
-// outputGrace is how long output may stay open after its process and group are
-// gone. Only a process that left the group can hold it open, and nobody waits
-// for that one.
+// outputGrace is the time for output to close after its process and group are gone. Only a process
+// that left the group can hold it open, and the lab does not wait for that one.
 const outputGrace = 5 * time.Second
 
 // exitUsage is the exit status of a program that was called wrongly.
 const exitUsage = 2
 
-// exitStatus is how a process ended, as an error also when it ended well:
-// nobody expects a service to end.
+// exitStatus is the end of a process as an error, even with status 0, because a service is not
+// expected to end.
 type exitStatus struct{ state *os.ProcessState }
 
 func (e exitStatus) Error() string { return e.state.String() }
 
-// code is the exit status, -1 after a signal.
+// code returns the exit status, -1 after a signal.
 func (e exitStatus) code() int { return e.state.ExitCode() }
 
-// signal is what ended the process, or -1.
+// signal returns the signal that ended the process, or -1.
 func (e exitStatus) signal() syscall.Signal {
 	if ws, ok := e.state.Sys().(syscall.WaitStatus); ok {
 		return ws.Signal()
@@ -63,8 +62,8 @@ func start(cfg *Config, listener *os.File, fail func(*process, error)) (_ *proce
 	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
-	// Pipes of our own rather than StdoutPipe: Wait closes those when the
-	// process ends, and with them the last lines that nobody has read yet.
+	// Own pipes rather than StdoutPipe: Wait closes those when the process ends, and drops the last
+	// lines if they have not been read yet.
 	var theirOut, theirErr *os.File
 	if p.stdout, theirOut, err = os.Pipe(); err != nil {
 		return nil, errors.Join(err, p.stdin.Close())
@@ -165,6 +164,6 @@ func (p *process) kill() {
 	}
 }
 
-// killGroup ignores the error: it can only say that nobody is left in the group
-// (ESRCH; on macOS EPERM where only a zombie is).
+// killGroup ignores the error: it can only mean that no process is left in the group (ESRCH; on
+// macOS EPERM if only a zombie is).
 func (p *process) killGroup() { _ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) }

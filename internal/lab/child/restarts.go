@@ -2,25 +2,24 @@ package child
 
 import "time"
 
-// Policy says how soon and how often a child that ended is started again.
+// Policy limits how soon and how often a child that ended is started again.
 type Policy struct {
 	// First is the delay before the first restart; it doubles with each one, up
 	// to Max, and is First again after a run that lasted a whole Window.
 	First, Max time.Duration
-	// Limit is how many restarts a Window may hold. 0: none, the first end is
-	// the last.
+	// Limit is the largest number of restarts within Window. 0: none, the first end is the last.
 	Limit  int
 	Window time.Duration
 }
 
 // DefaultPolicy starts a child again after 100 ms, doubling to 5 s, at most
-// five times a minute: a service that is killed comes back before anybody
+// five times a minute: a service that is killed comes back before the user
 // reloads the page, one that crashes at once is given up in about 3 s.
 func DefaultPolicy() Policy {
 	return Policy{First: 100 * time.Millisecond, Max: 5 * time.Second, Limit: 5, Window: time.Minute}
 }
 
-// Once is the policy of a child that must not end: no restart.
+// Once returns the policy of a child that must not end: no restart.
 func Once() Policy { return Policy{Window: time.Minute} }
 
 // Restarts applies a policy to the ends of one child. It is not safe for
@@ -56,5 +55,5 @@ func (r *Restarts) Ended(at time.Time, ran time.Duration) (time.Duration, bool) 
 	return r.delay, true
 }
 
-// Count is the number of restarts that the current window holds.
+// Count returns the number of restarts that the current window holds.
 func (r *Restarts) Count() int { return len(r.recent) }

@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	// TailLines is how many lines a Tail keeps.
+	// TailLines is the number of lines that a Tail keeps.
 	TailLines = 20
 	// TailLineBytes is the length at which a line is cut into two, so that
 	// output without line ends stays bounded.

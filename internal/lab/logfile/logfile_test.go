@@ -87,8 +87,8 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-// Whatever is written in whatever pieces: the files together are what was
-// written, and every file but the last ends with a line.
+// However the text is split into writes, the files together hold what was written, and every file
+// but the last ends with a line.
 func FuzzFiles(f *testing.F) {
 	f.Add([]byte("one line\nanother\n"), uint8(3))
 	f.Add([]byte("\n\n\n"), uint8(1))

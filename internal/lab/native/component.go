@@ -8,14 +8,14 @@ import (
 	"dicelab/stack"
 )
 
-// component is what the lab knows of one server besides the stack's table.
+// component is a server's row in the stack's table, with how to launch it.
 type component struct {
 	stack.Component
 	launch
 	places []string // that it listens on; the first is that of its readiness
 }
 
-// launch is how a server is run.
+// launch describes how to run a server.
 type launch struct {
 	name string
 	// args are its flags; config and data are its directories, addr is that of
@@ -26,11 +26,11 @@ type launch struct {
 	gogc string
 	// collect is called when the services are drained and still answer.
 	collect func(*Stack, context.Context) error
-	// settle is called before the server is told to end: it returns when what
-	// the server holds for others is delivered.
+	// settle is called before the server is stopped. It returns when what the server holds for
+	// others is delivered.
 	settle func(*Stack, context.Context) error
-	// linger is how long the server may take to end before it is killed without
-	// that being an error; 0 is for one that ends by itself.
+	// linger is the time that the server has to end before it is killed without that being an
+	// error; 0 is for a server that ends by itself.
 	linger time.Duration
 }
 
@@ -65,7 +65,7 @@ func launches() []launch {
 					"--web.listen-address=" + addr,
 					"--web.enable-remote-write-receiver",
 					"--enable-feature=exemplar-storage",
-					"--scrape.discovery-reload-interval=200ms", // 5 s by default: so long the first scrape would wait
+					"--scrape.discovery-reload-interval=200ms", // 5 s by default, which would delay the first scrape
 					"--log.level=warn",
 				}
 			},

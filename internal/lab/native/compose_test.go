@@ -39,7 +39,7 @@ func TestSameFlagsInContainers(t *testing.T) {
 	}
 }
 
-// placeless is a command line without paths and addresses.
+// placeless returns a command line without paths and addresses.
 func placeless(args []string) []string {
 	out := make([]string, 0, len(args))
 	for _, a := range args {

@@ -9,13 +9,12 @@ import (
 	"dicelab/internal/lab/child"
 )
 
-// said is how many of a server's last lines an error repeats. The whole is in
-// its log file.
-const said = 3
+// repeatedLines limits how many of a server's last lines an error repeats. Its log file has all.
+const repeatedLines = 3
 
-// explain shortens what a server said before it ended. Where some of the last
-// lines are errors, those are why it ended; the others, and what the servers
-// print of their flags after an error, are not.
+// explain shortens a server's last output in err. If some of the last
+// lines are errors, they are kept as the reason; the others, and what the servers
+// print about their flags after an error, are dropped.
 func explain(err error) error {
 	ended, ok := errors.AsType[*child.EndedError](err)
 	if !ok {
@@ -28,6 +27,6 @@ func explain(err error) error {
 		lines = bad
 	}
 	short := *ended
-	short.Lines = lines[max(0, len(lines)-said):]
+	short.Lines = lines[max(0, len(lines)-repeatedLines):]
 	return &short
 }

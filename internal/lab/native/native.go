@@ -9,11 +9,11 @@
 //   - The configurations are those of the folder stack, copied into the data
 //     directory at every start, beside what the server stores. The servers read
 //     addresses and paths from their environment (Env), so that a configuration
-//     says where things are in one place only.
+//     has each of them in one place only.
 //   - Each server is a child of the lab behind child.Guard: it ends with the lab,
 //     however that ends. It is not started again: one that dies ends the lab.
-//   - Stopping loses nothing: Prometheus has read the last values, Alloy has sent
-//     the last line and the Collector the last span before each is told to end.
+//   - Stopping loses nothing: before each is asked to end, Prometheus has read the last values,
+//     Alloy has sent the last line and the Collector the last span.
 //
 // The package knows the servers only by their programs' flags and HTTP APIs. It
 // imports nothing of theirs: some are under the AGPL.
@@ -31,7 +31,7 @@ import (
 	"dicelab/internal/lab/child"
 )
 
-// Options say what a stack is made of. All but Env and Notify are required.
+// Options configures a stack. All but Env and Notify are required.
 type Options struct {
 	// Dir is the directory of the stack's data: DIR/COMPONENT for each server,
 	// DIR/services for what the services write to standard output.
@@ -39,8 +39,8 @@ type Options struct {
 	// Configs holds COMPONENT/FILE for each server.
 	Configs fs.FS
 	// Listeners holds the address of each of Places, bound. The stack owns them:
-	// it gives each up just before the server that wants it starts. Until then
-	// nobody else can take it.
+	// it closes each just before the server that listens on it starts. Until then
+	// no other program can take it.
 	Listeners lab.Listeners
 	// Targets are the services that Prometheus scrapes.
 	Targets []Target
@@ -51,7 +51,7 @@ type Options struct {
 	Guard []string
 	// Env is the environment of the servers, to which theirs is added.
 	Env []string
-	// Notify is told of starts and ends, see child.Config.
+	// Notify is called at starts and ends, see child.Config.
 	Notify func(child.Event)
 }
 
@@ -118,7 +118,7 @@ func (s *Stack) Parts() ([]lab.Part, error) {
 	return parts, nil
 }
 
-// Part is one server, by its component's name. It can be called again for a
+// Part returns one server, by its component's name. It can be called again for a
 // server that has ended, to run it once more.
 func (s *Stack) Part(name string) (lab.Part, error) {
 	for _, c := range components() {

@@ -113,7 +113,7 @@ func listeners(t *testing.T) map[string]*net.TCPListener {
 	return out
 }
 
-// programs are the names of the components: the guard alone looks at them.
+// programs returns the names of the components: the guard alone looks at them.
 func programs() map[string]string {
 	out := map[string]string{}
 	for _, c := range stack.Components() {
@@ -134,7 +134,7 @@ func options(t *testing.T) native.Options {
 	}
 	return native.Options{
 		Dir: t.TempDir(), Configs: configs, Listeners: listeners(t), Guard: []string{self, "guard"},
-		// The race detector's runtime sleeps a second before each exit unless told not to.
+		// By default the race detector's runtime sleeps a second before each exit.
 		Env:      append(os.Environ(), "GORACE=atexit_sleep_ms=0"),
 		Targets:  []native.Target{{Job: "dice-roller", Address: "127.0.0.1:8101"}},
 		Programs: programs(),
@@ -290,8 +290,8 @@ func TestPart(t *testing.T) {
 	}
 }
 
-// A server is told to end, or the services are, when what it holds for others is
-// delivered: at the first look it is not, at the second it is.
+// A server, or the services, are asked to end when what they hold for others is delivered: at the
+// first look it is not, at the second it is.
 func TestSettling(t *testing.T) {
 	target := func(scraped string) string {
 		return `{"status":"success","data":{"activeTargets":[{"labels":{"job":"dice-roller"},"health":"up","lastScrape":"` + scraped + `"}]}}`
@@ -318,7 +318,7 @@ func TestSettling(t *testing.T) {
 	} {
 		for _, never := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, never %v", tt.name, never), func(t *testing.T) {
-				t.Parallel() // what never comes is waited for
+				t.Parallel() // it waits for what never comes
 				o := options(t)
 				second := tt.second
 				if never {
@@ -376,7 +376,7 @@ func TestExplain(t *testing.T) {
 		name        string
 		lines, want []string
 	}{
-		{name: "nothing said"},
+		{name: "no output"},
 		{name: "no alarm", lines: []string{"a", "b", "", "c", "d"}, want: []string{"b", "c", "d"}},
 		{name: "the alarms alone", lines: []string{"level=info a", "Error: bad", "  usage"}, want: []string{"Error: bad"}},
 		{name: "warnings are no alarm", lines: []string{"level=warn a failed", "fatal: b", "level=info error"}, want: []string{"fatal: b"}},

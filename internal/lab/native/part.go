@@ -36,7 +36,7 @@ func (s *Stack) part(c component) (lab.Part, error) {
 	args := slices.Concat(s.o.Guard[1:], []string{s.o.Programs[c.Name]}, c.args(s.config(c), s.data(c), addr))
 	server, err := child.New(child.Config{
 		Name: c.Name, Path: s.o.Guard[0], Args: args, Env: env,
-		ReadyURL: "http://" + reach(addr) + c.ReadyPath, ReadyTimeout: readyTimeout,
+		ReadyURL: "http://" + clientAddr(addr) + c.ReadyPath, ReadyTimeout: readyTimeout,
 		Stdout: func(r io.Reader) error { _, err := io.Copy(log, r); return err },
 		Stderr: log, Notify: s.o.Notify, Policy: child.Once(),
 	})
@@ -44,7 +44,7 @@ func (s *Stack) part(c component) (lab.Part, error) {
 		return lab.Part{}, errors.Join(err, log.Close())
 	}
 	return lab.Part{
-		Name: c.Name, URL: "http://" + reachName(addr),
+		Name: c.Name, URL: "http://" + clientName(addr),
 		Start: func(ctx context.Context) error {
 			if c.Name == Alloy {
 				s.followed = s.spool.Lines()
@@ -73,7 +73,7 @@ func (s *Stack) part(c component) (lab.Part, error) {
 	}, nil
 }
 
-// bound gives a step of a component its stack.
+// bound binds a step of a component to its stack.
 func (s *Stack) bound(step func(*Stack, context.Context) error) func(context.Context) error {
 	if step == nil {
 		return nil
@@ -91,7 +91,7 @@ func (s *Stack) giveUp(c component) error {
 	return nil
 }
 
-// Close gives up what the stack holds if it is never started.
+// Close closes the listeners of a stack that is never started.
 func (s *Stack) Close() (err error) {
 	for _, c := range components() {
 		err = errors.Join(err, s.giveUp(c))
@@ -99,9 +99,9 @@ func (s *Stack) Close() (err error) {
 	return err
 }
 
-// reachName is reach with the name that people know.
-func reachName(addr string) string {
-	host, port, err := net.SplitHostPort(reach(addr))
+// clientName returns clientAddr with localhost in place of a loopback address.
+func clientName(addr string) string {
+	host, port, err := net.SplitHostPort(clientAddr(addr))
 	if err == nil && net.ParseIP(host).IsLoopback() {
 		host = "localhost"
 	}

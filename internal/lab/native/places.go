@@ -54,8 +54,8 @@ func Places() (places []Place) {
 	return places
 }
 
-// Env is what the configurations read from the environment. Of a place such as
-// loki-grpc:
+// Env returns the variables that the configurations read from the environment. For a place such as
+// loki-grpc they are:
 //
 //	DICELAB_LOKI_GRPC_HOST, DICELAB_LOKI_GRPC_PORT   where the server listens
 //	DICELAB_LOKI_GRPC_ADDR                           where the others find it
@@ -70,12 +70,12 @@ func Env(addrs map[string]string, logs string) []string {
 			continue // no such place: the configuration's default holds
 		}
 		name := "DICELAB_" + strings.ToUpper(strings.ReplaceAll(p.Name, "-", "_"))
-		env = append(env, name+"_HOST="+bracketed(host), name+"_PORT="+port, name+"_ADDR="+reach(addrs[p.Name]))
+		env = append(env, name+"_HOST="+bracketed(host), name+"_PORT="+port, name+"_ADDR="+clientAddr(addrs[p.Name]))
 	}
 	return env
 }
 
-// bracketed is a host as it stands before ":port".
+// bracketed returns a host as it stands before ":port".
 func bracketed(host string) string {
 	if strings.Contains(host, ":") {
 		return "[" + host + "]"
@@ -83,9 +83,9 @@ func bracketed(host string) string {
 	return host
 }
 
-// reach is the address under which this machine reaches a listener: one on every
+// clientAddr returns the address at which this machine reaches a listener: one on every
 // interface is reached over loopback.
-func reach(addr string) string {
+func clientAddr(addr string) string {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return addr

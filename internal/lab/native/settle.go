@@ -48,7 +48,7 @@ func until(ctx context.Context, done func(context.Context) (why string, err erro
 
 // lastScrape returns when Prometheus has scraped each target once more.
 func (s *Stack) lastScrape(ctx context.Context) error {
-	client, err := query.NewPrometheus(query.Config{URL: "http://" + reach(s.addrs[Prometheus])})
+	client, err := query.NewPrometheus(query.Config{URL: "http://" + clientAddr(s.addrs[Prometheus])})
 	if err != nil {
 		return err
 	}
@@ -67,7 +67,7 @@ func (s *Stack) lastScrape(ctx context.Context) error {
 // spansSent returns when the Collector's queue is empty.
 func (s *Stack) spansSent(ctx context.Context) error {
 	return until(ctx, func(ctx context.Context) (string, error) {
-		m, err := scrape(ctx, reach(s.addrs[CollectorMetrics]))
+		m, err := scrape(ctx, clientAddr(s.addrs[CollectorMetrics]))
 		if err != nil {
 			return "", err
 		}
@@ -78,13 +78,13 @@ func (s *Stack) spansSent(ctx context.Context) error {
 	})
 }
 
-// linesSent returns when Alloy has read every line that was written since it was
-// started, and sent what it read. A line that Loki refused is sent, too: it is
-// counted as dropped. Alloy tells how many lines it has read at once, but how
-// many bytes only every ten seconds.
+// linesSent returns when Alloy has read every line that was written since it was started, and sent
+// what it read. A line that Loki refused counts as sent, too: Alloy counts it as dropped. Alloy
+// updates the number of lines that it has read at once, but the number of bytes only every ten
+// seconds.
 func (s *Stack) linesSent(ctx context.Context) error {
 	return until(ctx, func(ctx context.Context) (string, error) {
-		m, err := scrape(ctx, reach(s.addrs[Alloy]))
+		m, err := scrape(ctx, clientAddr(s.addrs[Alloy]))
 		if err != nil {
 			return "", err
 		}
@@ -98,7 +98,7 @@ func (s *Stack) linesSent(ctx context.Context) error {
 	})
 }
 
-// metrics is what a server says of itself.
+// metrics holds a server's own metrics, by name.
 type metrics map[string]*dto.MetricFamily
 
 // scrape reads the metrics of a server in the Prometheus text format.

@@ -44,8 +44,8 @@ func (s *Spool) Read(service string, r io.Reader) error {
 	return nil
 }
 
-// Lines is how many lines were written since the spool was made.
+// Lines returns the number of lines written since the spool was made.
 func (s *Spool) Lines() int64 { return s.lines.Load() }
 
-// Dir is the directory of the files.
+// Dir returns the directory of the files.
 func (s *Spool) Dir() string { return s.dir }
