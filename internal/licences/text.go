@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// text is a licence text and those who have it.
+// text is a licence text and the modules that have it.
 type text struct {
 	body string
 	of   []string // "module version: file"
@@ -54,7 +54,7 @@ func collect(modules []module) (map[string]*text, error) {
 	return texts, errors.Join(errs...)
 }
 
-// known are the licences that dicelab may be linked with, and a phrase of each
+// known returns the licences that dicelab may be linked with, and a phrase of each
 // that no other one has. The first that fits counts: the texts quote each other.
 func known() []struct{ name, phrase string } {
 	return []struct{ name, phrase string }{
