@@ -37,7 +37,7 @@ func NewUploader(ctx context.Context) (*Uploader, error) {
 	return u, nil
 }
 
-// To is the URL that spans are sent to.
+// To returns the URL that spans are sent to.
 func (u *Uploader) To() string { return u.to }
 
 // Close closes the connections.

@@ -15,7 +15,7 @@ import (
 	"dicelab/internal/telemetry/telemetrytest"
 )
 
-// recorded makes n spans of two scopes, each with a text of so many bytes.
+// recorded returns n spans of two scopes, each with a text of the given number of bytes.
 func recorded(n, bytes int) []*tracepb.ResourceSpans {
 	resource := &tracepb.ResourceSpans{ScopeSpans: []*tracepb.ScopeSpans{
 		{Scope: &commonpb.InstrumentationScope{Name: "one"}}, {Scope: &commonpb.InstrumentationScope{Name: "two"}}}}
@@ -95,7 +95,7 @@ func TestUploadRejected(t *testing.T) {
 	}
 }
 
-// What was acknowledged before a refusal is told.
+// A refusal is an error, with the number of spans acknowledged before it.
 func TestUploadRefused(t *testing.T) {
 	sink := telemetrytest.NewSink(t)
 	u := uploader(t, sink.URL)
