@@ -70,9 +70,9 @@ func (s *scanner) decode(raw []byte, where place, m proto.Message) error {
 	return fmt.Errorf("%s: %s", where(), plain(err))
 }
 
-// decoderPlace is how protojson begins an error: its name, with a space or a
-// no-break space, and a position within the value that it was given, which means
-// nothing to a reader of the whole file.
+// decoderPlace matches the start of an error of protojson: its name, with a space or a no-break
+// space, and a position within the value that it was given, which means nothing to a reader of the
+// whole file.
 var decoderPlace = regexp.MustCompile(`^proto:[\s\x{a0}]*((syntax error )?\(line \d+:\d+\): )?`)
 
 func plain(err error) string { return decoderPlace.ReplaceAllString(err.Error(), "") }
@@ -145,7 +145,7 @@ func (s *scanner) decodeIDs(span *tracepb.Span, input func() given) error {
 	return nil
 }
 
-// decodeID gives the ID of n bytes that a decoder of base64 has made of its text.
+// decodeID returns the ID of n bytes that a decoder of base64 has made of its text.
 // Hex digits are base64 digits too: encoding them again gives the text back. An
 // ID of zeros is none, as a root span's parent is written by some.
 func decodeID(decoded []byte, n int) ([]byte, error) {

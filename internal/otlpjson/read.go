@@ -15,7 +15,7 @@ import (
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 )
 
-// Document is what was read.
+// Document is the result of reading a file.
 type Document struct {
 	Traces []Trace // by start
 	Summary
@@ -260,7 +260,7 @@ func (s *scanner) answer(name string, raw jsontext.Value) {
 	}
 }
 
-// notTraces says what a document without spans seems to be.
+// notTraces returns an error with what a document without spans seems to be.
 func notTraces(names []string) error {
 	if len(names) == 0 {
 		return fmt.Errorf("it is an empty object: want %s", keySpans)
@@ -311,7 +311,7 @@ func (s *scanner) scope(where place, resource *tracepb.ResourceSpans) error {
 	})
 }
 
-// notes says what was left out.
+// notes returns remarks on what was left out.
 func (s *scanner) notes() []string {
 	var notes []string
 	for _, text := range slices.Sorted(maps.Keys(s.unknown)) {

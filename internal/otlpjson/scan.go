@@ -85,7 +85,7 @@ func (s *scanner) value() (jsontext.Value, error) {
 
 func (s *scanner) skip() error { return s.notJSON(s.d.SkipValue()) }
 
-// start is enough of a value to recognise it.
+// start returns enough of a value to recognise it.
 func start(raw []byte) string {
 	const enough = 40
 	text := strings.ToValidUTF8(string(raw[:min(len(raw), enough)]), "\uFFFD")
@@ -98,7 +98,7 @@ func start(raw []byte) string {
 // syntaxError is an error that says where the input stops being JSON.
 type syntaxError struct{ error }
 
-// notJSON says where the input stops being JSON.
+// notJSON returns an error with the place at which the input stops being JSON.
 func (s *scanner) notJSON(err error) error {
 	if err == nil {
 		return nil

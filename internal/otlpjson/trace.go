@@ -115,7 +115,7 @@ func service(resource *tracepb.ResourceSpans) string {
 	return ""
 }
 
-// keys tells equal resources and scopes by what they are encoded as.
+// keys compares resources and scopes by their encoding.
 type keys struct{ made map[proto.Message]string }
 
 func (k *keys) of(m proto.Message) string {

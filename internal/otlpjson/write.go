@@ -136,7 +136,7 @@ func (d *documentWriter) token(t jsontext.Token) {
 	}
 }
 
-// encodeID gives the bytes that an encoder of base64 writes as the ID's hex
+// encodeID returns the bytes that an encoder of base64 writes as the ID's hex
 // digits: decodeID the other way round.
 func encodeID(id []byte) ([]byte, error) {
 	decoded, err := base64.StdEncoding.DecodeString(hex.EncodeToString(id))
