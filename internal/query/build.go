@@ -9,7 +9,7 @@ import (
 	"dicelab/internal/contract"
 )
 
-// SpanFilter says which spans a trace must have. All conditions hold for one
+// SpanFilter selects traces by the spans that they must have. All conditions hold for one
 // span; empty ones are left out.
 type SpanFilter struct {
 	Service string
@@ -59,7 +59,7 @@ func shortDuration(d time.Duration) string {
 	return strconv.FormatInt(int64(d), 10) + "ns"
 }
 
-// LogFilter says which log lines are wanted. Empty conditions are left out.
+// LogFilter selects log lines. Empty conditions are left out.
 type LogFilter struct {
 	Service string
 	Level   string

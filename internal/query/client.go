@@ -30,7 +30,7 @@ const (
 	maxStart = 200
 )
 
-// Config says where a server is and how to talk to it.
+// Config has the address of a server and the limits of its client.
 type Config struct {
 	// URL is the server's base URL, http or https, such as
 	// "http://localhost:3200"; a path prefix is kept.
@@ -55,7 +55,7 @@ type Error struct {
 	began bool // something came back
 }
 
-// Error says it in one line.
+// Error returns the error in one line.
 func (e *Error) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "asking %s at %s: ", e.Server, e.URL)
@@ -108,7 +108,7 @@ func (a api) Name() string { return a.name }
 // URL returns the server's base URL without a password.
 func (a api) URL() string { return a.base.Redacted() }
 
-// stream asks for base+path and calls read with the body of a 200. An error of
+// stream requests base+path and calls read with the body of a 200. An error of
 // reading the body is an *Error, whatever read makes of it. Path elements must be
 // escaped by the caller.
 func (a api) stream(ctx context.Context, path string, params url.Values, header http.Header, read func(io.Reader) error) (err error) {

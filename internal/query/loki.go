@@ -108,15 +108,14 @@ func (l LogLine) Message() string {
 	return l.Text
 }
 
-// LogResult is what a LogQL query gave: lines of a log query, series of a
-// metric query.
+// LogResult is the result of a LogQL query: lines of a log query, series of a metric query.
 type LogResult struct {
 	Type   string    // "streams", "matrix" or "vector"
 	Lines  []LogLine // newest first
 	Series []Series
 }
 
-// LogQuery asks for log lines, or for a metric made of them.
+// LogQuery is a query for log lines, or for a metric made of them.
 type LogQuery struct {
 	LogQL      string
 	Start, End time.Time
@@ -124,7 +123,7 @@ type LogQuery struct {
 	Step       time.Duration // of a metric query; 0: Loki chooses
 }
 
-// QueryRange asks for a stretch of time, the newest lines first.
+// QueryRange queries a time range, newest lines first.
 func (l *Loki) QueryRange(ctx context.Context, q LogQuery) (*LogResult, error) {
 	p := url.Values{"query": {q.LogQL}, "direction": {"backward"},
 		"start": {strconv.FormatInt(q.Start.UnixNano(), 10)}, "end": {strconv.FormatInt(q.End.UnixNano(), 10)}}
@@ -219,7 +218,7 @@ func (l *LogLine) decode(v []json.RawMessage, raw []byte) error {
 	return nil
 }
 
-// wholeLine is an entry of a result of streams, of which nothing is left out.
+// wholeLine is an entry of a result of streams, with nothing left out.
 type wholeLine struct{ LogLine }
 
 // UnmarshalJSON reads an entry as wireEntry does.

@@ -151,7 +151,7 @@ func (b *traceBuilder) add(t *Trace, in otlpjson.Span) {
 	t.Spans = append(t.Spans, b.span(in))
 }
 
-// finish gives the spans of a trace their resources and scopes, and puts them in
+// finish sets the resources and scopes of a trace's spans, and puts them in
 // order.
 func (b *traceBuilder) finish(t *Trace) {
 	for i, by := range b.scopes[t] {

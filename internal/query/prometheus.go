@@ -84,7 +84,7 @@ func (s Series) Last() float64 {
 	return s.Points[len(s.Points)-1].Value
 }
 
-// Result is what a PromQL query gave.
+// Result is the result of a PromQL query.
 type Result struct {
 	Type     string // "vector", "matrix", "scalar" or "string"
 	Series   []Series
@@ -205,8 +205,8 @@ func (p *Prometheus) Exemplars(ctx context.Context, promql string, start, end ti
 	return out, nil
 }
 
-// exemplarTraceID reads the label trace_id, or traceID, which Tempo's generator
-// writes unless told otherwise.
+// exemplarTraceID returns the label trace_id, or traceID, which is the default of Tempo's
+// generator.
 func exemplarTraceID(labels map[string]string) string {
 	for _, key := range []string{exemplarTraceIDLabel, "traceID"} {
 		if id, err := ParseTraceID(labels[key]); err == nil {
@@ -263,10 +263,10 @@ func (p *Prometheus) LabelValues(ctx context.Context, label string) ([]string, e
 	return w.Data, err
 }
 
-// BuildInfo is what the server says it is.
+// BuildInfo is the version that a server reports.
 type BuildInfo struct{ Version, Revision, GoVersion string }
 
-// BuildInfo asks for the server's version.
+// BuildInfo returns the server's version.
 func (p *Prometheus) BuildInfo(ctx context.Context) (BuildInfo, error) {
 	var w struct{ Data BuildInfo }
 	err := p.getJSON(ctx, "/api/v1/status/buildinfo", nil, nil, &w)

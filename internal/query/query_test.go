@@ -360,7 +360,7 @@ func TestPrometheusResults(t *testing.T) {
 }
 
 func TestErrors(t *testing.T) {
-	const closed = "http://127.0.0.1:1" // tcpmux: nobody has listened there since the 1990s
+	const closed = "http://127.0.0.1:1" // tcpmux: no program listens there
 	tests := []struct {
 		name, url string
 		want      []string

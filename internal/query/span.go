@@ -134,7 +134,7 @@ type Span struct {
 	Cut           otlpjson.Cut // what of a very large span was not read
 }
 
-// End is when the span ended.
+// End returns the time at which the span ended.
 func (s *Span) End() time.Time { return s.Start.Add(s.Duration) }
 
 // Failed reports whether the span's status is error.

@@ -15,7 +15,7 @@ import (
 	"dicelab/internal/otlpjson"
 )
 
-// ErrNotFound says that the server knows no such trace: it never arrived, has
+// ErrNotFound is returned if the server knows no such trace: it never arrived, has
 // not arrived yet, or is no longer kept.
 var ErrNotFound = errors.New("trace not found")
 
@@ -31,7 +31,7 @@ func NewTempo(cfg Config) (*Tempo, error) {
 	return &Tempo{a}, nil
 }
 
-// answer asks for a trace and calls read with the answer as it comes: JSON, in one
+// answer requests a trace and calls read with the response as it arrives: JSON, in one
 // of Tempo's forms. It asks /api/v2/traces, which answers with an empty trace where it
 // knows none, and /api/traces where that gives 404, since Tempo before 2.7 has only
 // the latter. A trace that neither knows is an error that wraps ErrNotFound.
@@ -67,7 +67,7 @@ func (t *Tempo) Trace(ctx context.Context, id string) (*Trace, error) {
 	return tr, nil
 }
 
-// reading says of an error which trace could not be read.
+// reading wraps an error with the trace that could not be read.
 func (t *Tempo) reading(id string, err error) error {
 	if err == nil {
 		return nil
@@ -98,7 +98,7 @@ func (t *Tempo) Export(ctx context.Context, id string, maxSpan int) (tr otlpjson
 	return tr, false, t.reading(id, ErrNotFound)
 }
 
-// Search asks for traces.
+// Search searches for traces.
 type Search struct {
 	TraceQL    string    // "{}" when empty
 	Start, End time.Time // both or none
@@ -118,7 +118,7 @@ type Found struct {
 	// Services counts spans and failed spans by service; empty where the server
 	// does not say.
 	Services map[string]ServiceStats
-	// Matched are attributes of the matching spans: those that the query names.
+	// Matched has attributes of the matching spans: those that the query names.
 	Matched []Attributes
 }
 
@@ -153,7 +153,7 @@ func (f Found) Text(key string) string {
 	return ""
 }
 
-// SearchResult is what a search found, the newest first.
+// SearchResult is the result of a search, newest first.
 type SearchResult struct {
 	Traces  []Found
 	Partial bool   // the server did not look at everything
@@ -235,9 +235,9 @@ func (t *Tempo) Search(ctx context.Context, s Search) (*SearchResult, error) {
 	return out, nil
 }
 
-// TagValues lists the values of a scoped tag such as "resource.service.name" or
-// an intrinsic such as "name", sorted. The empty value, which Tempo lists for spans
-// of no service, is left out: nobody would choose it.
+// TagValues returns the values of a scoped tag such as "resource.service.name" or an intrinsic such
+// as "name", sorted. It leaves out the empty value, which Tempo lists for spans of no service,
+// because it is no useful choice.
 func (t *Tempo) TagValues(ctx context.Context, tag string) ([]string, error) {
 	var w struct {
 		TagValues []struct {

@@ -17,7 +17,7 @@ type Node struct {
 	Below    int     // how many spans are beneath it
 	// SelfTime is the span's time in which none of its children ran.
 	SelfTime time.Duration
-	// Critical are the stretches in which this span, and none beneath it, held
+	// Critical lists the stretches in which this span, and none beneath it, held
 	// up the end of its root. Empty off the critical path.
 	Critical []Interval
 
@@ -36,7 +36,7 @@ type Tree struct {
 	Redundant  int // spans that came twice, all alike, and are shown once
 }
 
-// Duration is from the first start to the last end.
+// Duration returns the time from the first start to the last end.
 func (t *Tree) Duration() time.Duration { return t.End.Sub(t.Start) }
 
 // Walk calls f for every node, parents before children, in order of start.
@@ -200,7 +200,7 @@ func (t *Tree) measure() {
 	}
 }
 
-// selfTime is the duration less the union of the children's, as far as they lie
+// selfTime returns the duration less the union of the children's, as far as they lie
 // inside.
 func selfTime(n *Node) time.Duration {
 	self, at := n.Duration, n.Start

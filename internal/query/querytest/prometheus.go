@@ -96,7 +96,7 @@ func (s *Stack) prometheus() http.Handler {
 	return mux
 }
 
-// metrics are the label sets that a query's "by" gives.
+// metrics returns the label sets that a query's "by" gives.
 func (s *Stack) metrics(q string) []map[string]string {
 	if s.empty {
 		return nil
@@ -140,7 +140,7 @@ func (s *Stack) metrics(q string) []map[string]string {
 	return out
 }
 
-// die is the one that a query names.
+// die returns the one that a query names.
 func die(q string) string {
 	if strings.Contains(q, strconv.Quote(contract.DieRisky)) {
 		return contract.DieRisky

@@ -49,7 +49,7 @@ type Stack struct {
 // Option changes what the servers know.
 type Option func(*Stack)
 
-// Empty makes servers that run and know nothing.
+// Empty returns servers that run without data.
 func Empty() Option { return func(s *Stack) { s.empty = true } }
 
 // Start starts the servers. Stop them with Close.
@@ -146,7 +146,7 @@ func rolls(now time.Time) []roll {
 
 func (r roll) failed() bool { return r.value == 0 }
 
-// total is how long the root span took.
+// total returns the duration of the root span.
 func (r roll) total() time.Duration { return r.delay + 6*time.Millisecond }
 
 func (r roll) rootService() (service, name string) {
@@ -224,7 +224,7 @@ func batch(service, version string, spans ...any) map[string]any {
 	}
 }
 
-// trace is the roll's trace as design section 3 has it: streamlit-frontend
+// trace returns the roll's trace as design section 3 has it: streamlit-frontend
 // POST /roll, roll_button_click, GET; dice-roller GET /roll, roll.
 func (r roll) trace() map[string]any {
 	ms := time.Millisecond
