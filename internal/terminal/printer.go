@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// Style is how a part of a line looks: a sequence of ECMA-48 (SGR), or "".
+// Style is the look of a part of a line: a sequence of ECMA-48 (SGR), or "".
 type Style string
 
 // The styles in use.
