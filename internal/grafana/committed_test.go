@@ -20,7 +20,7 @@ const (
 	document  = root + "/docs/dashboard.md"
 )
 
-// The files that are made from Go are what Go makes.
+// The committed files equal those that the Go code generates.
 func TestCommittedFilesAreCurrent(t *testing.T) {
 	text, err := grafana.Stage2().Encode()
 	if err != nil {
@@ -52,7 +52,7 @@ func load(t *testing.T) grafana.Files {
 	return files
 }
 
-// What is read back is what was written: no field is lost on either way.
+// Writing and reading a dashboard loses no field either way.
 func TestDashboardIsReadAsItWasWritten(t *testing.T) {
 	if diff := cmp.Diff(grafana.Stage2(), load(t).Dashboard); diff != "" {
 		t.Errorf("made and read (-made +read):\n%s", diff)

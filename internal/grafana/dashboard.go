@@ -18,7 +18,7 @@ type Dashboard struct {
 	Panels        []Panel     `json:"panels"`
 }
 
-// TimeRange is what the dashboard shows at first: "now-15m" to "now".
+// TimeRange is the time range of the dashboard at first: "now-15m" to "now".
 type TimeRange struct {
 	From string `json:"from"`
 	To   string `json:"to"`
@@ -29,7 +29,7 @@ type Annotations struct {
 	List []struct{} `json:"list"`
 }
 
-// Templating holds the variables.
+// Templating has the variables.
 type Templating struct {
 	List []Variable `json:"list"`
 }
@@ -72,7 +72,7 @@ type Panel struct {
 	Panels    []Panel `json:"panels,omitempty"`    // those of a collapsed row
 }
 
-// GridPos is where a panel stands, in a grid of 24 columns.
+// GridPos is the place of a panel in a grid of 24 columns.
 type GridPos struct {
 	H int `json:"h"`
 	W int `json:"w"`
@@ -80,7 +80,7 @@ type GridPos struct {
 	Y int `json:"y"`
 }
 
-// gridColumns is how wide Grafana's grid is.
+// gridColumns is the width of Grafana's grid.
 const gridColumns = 24
 
 // DataSourceRef names a data source: by its uid, or by a variable.
@@ -89,25 +89,25 @@ type DataSourceRef struct {
 	UID  string `json:"uid"`
 }
 
-// FieldConfig says how values are shown.
+// FieldConfig sets how values are shown.
 type FieldConfig struct {
 	Defaults  FieldDefaults `json:"defaults"`
 	Overrides []Override    `json:"overrides"`
 }
 
-// FieldDefaults hold for every field that no override names.
+// FieldDefaults apply to every field that no override names.
 type FieldDefaults struct {
 	Unit       string      `json:"unit,omitempty"`
 	Decimals   *int        `json:"decimals,omitempty"`
 	Min        *float64    `json:"min,omitempty"`
 	Max        *float64    `json:"max,omitempty"`
-	NoValue    string      `json:"noValue,omitempty"` // shown where there is nothing to show
+	NoValue    string      `json:"noValue,omitempty"` // shown if there are no values
 	Color      *Color      `json:"color,omitempty"`
 	Thresholds *Thresholds `json:"thresholds,omitempty"`
 	Custom     *Custom     `json:"custom,omitempty"`
 }
 
-// Color is how a field gets its colour.
+// Color selects the colour of a field.
 type Color struct {
 	Mode       string `json:"mode"`
 	FixedColor string `json:"fixedColor,omitempty"` // of mode "fixed"
@@ -126,7 +126,7 @@ type Threshold struct {
 	Value *float64 `json:"value"`
 }
 
-// Custom is what time series have of their own.
+// Custom holds the settings that only time series have.
 type Custom struct {
 	DrawStyle   string `json:"drawStyle,omitempty"` // "line", "bars" or "points"
 	LineWidth   int    `json:"lineWidth,omitempty"`
@@ -147,7 +147,7 @@ type Matcher struct {
 	Options string `json:"options"`
 }
 
-// Property is what an override sets. The lab's set colours only.
+// Property is a setting of an override. The lab's dashboard overrides colours only.
 type Property struct {
 	ID    string `json:"id"` // "color"
 	Value Color  `json:"value"`

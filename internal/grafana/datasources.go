@@ -33,7 +33,8 @@ type PrometheusData struct {
 	ExemplarDestinations []ExemplarDestination `yaml:"exemplarTraceIdDestinations"`
 }
 
-// ExemplarDestination says which label of an exemplar leads to a trace, and where.
+// ExemplarDestination names the label of an exemplar that has a trace ID, and the data source of
+// its link.
 type ExemplarDestination struct {
 	Name            string `yaml:"name"` // of the label
 	DatasourceUID   string `yaml:"datasourceUid"`

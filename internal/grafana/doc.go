@@ -1,10 +1,9 @@
 // Package grafana is Grafana's part of the lab as data: the dashboard, made from
 // Go, and the data sources with the links between signals.
 //
-// Grafana itself is not needed for anything here. The package knows what its
-// public documents say about the two formats and about what it does with them, so
-// that whoever reads telemetry can do the same: run every query of every panel,
-// and follow every link.
+// Grafana itself is not needed for anything here. The package follows Grafana's public documents on
+// the two formats and on their effects. So a reader of telemetry can do the same as Grafana: run
+// every query of every panel, and follow every link.
 //
 // The rules:
 //

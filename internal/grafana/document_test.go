@@ -86,8 +86,8 @@ func writeDocument(t *testing.T) string {
 	return b.String()
 }
 
-// asked is what a target asks, as it stands in the file; for a service graph what
-// Grafana makes of it.
+// asked returns the query of a target as it stands in the file. For a service graph it returns a
+// query that Grafana makes of it.
 func asked(t *testing.T, d grafana.Dashboard, panel grafana.Panel, target grafana.Target) string {
 	t.Helper()
 	if target.Expr != "" {
@@ -106,7 +106,7 @@ func asked(t *testing.T, d grafana.Dashboard, panel grafana.Panel, target grafan
 // cell keeps a text in one cell of a table.
 func cell(text string) string { return strings.ReplaceAll(text, "|", `\|`) }
 
-// last tells whether a panel is the last one below its heading.
+// last reports whether a panel is the last one below its heading.
 func last(d grafana.Dashboard, panel grafana.Panel) bool {
 	for i, p := range d.Panels {
 		if p.ID == panel.ID {

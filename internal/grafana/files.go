@@ -13,14 +13,14 @@ const (
 	providersPath   = "grafana/provisioning/dashboards/dicelab.yaml"
 )
 
-// Files are what Grafana is given.
+// Files are the files that Grafana reads.
 type Files struct {
 	Dashboard   Dashboard
 	DataSources DataSources
 	Provider    Provider
 }
 
-// Provider is where Grafana finds dashboards.
+// Provider names the directory in which Grafana finds dashboards.
 type Provider struct {
 	Name           string `yaml:"name"`
 	Type           string `yaml:"type"`

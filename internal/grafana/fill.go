@@ -9,11 +9,10 @@ import (
 	"time"
 )
 
-// scrapeInterval is what the data source Prometheus says of itself (timeInterval);
-// a test holds that it does.
+// scrapeInterval equals timeInterval of the data source Prometheus; a test compares them.
 const scrapeInterval = 2 * time.Second
 
-// values are the variables of the dashboard and of Grafana, by name.
+// values returns the variables of the dashboard and of Grafana, by name.
 func (d Dashboard) values(s Settings) (map[string]string, error) {
 	out := map[string]string{
 		"__range":    duration(s.Range),

@@ -7,7 +7,7 @@ import (
 	"dicelab/internal/contract"
 )
 
-// GraphPart is what a query is for in a service graph.
+// GraphPart is the part of a service graph that a query provides.
 type GraphPart string
 
 // The parts, in the order in which they are asked for.

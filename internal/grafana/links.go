@@ -11,10 +11,9 @@ import (
 	"dicelab/internal/query"
 )
 
-// What follows does what Grafana does when a person clicks a link, as far as it
-// decides what is asked of whom ("Configure trace to logs correlation", "Configure
-// trace to metrics correlation", "Custom query variables", and the source of the
-// trace view, createSpanLink.tsx).
+// The functions below repeat what Grafana does after a click on a link, as far as it decides which
+// query goes to which server ("Configure trace to logs correlation", "Configure trace to metrics
+// correlation", "Custom query variables", and the source of the trace view, createSpanLink.tsx).
 
 // LinkedQuery is a query that a link leads to.
 type LinkedQuery struct {
@@ -24,11 +23,11 @@ type LinkedQuery struct {
 	Start, End    time.Time
 }
 
-// ErrNoLink says that Grafana shows no link: nothing of what was clicked is what
-// the link is for.
+// ErrNoLink is returned if Grafana shows no link, because what was clicked has nothing that the
+// link is for.
 var ErrNoLink = errors.New("no link is shown here")
 
-// TraceToLogs is where "Logs for this span" leads.
+// TraceToLogs returns the query of "Logs for this span".
 func (s DataSources) TraceToLogs(span query.Span) (LinkedQuery, error) {
 	l := s.Tempo.Data.TracesToLogs
 	if l.DatasourceUID == "" {
@@ -44,7 +43,7 @@ func (s DataSources) TraceToLogs(span query.Span) (LinkedQuery, error) {
 	return shifted(LinkedQuery{DatasourceUID: l.DatasourceUID, Expr: expr}, span, l.SpanStartTimeShift, l.SpanEndTimeShift, 0)
 }
 
-// TraceToMetrics is where each of the links to metrics of a span leads.
+// TraceToMetrics returns the query of each link from a span to metrics.
 func (s DataSources) TraceToMetrics(span query.Span) ([]LinkedQuery, error) {
 	l := s.Tempo.Data.TracesToMetrics
 	if l.DatasourceUID == "" || len(l.Queries) == 0 {
@@ -65,8 +64,8 @@ func (s DataSources) TraceToMetrics(span query.Span) ([]LinkedQuery, error) {
 	return out, nil
 }
 
-// shifted sets the stretch of time: the span's, shifted, or widened by so much
-// where there is no shift.
+// shifted sets the time range of q: the span's, moved by start and end. A side without a shift is
+// widened by without.
 func shifted(q LinkedQuery, span query.Span, start, end string, without time.Duration) (LinkedQuery, error) {
 	before, after := -without, without
 	for _, shift := range []struct {
@@ -86,7 +85,7 @@ func shifted(q LinkedQuery, span query.Span, start, end string, without time.Dur
 	return q, nil
 }
 
-// spanValues are the variables of a link from a span. A trace ID that is 64 bits
+// spanValues returns the variables of a link from a span. A trace ID that is 64 bits
 // long, with zeros before it, is shown without them by Grafana; any other keeps
 // its zeros.
 func spanValues(span query.Span, tags []Tag) map[string]string {
@@ -114,7 +113,7 @@ func spanValues(span query.Span, tags []Tag) map[string]string {
 	return values
 }
 
-// LogToTrace is the trace that the derived field of a log line leads to: its ID as
+// LogToTrace returns the trace that the derived field of a log line leads to: its ID as
 // Grafana asks Tempo for it. Labels are those of the stream and the line's
 // structured metadata.
 func (s DataSources) LogToTrace(line query.LogLine) (string, error) {
@@ -144,7 +143,7 @@ func (s DataSources) LogToTrace(line query.LogLine) (string, error) {
 	return "", fmt.Errorf("%w: no derived field for traces matches the line", ErrNoLink)
 }
 
-// value is what a derived field finds, or "".
+// value returns the text that a derived field finds, or "".
 func (f DerivedField) value(labels map[string]string, line string) (string, error) {
 	re, err := regexp.Compile(f.MatcherRegex)
 	if err != nil {
@@ -164,7 +163,7 @@ func (f DerivedField) value(labels map[string]string, line string) (string, erro
 	return "", nil
 }
 
-// ExemplarToTrace is the trace that an exemplar leads to: its ID as the label has
+// ExemplarToTrace returns the trace that an exemplar leads to: its ID as the label has
 // it, which may lack leading zeros.
 func (s DataSources) ExemplarToTrace(x query.Exemplar) (string, error) {
 	for _, d := range s.Prometheus.Data.ExemplarDestinations {

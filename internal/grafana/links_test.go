@@ -20,7 +20,7 @@ const (
 	shortID = "0000000000000000a3ce929d0e0e4736" // of a tracer with 64-bit IDs
 )
 
-// span is the roller's, in a trace.
+// span returns the roller's, in a trace.
 func span(id string) query.Span {
 	return query.Span{
 		TraceID: id, SpanID: "00f067aa0ba902b7", Service: contract.ServiceRoller, Name: contract.SpanRollerRoll,

@@ -114,13 +114,13 @@ func lettered(targets []Target) []Target {
 	return targets
 }
 
-// ranged is a query over time. Its least step makes a rate cover a minute at
+// ranged returns a query over time. Its least step makes a rate cover a minute at
 // least, in which even a person rolls now and then.
 func ranged(promQL, legend string) Target {
 	return Target{Datasource: prometheus(), Expr: promQL, LegendFormat: legend, EditorMode: "code", Range: true, Interval: "15s"}
 }
 
-// instant is a query for the end of the range.
+// instant returns a query for the end of the range.
 func instant(promQL, legend string) Target {
 	return Target{Datasource: prometheus(), Expr: promQL, LegendFormat: legend, EditorMode: "code", Instant: true}
 }

@@ -45,7 +45,7 @@ type Legend struct {
 	Calcs       []string `json:"calcs"`
 }
 
-// Tooltip is what is shown under the pointer.
+// Tooltip selects the series shown under the pointer.
 type Tooltip struct {
 	Mode string `json:"mode"` // "single", "multi" or "none"
 	Sort string `json:"sort"` // "none", "asc" or "desc"
@@ -130,7 +130,7 @@ type AlertsOptions struct {
 	StateFilter              StateFilter `json:"stateFilter"`
 }
 
-// StateFilter says alerts of which states are listed.
+// StateFilter selects the alert states that are listed.
 type StateFilter struct {
 	Firing     bool `json:"firing"`
 	Pending    bool `json:"pending"`

@@ -14,7 +14,7 @@ const (
 	perRange = "[$__range]"
 )
 
-// labelJob is the label by which Prometheus tells services apart.
+// labelJob is the label with which Prometheus distinguishes services.
 const labelJob = "job"
 
 // of writes a metric with matchers.
@@ -29,7 +29,7 @@ func is(label, value string) string      { return label + "=" + strconv.Quote(va
 func isNot(label, value string) string   { return label + "!=" + strconv.Quote(value) }
 func matches(label, value string) string { return label + "=~" + strconv.Quote(value) }
 
-// thatDie is the die that was chosen.
+// thatDie returns the die that was chosen.
 func thatDie() string { return matches(contract.LabelDieType, "$"+VariableDie) }
 
 func rate(series, over string) string     { return "rate(" + series + over + ")" }
@@ -47,7 +47,7 @@ func quantile(q float64, histogram string, matchers []string, by ...string) stri
 	return fmt.Sprintf("histogram_quantile(%v, %s)", q, sum(rate(of(histogram+"_bucket", matchers...), perStep), append(by, "le")...))
 }
 
-// quantiles are p50, p95 and p99, with exemplars.
+// quantiles returns p50, p95 and p99, with exemplars.
 func quantiles(histogram string, matchers ...string) []Target {
 	var out []Target
 	for _, q := range []float64{.5, .95, .99} {
@@ -61,15 +61,15 @@ func mean(histogram string, matchers []string, by ...string) string {
 	return sum(rate(of(histogram+"_sum", matchers...), perStep), by...) + " / " + sum(rate(of(histogram+"_count", matchers...), perStep), by...)
 }
 
-// share is how much of all is part; nothing where there is nothing of either, and
-// 0 where no series says that there was a part.
-func share(part, all, over string, by ...string) string {
+// ratio returns the ratio of part to all. It has no value without any of all, and is 0 if no series
+// counts a part.
+func ratio(part, all, over string, by ...string) string {
 	some := sum(rate(all, over), by...)
 	return "(" + sum(rate(part, over), by...) + " or 0 * " + some + ") / (" + some + " > 0)"
 }
 
-// distribution is how often each value was rolled, as cumulative buckets. A bucket
-// is written le="3" or le="3.0", as the format that it was scraped in has it.
+// distribution counts how often each value was rolled, as cumulative buckets. A bucket's label is
+// le="3" or le="3.0", depending on the format of the scrape.
 func distribution(die string) Target {
 	bounds := contract.RollValueBuckets()
 	values := fmt.Sprintf("[%v-%v]", bounds[0], bounds[len(bounds)-2])

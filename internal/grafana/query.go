@@ -5,8 +5,7 @@ import (
 	"time"
 )
 
-// Query is what a panel asks, with the variables filled in, as its data source's
-// server takes it.
+// Query is a query of a panel in the language of its data source, with the variables filled in.
 type Query struct {
 	Panel   Panel
 	RefID   string
@@ -14,17 +13,17 @@ type Query struct {
 	Expr    string // PromQL, LogQL or TraceQL
 	Legend  string // as in the file: names labels in double braces
 	Instant bool   // asked for one moment: the end of the range
-	// Exemplar tells that Grafana asks for the exemplars of Expr, too.
+	// Exemplar reports whether Grafana asks for the exemplars of Expr, too.
 	Exemplar bool
 	Format   string
 	Step     time.Duration // of a range of Prometheus
 	Limit    int           // of lines or traces; 0: the server's own
-	// Graph is what the query is for in the service graph, which Grafana draws of
-	// several PromQL queries that it makes itself; "" for any other.
+	// Graph is the query's part in the service graph, which Grafana draws from several PromQL
+	// queries that it makes itself; "" for any other query.
 	Graph GraphPart
 }
 
-// Settings are what a person has chosen above the dashboard.
+// Settings are the choices above the dashboard.
 type Settings struct {
 	Range time.Duration // that is shown
 	// Step is the distance of points that the drawing has room for.
@@ -33,8 +32,8 @@ type Settings struct {
 	Values map[string]string
 }
 
-// Queries lists what every panel asks, in the order of panels. It fails for a
-// value that cannot be chosen and for a variable that nobody knows.
+// Queries returns the queries of every panel, in the order of panels. It fails for a value that
+// cannot be chosen and for an undefined variable.
 func (d Dashboard) Queries(s Settings) ([]Query, error) {
 	var out []Query
 	for _, p := range d.Panels {

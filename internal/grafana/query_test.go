@@ -10,12 +10,12 @@ import (
 	"dicelab/internal/grafana"
 )
 
-// quarter is what the dashboard shows at first, drawn with sixty points.
+// quarter returns the dashboard's first settings, with room for sixty points.
 func quarter() grafana.Settings {
 	return grafana.Settings{Range: 15 * time.Minute, Step: 15 * time.Second}
 }
 
-// queries are those of a panel, by its title.
+// queries returns those of a panel, by its title.
 func queries(t *testing.T, title string, s grafana.Settings) []grafana.Query {
 	t.Helper()
 	all, err := grafana.Stage2().Queries(s)
@@ -104,8 +104,8 @@ func TestQueriesRefuse(t *testing.T) {
 	}
 }
 
-// The scrape interval from which rate intervals are made is what the data source
-// says, and both are what Prometheus does.
+// Rate intervals are made from the scrape interval that the data source has, which is the one that
+// Prometheus uses.
 func TestRateIntervalFollowsTheScrapeInterval(t *testing.T) {
 	if got := load(t).DataSources.Prometheus.Data.TimeInterval; got != "2s" {
 		t.Errorf("timeInterval: %s", got)

@@ -26,7 +26,7 @@ const (
 	syntheticShown = "none" // no service is called so
 )
 
-// Stage2 is the dashboard.
+// Stage2 returns the dashboard.
 func Stage2() Dashboard {
 	var g grid
 	g.row("Front end", contract.ServiceFrontend, frontendPanels()...)

@@ -1,6 +1,6 @@
 package grafana
 
-// units are Grafana's ids of the units that the dashboard may use
+// units returns Grafana's ids of the units that the dashboard may use
 // (packages/grafana-data/src/valueFormats/categories.ts).
 func units() []string {
 	return []string{

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Validate tells everything that is wrong with a dashboard that decodes: what
-// Grafana would not know, and what the lab asks of every panel.
+// Validate returns all errors of a dashboard that decodes: what Grafana would not know, and what
+// the lab requires of every panel.
 func (d Dashboard) Validate() error {
 	c := checker{dashboard: d, ids: map[int]string{}, titles: map[string]bool{}}
 	if d.UID == "" || len(d.UID) > 40 {

@@ -1,7 +1,6 @@
 package grafana
 
-// Variable is what a person can choose above the dashboard. Queries name it as
-// $name or ${name}.
+// Variable is a choice above the dashboard. Queries name it as $name or ${name}.
 type Variable struct {
 	Type        string   `json:"type"` // "custom" or "datasource"
 	Name        string   `json:"name"`
@@ -35,7 +34,7 @@ const (
 // allChoice is the value of the choice "All", which stands for AllValue.
 const allChoice = "$__all"
 
-// value is what a choice puts into a query.
+// value returns the text that a choice puts into a query.
 func (v Variable) value(choice string) string {
 	if choice == allChoice {
 		return v.AllValue
@@ -43,7 +42,7 @@ func (v Variable) value(choice string) string {
 	return choice
 }
 
-// has tells whether a value can be chosen. Data sources are Grafana's own: any.
+// has reports whether a value can be chosen. Data sources are Grafana's own: any.
 func (v Variable) has(choice string) bool {
 	if v.Type == variableDataSource {
 		return true
@@ -75,7 +74,7 @@ func (d Dashboard) Variable(name string) (Variable, bool) {
 	return Variable{}, false
 }
 
-// Choosable are the variables that a person without Grafana can choose: all but
+// Choosable returns the variables that a person without Grafana can choose: all but
 // those for data sources.
 func (d Dashboard) Choosable() []Variable {
 	var out []Variable

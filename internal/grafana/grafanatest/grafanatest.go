@@ -16,20 +16,20 @@ import (
 	"dicelab/internal/query"
 )
 
-// Servers are those that the data sources stand for.
+// Servers are clients of the servers that the data sources name.
 type Servers struct {
 	Prometheus *query.Prometheus
 	Loki       *query.Loki
 	Tempo      *query.Tempo
 }
 
-// Range is how far back panels look.
+// Range is the time range of panels, up to now.
 const Range = 15 * time.Minute
 
-// Settings are those of a dashboard as it is first shown.
+// Settings returns those of a dashboard as it is first shown.
 func Settings() grafana.Settings { return grafana.Settings{Range: Range, Step: 15 * time.Second} }
 
-// errNone says that an answer has nothing in it.
+// errNone is returned for an empty response.
 var errNone = errors.New("no data")
 
 func some(n int) error {
@@ -39,8 +39,7 @@ func some(n int) error {
 	return nil
 }
 
-// Ask tells whether a query of a panel returns data, and exemplars if it asks for
-// them.
+// Ask returns an error unless a query of a panel returns data, and exemplars if it asks for them.
 func (s Servers) Ask(ctx context.Context, q grafana.Query) error {
 	end := time.Now()
 	start := end.Add(-Range)
@@ -95,8 +94,8 @@ func numbers(res *query.Result) int {
 	return n
 }
 
-// Follow follows every link from the spans of a trace, and back from the log lines
-// that they lead to. The trace must have spans of at least so many services.
+// Follow follows every link from the spans of a trace, and back from the log lines that they lead
+// to. The trace must have spans of at least the given number of services.
 func (s Servers) Follow(ctx context.Context, sources grafana.DataSources, id string, services int) error {
 	trace, err := s.Tempo.Trace(ctx, id)
 	if err != nil {
