@@ -14,7 +14,7 @@ import (
 	"dicelab/internal/roller"
 )
 
-// abandon asks for a roll that would take an hour, and leaves once the service
+// abandon requests a roll that would take an hour, and leaves once the service
 // has begun it.
 func abandon(t *testing.T, s *service) {
 	t.Helper()

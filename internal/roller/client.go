@@ -25,7 +25,7 @@ type Client struct {
 	timeout time.Duration
 }
 
-// NewClient asks the roller at base, an absolute http or https URL without query,
+// NewClient returns a client of the roller at base, an absolute http or https URL without query,
 // through transport, and waits timeout for each answer. A password in base is
 // refused: the URL goes into spans, log lines and the page.
 func NewClient(base string, transport http.RoundTripper, timeout time.Duration) (*Client, error) {
@@ -44,14 +44,14 @@ func NewClient(base string, transport http.RoundTripper, timeout time.Duration) 
 // roll is one request.
 func answerItself(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// URL is the endpoint that Roll calls, without the die.
+// URL returns the endpoint that Roll calls, without the die.
 func (c *Client) URL() string { return c.base + "/roll" }
 
-// Result is what came back from the roller.
+// Result is the roller's response.
 type Result struct {
-	Value       int    // the roll; 0 where there is none
+	Value       int    // the roll; 0 if there is none
 	Status      int    // the roller's status; 0 where it sent none
-	Traceparent string // the header as it went over the wire; "" where nothing went
+	Traceparent string // the header as it went over the wire; "" if none was sent
 }
 
 // Why a roll brought no value. Each error of Roll is one of these, wrapped, or a

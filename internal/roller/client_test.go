@@ -19,7 +19,7 @@ import (
 	"dicelab/internal/roller"
 )
 
-// patience is how long a client waits that is meant to be answered.
+// patience is the timeout of a client that should get a response.
 const patience = 30 * time.Second
 
 // roundTripper is a transport made of a function.
@@ -56,7 +56,7 @@ func TestClientAnswers(t *testing.T) {
 		handler http.HandlerFunc
 		want    roller.Result
 		is      error  // nil: none, or a *StatusError
-		text    string // of the error; "" where there is none
+		text    string // of the error; "" if there is none
 	}{
 		{name: "lowest", handler: reply(200, "application/json", `{"roll":1}`), want: roller.Result{Status: 200, Value: 1}},
 		{name: "highest", handler: reply(200, "application/json", "{\"roll\":7}\n"), want: roller.Result{Status: 200, Value: 7}},

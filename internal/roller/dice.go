@@ -17,7 +17,7 @@ type Dice struct {
 	errorRate float64
 }
 
-// draw is what chance has decided about one roll.
+// draw is the random part of one roll.
 type draw struct {
 	delay time.Duration
 	fails bool

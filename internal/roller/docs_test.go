@@ -16,7 +16,7 @@ import (
 	"dicelab/internal/roller"
 )
 
-// openAPI is what the tests read of the document (OpenAPI 3.1, section 4.8).
+// openAPI has the parts of the document that the tests read (OpenAPI 3.1, section 4.8).
 type openAPI struct {
 	OpenAPI    string
 	Info       struct{ Title, Version string }

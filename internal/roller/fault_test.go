@@ -75,7 +75,7 @@ func TestFaultCounterStuck(t *testing.T) {
 	before := s.metrics(t)
 	s.get(t, "/roll?die=fair")
 	s.get(t, "/roll?die=risky")
-	want := map[string]float64{ // the other metrics tell the truth: that is how one finds out
+	want := map[string]float64{ // the other metrics are right, and so reveal the fault
 		`dice_roll_value_count{die_type="fair"}`:                         1,
 		`http_requests_total{handler="/roll",method="GET",status="2xx"}`: 1,
 		`http_requests_total{handler="/roll",method="GET",status="5xx"}`: 1,

@@ -60,7 +60,7 @@ func start(t testing.TB, o roller.Options) *service {
 	return s
 }
 
-// answer is what came back over the wire.
+// answer is a response of the roller.
 type answer struct {
 	status int
 	header http.Header
@@ -106,7 +106,7 @@ func (s *service) settle() {
 	s.server = httptest.NewServer(s.handler)
 }
 
-// metrics are the series that the service shows, by name and labels as written.
+// metrics returns the series that the service shows, by name and labels as written.
 func (s *service) metrics(t testing.TB) map[string]float64 {
 	t.Helper()
 	s.settle()
@@ -130,7 +130,7 @@ func parseMetrics(t testing.TB, text string) map[string]float64 {
 	return series
 }
 
-// moved is by how much series have moved that begin with one of prefixes.
+// moved returns the changes of the series that begin with one of prefixes.
 func moved(before, after map[string]float64, prefixes ...string) map[string]float64 {
 	diff := map[string]float64{}
 	for name, value := range after {
@@ -141,7 +141,7 @@ func moved(before, after map[string]float64, prefixes ...string) map[string]floa
 	return diff
 }
 
-// own are the services' metrics; Go's and the process's move by themselves.
+// own returns the services' metrics; Go's and the process's move by themselves.
 func own(series map[string]float64) []string {
 	names := slices.DeleteFunc(slices.Collect(maps.Keys(series)), func(name string) bool {
 		return !strings.HasPrefix(name, "dice") && !strings.HasPrefix(name, "http_")

@@ -18,11 +18,11 @@ import (
 
 const manyRolls = 2000
 
-// tally is how many rolls brought each value; 0 is a roll that failed.
-type tally map[int]int
+// counts holds the number of rolls of each value; 0 is a roll that failed.
+type counts map[int]int
 
 // add counts an answer, which must be to the letter what is promised.
-func (c tally) add(t *testing.T, status int, body string) {
+func (c counts) add(t *testing.T, status int, body string) {
 	t.Helper()
 	if status == http.StatusInternalServerError {
 		c[0]++
@@ -35,8 +35,8 @@ func (c tally) add(t *testing.T, status int, body string) {
 	c[value]++
 }
 
-// check holds the tally against its die.
-func (c tally) check(t *testing.T, lowest int, errorRate, tolerance float64) {
+// check compares the counts with the die's odds.
+func (c counts) check(t *testing.T, lowest int, errorRate, tolerance float64) {
 	t.Helper()
 	want := []int{lowest, lowest + 1, lowest + 2, lowest + 3, lowest + 4, lowest + 5}
 	rolls, failed := 0, c[0]
@@ -61,7 +61,7 @@ func (c tally) check(t *testing.T, lowest int, errorRate, tolerance float64) {
 
 func TestDistributionOverTheWire(t *testing.T) {
 	s := start(t, roller.Options{})
-	fair, risky := tally{}, tally{}
+	fair, risky := counts{}, counts{}
 	for range manyRolls {
 		a := s.get(t, "/roll?die=risky")
 		risky.add(t, a.status, a.body)
@@ -97,7 +97,7 @@ func TestDistributionOfSeveralSeeds(t *testing.T) {
 	for seed := range uint64(5) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			s := start(t, roller.Options{Dice: roller.NewDice(seed, 0, 0.1)})
-			risky := tally{}
+			risky := counts{}
 			for range manyRolls {
 				w := httptest.NewRecorder()
 				s.handler.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost/roll?die=risky", nil))

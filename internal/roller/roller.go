@@ -26,7 +26,7 @@ import (
 	"dicelab/internal/web"
 )
 
-// Options are what the service is made of.
+// Options configures the service.
 type Options struct {
 	Telemetry *telemetry.Telemetry
 	Dice      *Dice
@@ -91,7 +91,7 @@ func bounded(header string) string {
 	return strings.ToValidUTF8(header[:min(len(header), maxHeader)], "")
 }
 
-// throw is the roll itself: the delay, the draw, and the span around them.
+// throw makes the roll itself: the delay, the draw, and the span around them.
 func (s *service) throw(ctx context.Context, die string) (int, error) {
 	start := time.Now()
 	ctx, span := s.Tracer.Start(ctx, contract.SpanRoll)
@@ -143,7 +143,7 @@ func (s *service) invalid(ctx context.Context, die string) error {
 	return &web.Problem{Status: http.StatusUnprocessableEntity, Detail: detail, Parameter: "die", Value: die, Allowed: contract.Dice()}
 }
 
-// fields are the log fields of a roll that has ended.
+// fields returns the log fields of a roll that has ended.
 func fields(die string, status int, start time.Time, err error) []any {
 	f := []any{contract.FieldDieType, die, contract.FieldStatus, status, contract.FieldDurationSeconds, time.Since(start).Seconds()}
 	if err != nil {
@@ -152,7 +152,7 @@ func fields(die string, status int, start time.Time, err error) []any {
 	return f
 }
 
-// wait lets d pass; it tells whether it did, or whether ctx ended first.
+// wait lets d pass. It reports whether d passed before ctx ended.
 func wait(ctx context.Context, d time.Duration) bool {
 	if d <= 0 {
 		return ctx.Err() == nil
