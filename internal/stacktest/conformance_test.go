@@ -23,14 +23,14 @@ import (
 
 var update = flag.Bool("update", false, "record what the real servers answer to the list of queries (make conformance)")
 
-// still is how long answers must stay the same to count: Tempo hands a trace on
-// from its newest to its complete ones, which takes a second or two.
+// still is the time for which responses must stay the same to be compared: Tempo needs a second or
+// two to move a trace from its newest to its complete ones.
 const still = 3 * time.Second
 
 // TestConformance sends the data set to the real servers and to the embedded
-// stack, and asks both every query of the list. They must agree, but where the
-// list says that they differ; and the golden files, to which "make test" holds the
-// embedded stack, must be what was answered. With -update it writes them.
+// stack, and sends both every query of the list. They must agree, except where the
+// list names a difference. The golden files, with which "make test" compares the
+// embedded stack, must equal the responses. With -update it writes them.
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	list, err := conformance.Queries()
@@ -90,7 +90,7 @@ func TestConformance(t *testing.T) {
 		if *update {
 			continue
 		}
-		if err := hold(q, want[q.Name], got[q.Name]); err != nil {
+		if err := compare(q, want[q.Name], got[q.Name]); err != nil {
 			t.Errorf("%s: %v", q.Name, err)
 		}
 	}
@@ -102,7 +102,7 @@ func TestConformance(t *testing.T) {
 	t.Logf("conformance: %d of %d agree", agree, len(list))
 }
 
-// ask asks every query of the list.
+// ask sends every query of the list.
 func ask(ctx context.Context, of conformance.Stack, list []conformance.Query, base time.Time, endpoint string) (map[string]string, error) {
 	out := map[string]string{}
 	for _, q := range list {
@@ -117,9 +117,9 @@ func ask(ctx context.Context, of conformance.Stack, list []conformance.Query, ba
 	return out, nil
 }
 
-// hold says what is wrong with what the real servers and the embedded stack
-// answered.
-func hold(q conformance.Query, real, embedded string) error {
+// compare returns an error if the responses of the real servers and the embedded stack differ
+// from the list or the golden files.
+func compare(q conformance.Query, real, embedded string) error {
 	golden, err1 := conformance.Golden(q)
 	goldenEmbedded, err2 := conformance.GoldenEmbedded(q)
 	if err := errors.Join(err1, err2); err != nil {

@@ -44,7 +44,7 @@ type madeSpan struct {
 // TestGenerated sends the same spans to Tempo's metrics generator and to the
 // embedded stack and compares all series that they make: names, labels, values,
 // and that those which have exemplars at Tempo's have them here. Two things are
-// levelled first: a label that names the generator, and which observation of a
+// normalised first: a label that names the generator, and which observation of a
 // bucket is its exemplar.
 func TestGenerated(t *testing.T) {
 	t.Parallel()
@@ -85,13 +85,13 @@ func TestGenerated(t *testing.T) {
 		madeSpan{trace: 9, id: 1, name: "nobody's", kind: server, took: 16384 * time.Microsecond},
 		madeSpan{trace: 9, id: 2, service: "long", name: strings.Repeat("n", 3000), took: 0},
 	)
-	time.Sleep(3 * time.Second) // late is what the test is about
+	time.Sleep(3 * time.Second) // the test is about late spans
 	export(t, targets,
 		madeSpan{trace: 3, id: 3, parent: 2, service: "early", name: "GET", kind: client, took: 4 * time.Millisecond},
 		madeSpan{trace: 4, id: 4, parent: 3, service: "back", name: "GET /", kind: server, took: 2 * time.Millisecond},
 	)
 	sent := time.Now()
-	// Of calls of which one side is missing, Tempo tells after 10 to 12 s.
+	// Tempo counts a call with one side missing after 10 to 12 s.
 	const calls = `sum(traces_service_graph_request_total)`
 	const wantCalls = 12
 	for name, from := range map[string]*query.Prometheus{"embedded": embedded.prometheus, "native": at.readers(t).prometheus} {
@@ -132,7 +132,7 @@ func TestGenerated(t *testing.T) {
 	}
 }
 
-// embeddedStack is where an embedded stack is reached.
+// embeddedStack holds the addresses of an embedded stack.
 type embeddedStack struct {
 	otlp       string
 	prometheus *query.Prometheus
@@ -196,7 +196,7 @@ func pairs(kvs ...string) (out []*commonpb.KeyValue) {
 	return out
 }
 
-// seriesOf gives the value of every generated series.
+// seriesOf returns the value of every generated series.
 func seriesOf(ctx context.Context, from *query.Prometheus) (map[string]string, error) {
 	result, err := from.Query(ctx, made, time.Time{})
 	if err != nil {
@@ -204,12 +204,12 @@ func seriesOf(ctx context.Context, from *query.Prometheus) (map[string]string, e
 	}
 	out := map[string]string{}
 	for _, s := range result.Series {
-		out[levelled(s.Labels)] = fmt.Sprintf("%.9g", s.Last())
+		out[normalised(s.Labels)] = fmt.Sprintf("%.9g", s.Last())
 	}
 	return out, nil
 }
 
-// exemplarsOf gives the generated series that have exemplars of traces that were
+// exemplarsOf returns the generated series that have exemplars of traces that were
 // sent.
 func exemplarsOf(ctx context.Context, from *query.Prometheus) (map[string]bool, error) {
 	exemplars, err := from.Exemplars(ctx, made, time.Now().Add(-time.Hour), time.Now().Add(time.Minute))
@@ -218,12 +218,12 @@ func exemplarsOf(ctx context.Context, from *query.Prometheus) (map[string]bool, 
 	}
 	out := map[string]bool{}
 	for _, e := range exemplars {
-		out[levelled(e.Series)] = strings.HasPrefix(e.TraceID, strings.Repeat("0", 31))
+		out[normalised(e.Series)] = strings.HasPrefix(e.TraceID, strings.Repeat("0", 31))
 	}
 	return out, nil
 }
 
-func levelled(labels map[string]string) string {
+func normalised(labels map[string]string) string {
 	labels = maps.Clone(labels)
 	delete(labels, "__metrics_gen_instance")
 	return fmt.Sprint(labels) // in the order of keys

@@ -37,7 +37,7 @@ import (
 	"dicelab/internal/query"
 )
 
-// patience is how long a test waits for what must come; it is no measurement.
+// patience bounds every wait of a test; it measures nothing.
 const patience = time.Minute
 
 var (
@@ -51,7 +51,7 @@ var find = sync.OnceValues(func() (map[string]string, error) {
 	return servers.Paths(found), errors.Join(err, servers.Unusable(found))
 })
 
-// programs are the paths of the servers' programs by component.
+// programs returns the paths of the servers' programs by component.
 func programs(t *testing.T) map[string]string {
 	t.Helper()
 	paths, err := find()
@@ -61,7 +61,7 @@ func programs(t *testing.T) map[string]string {
 	return paths
 }
 
-// addresses are free ones on loopback, by the place's name.
+// addresses returns free addresses on loopback, by the place's name.
 type addresses map[string]string
 
 // free finds an address for every place of a lab.
@@ -91,15 +91,15 @@ func (a addresses) url(place string) string { return "http://" + a[place] }
 type running struct {
 	addresses
 	cmd    *exec.Cmd
-	stdout *screen
-	stderr *screen
+	stdout *output
+	stderr *output
 	ended  chan struct{} // closed when it has ended
 }
 
 // start starts "dicelab up --stack=native".
 func start(t *testing.T, at addresses, args ...string) *running {
 	t.Helper()
-	r := &running{addresses: at, stdout: newScreen(), stderr: newScreen(), ended: make(chan struct{})}
+	r := &running{addresses: at, stdout: newOutput(), stderr: newOutput(), ended: make(chan struct{})}
 	r.cmd = exec.Command(*program, slices.Concat([]string{"up", "--stack=native", "--servers", *dir}, at.flags(), args)...)
 	r.cmd.Stdout, r.cmd.Stderr = r.stdout, r.stderr
 	if err := r.cmd.Start(); err != nil {
@@ -226,16 +226,16 @@ func until(t *testing.T, what string, since time.Time, look func(ctx context.Con
 	}
 }
 
-// screen collects output and lets a test wait for a text in it.
-type screen struct {
+// output collects output and lets a test wait for a text in it.
+type output struct {
 	mu     sync.Mutex
 	buf    bytes.Buffer
 	change chan struct{}
 }
 
-func newScreen() *screen { return &screen{change: make(chan struct{}, 1)} }
+func newOutput() *output { return &output{change: make(chan struct{}, 1)} }
 
-func (s *screen) Write(b []byte) (int, error) {
+func (s *output) Write(b []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	select {
@@ -245,20 +245,20 @@ func (s *screen) Write(b []byte) (int, error) {
 	return s.buf.Write(b)
 }
 
-func (s *screen) String() string {
+func (s *output) String() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.buf.String()
 }
 
-func (s *screen) lines() (lines []string) {
+func (s *output) lines() (lines []string) {
 	for sc := bufio.NewScanner(strings.NewReader(s.String())); sc.Scan(); {
 		lines = append(lines, sc.Text())
 	}
 	return lines
 }
 
-func (s *screen) until(t *testing.T, text string, ended <-chan struct{}) {
+func (s *output) until(t *testing.T, text string, ended <-chan struct{}) {
 	t.Helper()
 	deadline := time.After(patience)
 	for !strings.Contains(s.String(), text) {

@@ -15,7 +15,7 @@ import (
 	"testing"
 )
 
-// process is what /proc tells of one process (proc(5)).
+// process is the entry of one process in /proc (proc(5)).
 type process struct {
 	pid, parent int
 	args        []string
@@ -56,7 +56,7 @@ func processes(t *testing.T, root int) (family []process) {
 	return family
 }
 
-// server is the process of a component: the program behind the guard.
+// server returns the process of a component: the program behind the guard.
 func server(t *testing.T, root int, component string) process {
 	t.Helper()
 	path := programs(t)[component]
@@ -121,7 +121,7 @@ func address(t *testing.T, text string) string {
 	return net.JoinHostPort(addr.Unmap().String(), strconv.FormatUint(n, 10))
 }
 
-// resident is a process's resident memory in MiB: all, and without what is
+// resident returns a process's resident memory in MiB: all, and without what is
 // mapped from files.
 func resident(t *testing.T, pid int) (all, anonymous int) {
 	t.Helper()

@@ -103,8 +103,8 @@ func TestLab(t *testing.T) {
 			t.Errorf("exit status %d, want 1", status)
 		}
 		first := "dicelab: error: tempo ended (signal: killed)"
-		told := lab.stderr.lines()
-		if len(told) == 0 || !strings.HasPrefix(told[0], first) || strings.Count(lab.stderr.String(), "dicelab: error: ") > 4 {
+		lines := lab.stderr.lines()
+		if len(lines) == 0 || !strings.HasPrefix(lines[0], first) || strings.Count(lab.stderr.String(), "dicelab: error: ") > 4 {
 			t.Errorf("stderr:\n%s\nwant first: %s", lab.stderr, first)
 		}
 		t.Logf("stderr:\n%s", lab.stderr)
@@ -131,7 +131,7 @@ func sockets(t *testing.T, lab *running) {
 	}
 }
 
-// rolls is how many rolls TestLab makes.
+// rolls is the number of rolls that TestLab makes.
 const rolls = 2
 
 // arrives looks for everything that a successful risky roll leaves behind.
@@ -263,7 +263,7 @@ func search(ctx context.Context, r readers, id, traceQL string) (string, error) 
 	return fmt.Sprintf("not among %d traces", len(found.Traces)), nil
 }
 
-// span is what is compared of a span: service, name, kind, its parent's name.
+// span has the compared parts of a span: service, name, kind, its parent's name.
 type span struct{ Service, Name, Kind, Parent string }
 
 func spansOf(want golden.Telemetry) (out []span) {
@@ -284,7 +284,7 @@ func foundSpans(trace *query.Trace) (out []span) {
 	return sorted(out)
 }
 
-// line is what is compared of a log line.
+// line has the compared parts of a log line.
 type line struct{ Service, Level, Message string }
 
 func linesOf(want golden.Telemetry) (out []line) {

@@ -16,9 +16,9 @@ import (
 	"dicelab/internal/query"
 )
 
-// TestStructure sends the same traces to Tempo and to the embedded stack, and
-// asks both for spans below each other and for counts of spans. Only traces whose
-// root is there are compared; docs/differences.md tells of the others.
+// TestStructure sends the same traces to Tempo and to the embedded stack, and asks both for spans
+// below each other and for counts of spans. Only traces with their root are compared;
+// docs/differences.md describes the others.
 func TestStructure(t *testing.T) {
 	t.Parallel()
 	at := free(t)
@@ -36,7 +36,7 @@ func TestStructure(t *testing.T) {
 		}
 	}
 	spans := append(tree(1, 0), tree(2, tracepb.Status_STATUS_CODE_ERROR)...)
-	spans = append(spans, tree(3, 0)[:3]...)                                                                  // nobody answers
+	spans = append(spans, tree(3, 0)[:3]...)                                                                  // no response
 	spans = append(spans, madeSpan{trace: 4, id: 4, parent: 3, service: "lost", name: "GET /", kind: server}, // no root,
 		madeSpan{trace: 4, id: 6, parent: 5, service: "lost", name: "roll", kind: internal}) // and a hole
 	export(t, []string{at.url(native.OTLPHTTP), embedded.otlp}, spans...)

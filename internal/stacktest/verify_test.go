@@ -23,7 +23,7 @@ import (
 	"dicelab/stack"
 )
 
-// verified is what came of "dicelab verify --format json".
+// verified is the decoded output of "dicelab verify --format json".
 type verified struct {
 	Mode    string
 	Results []struct{ Name, Outcome, Why string }
@@ -55,7 +55,7 @@ func (r *running) verify(t *testing.T, more ...string) (v verified) {
 	return v
 }
 
-// failsIn holds that exactly these rows fail, and that one says so.
+// failsIn checks that exactly these rows fail, and that the message of row contains says.
 func (v verified) failsIn(t *testing.T, want []string, row, says string) {
 	t.Helper()
 	var failed []string
@@ -73,7 +73,7 @@ func (v verified) failsIn(t *testing.T, want []string, row, says string) {
 	}
 }
 
-// quick are flags of a lab whose rolls take no time, half of the risky ones
+// quick returns flags of a lab whose rolls take no time, half of the risky ones
 // failing.
 func quick(t *testing.T, more ...string) []string {
 	return append([]string{"--data", t.TempDir(), "--max-delay", "10ms", "--error-rate", "0.5"}, more...)
