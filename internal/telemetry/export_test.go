@@ -28,7 +28,7 @@ func (b *bench) spans(n int) {
 	}
 }
 
-// drops are the counts of both reasons.
+// drops returns the counts of both reasons.
 func (b *bench) drops() map[string]float64 {
 	b.t.Helper()
 	found := map[string]float64{}
@@ -40,7 +40,7 @@ func (b *bench) drops() map[string]float64 {
 	return found
 }
 
-// messages are the messages of the log lines, with their levels.
+// messages returns the messages of the log lines, with their levels.
 func (b *bench) messages() []string {
 	b.t.Helper()
 	var list []string
@@ -104,7 +104,7 @@ func TestRefusedSpansAreCountedAndToldOnce(t *testing.T) {
 	b.sink.Refuse(http.StatusBadRequest)
 	b.spans(1)
 	failing := b.log.Wait(msgFailing)
-	for n := 2; n <= 4; n++ { // an export begins when the one before has ended
+	for n := 2; n <= 4; n++ { // an export begins when the previous one has ended
 		b.spans(1)
 		b.sink.WaitRequests(n)
 	}
@@ -149,7 +149,7 @@ func TestRejectedPartIsCounted(t *testing.T) {
 
 func TestMissingBackendIsOneWarning(t *testing.T) {
 	sink := telemetrytest.NewSink(t)
-	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1") // tcpmux: nobody has it
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1") // tcpmux: no program listens
 	b := startWith(t, sink)
 	registry := *b
 	b.spans(3)
@@ -243,7 +243,7 @@ func TestFaultClockSkewMovesSpansAndTheirEvents(t *testing.T) {
 	}
 }
 
-// at is some seconds after some moment.
+// at returns a time: seconds after a fixed moment.
 func at(seconds int) trace.SpanEventOption {
 	return trace.WithTimestamp(time.Date(2026, 11, 22, 12, 0, seconds, 0, time.UTC))
 }

@@ -78,7 +78,7 @@ func (b *bench) serve(routes ...telemetry.Route) string {
 	return server.URL
 }
 
-// traced is a traced route.
+// traced returns a traced route.
 func traced(pattern string, handler http.HandlerFunc) telemetry.Route {
 	return telemetry.Route{Pattern: pattern, Watch: telemetry.Traced, Handler: handler}
 }

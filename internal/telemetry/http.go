@@ -46,7 +46,7 @@ func (t *Telemetry) Handler(routes []Route, guard func(http.Handler) http.Handle
 	for _, route := range routes {
 		mux.Handle(route.Pattern, watched{t.watch(route, guard(route.Handler))})
 	}
-	unmatched := t.counted(contract.HandlerNone, guard(web.Unmatched(mux)))
+	unmatched := t.measured(contract.HandlerNone, guard(web.Unmatched(mux)))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		handler, _ := mux.Handler(r)
 		if _, ok := handler.(watched); ok {
@@ -68,7 +68,7 @@ func (t *Telemetry) watch(route Route, next http.Handler) http.Handler {
 	}
 	method, path, _ := strings.Cut(route.Pattern, " ")
 	path = strings.TrimSuffix(path, "{$}") // the mux's sign that the path ends there
-	next = t.counted(path, next)
+	next = t.measured(path, next)
 	if route.Watch == Traced {
 		t.http.prepare(path, method)
 		next = otelhttp.NewHandler(next, method+" "+path,
@@ -81,7 +81,7 @@ func (t *Telemetry) watch(route Route, next http.Handler) http.Handler {
 	return t.withStatus200(next)
 }
 
-// withStatus200 is the fault status-200-on-error: it changes the status on the
+// withStatus200 applies the fault status-200-on-error: it changes the status on the
 // wire alone.
 func (t *Telemetry) withStatus200(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -99,9 +99,9 @@ func (t *Telemetry) withStatus200(next http.Handler) http.Handler {
 	})
 }
 
-// counted measures the requests of a handler, gives each answer the ID of its
+// measured wraps a handler: it measures the requests, gives each response the ID of its
 // trace, and answers a panic with 500.
-func (t *Telemetry) counted(handler string, next http.Handler) http.Handler {
+func (t *Telemetry) measured(handler string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		setTraceresponse(r.Context(), w.Header())
 		var answer httpsnoop.Metrics

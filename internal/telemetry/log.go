@@ -60,7 +60,7 @@ func (h traceHandler) WithGroup(name string) slog.Handler {
 // timeFormat is RFC 3339 in UTC, to the microsecond.
 const timeFormat = "2006-01-02T15:04:05.000000Z"
 
-// rename gives slog's own fields the contract's names and forms.
+// rename changes slog's own fields to the contract's names and forms.
 func rename(groups []string, a slog.Attr) slog.Attr {
 	switch {
 	case len(groups) > 0:

@@ -43,7 +43,7 @@ func shutdown(t *testing.T, tel *telemetry.Telemetry) {
 	}
 }
 
-// someSpan is a context with a remote, sampled span.
+// someSpan returns a context with a remote, sampled span.
 func someSpan(t *testing.T) context.Context {
 	t.Helper()
 	traceID, err := trace.TraceIDFromHex("0af7651916cd43dd8448eb211c80319c")

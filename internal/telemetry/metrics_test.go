@@ -52,7 +52,7 @@ func (b *bench) series() map[string]string {
 	return found
 }
 
-// requests is http_requests_total by "handler method status", without the series
+// requests returns http_requests_total by "handler method status", without the series
 // that exist from the start and have not moved.
 func (b *bench) requests() map[string]float64 {
 	b.t.Helper()
@@ -78,7 +78,7 @@ func (b *bench) requests() map[string]float64 {
 	return found
 }
 
-// dropped is dicelab_spans_dropped_total for one reason.
+// dropped returns dicelab_spans_dropped_total for one reason.
 func (b *bench) dropped(reason string) float64 {
 	b.t.Helper()
 	families, err := b.Registry.Gather()
@@ -196,7 +196,7 @@ func TestDurationBuckets(t *testing.T) {
 	}
 }
 
-// histogram is the one series of a histogram.
+// histogram returns the one series of a histogram.
 func (b *bench) histogram(name string) *dto.Histogram {
 	b.t.Helper()
 	families, err := b.Registry.Gather()
@@ -251,7 +251,7 @@ func TestLabelsAreBounded(t *testing.T) {
 	}
 }
 
-// exemplars are the distinct exemplars of the text that /metrics gives, by
+// exemplars returns the distinct exemplars of the text that /metrics gives, by
 // metric name, in OpenMetrics.
 func (b *bench) exemplars() map[string][]string {
 	b.t.Helper()

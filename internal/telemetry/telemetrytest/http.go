@@ -10,7 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// tracesPath is where spans go over HTTP (OTLP specification, "OTLP/HTTP Request").
+// tracesPath is the path for spans over HTTP (OTLP specification, "OTLP/HTTP Request").
 const tracesPath = "/v1/traces"
 
 func (s *Sink) serveHTTP(w http.ResponseWriter, r *http.Request) {
@@ -30,7 +30,7 @@ func (s *Sink) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		s.t.Errorf("sink: encoding an answer: %v", err)
 	}
 	w.Header().Set("Content-Type", "application/x-protobuf")
-	_, _ = w.Write(text) // the exporter went away: it will say so
+	_, _ = w.Write(text) // the exporter went away and reports it itself
 }
 
 func decode(r *http.Request) (*coltracepb.ExportTraceServiceRequest, error) {

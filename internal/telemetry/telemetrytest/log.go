@@ -10,7 +10,7 @@ import (
 	"dicelab/internal/contract"
 )
 
-// Log takes log lines as the output of a service, keeps them and hands them out
+// Log receives log lines as the output of a service, keeps them and returns them
 // parsed. It is safe for concurrent use.
 type Log struct {
 	t testing.TB
@@ -33,14 +33,14 @@ func (l *Log) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Text is what was written so far.
+// Text returns the text written so far.
 func (l *Log) Text() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return string(l.text)
 }
 
-// Lines are the lines so far. One that is not a JSON object fails the test.
+// Lines returns the lines so far. One that is not a JSON object fails the test.
 func (l *Log) Lines() []map[string]any {
 	l.t.Helper()
 	var lines []map[string]any

@@ -1,5 +1,5 @@
 // Package telemetrytest is a telemetry backend for tests: it takes spans over
-// OTLP, HTTP or gRPC, keeps them in memory and hands them out as flat values
+// OTLP, HTTP or gRPC, keeps them in memory and returns them as flat values
 // that go-cmp can compare.
 //
 //	sink := telemetrytest.NewSink(t)
@@ -7,9 +7,9 @@
 //	// … start the telemetry, make spans …
 //	spans := sink.Wait(3)
 //
-// It can also be the backend that nobody wants: Refuse makes it say no, Hang
-// makes it say nothing. Tests wait for what they expect, with Wait, WaitRequests
-// or by shutting the telemetry down; nothing here sleeps.
+// It can also be a backend that fails: after Refuse it rejects exports, after Hang it does not
+// respond. Tests wait for what they expect, with Wait, WaitRequests or by shutting the telemetry
+// down; nothing here sleeps.
 package telemetrytest
 
 import (
@@ -33,7 +33,7 @@ const patience = 20 * time.Second
 
 // Sink is the backend. Its methods are safe for concurrent use.
 type Sink struct {
-	// URL is what OTEL_EXPORTER_OTLP_ENDPOINT takes.
+	// URL is the value for OTEL_EXPORTER_OTLP_ENDPOINT.
 	URL string
 
 	t testing.TB
@@ -84,14 +84,14 @@ func NewGRPCSink(t testing.TB) *Sink {
 	return s
 }
 
-// Spans are the spans that were accepted, in the order in which they came.
+// Spans returns the spans that were accepted, in the order in which they came.
 func (s *Sink) Spans() []Span {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]Span(nil), s.spans...)
 }
 
-// Named is the one accepted span of that name; none or several end the test.
+// Named returns the one accepted span of that name; none or several end the test.
 func (s *Sink) Named(name string) Span {
 	s.t.Helper()
 	var found []Span
