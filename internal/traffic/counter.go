@@ -8,10 +8,10 @@ import (
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 )
 
-// told is how many rolls a report tells of each kind, slowest and failed.
-const told = 5
+// reportedRolls limits the rolls that a report lists of each kind, slowest and failed.
+const reportedRolls = 5
 
-// buckets are the lower bounds of the report's histogram.
+// buckets returns the lower bounds of the report's histogram.
 func buckets() vegeta.Buckets {
 	b := vegeta.Buckets{0}
 	for _, ms := range []int{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000} {
@@ -20,8 +20,8 @@ func buckets() vegeta.Buckets {
 	return b
 }
 
-// tally keeps count of a run. It is safe for concurrent use.
-type tally struct {
+// counter keeps count of a run. It is safe for concurrent use.
+type counter struct {
 	mu       sync.Mutex
 	metrics  vegeta.Metrics // of latencies
 	outcomes map[string]int
@@ -37,28 +37,28 @@ type tally struct {
 	check   func(rolls, failed int)
 }
 
-func newTally() *tally {
-	return &tally{metrics: vegeta.Metrics{Histogram: &vegeta.Histogram{Buckets: buckets()}}, outcomes: map[string]int{}}
+func newCounter() *counter {
+	return &counter{metrics: vegeta.Metrics{Histogram: &vegeta.Histogram{Buckets: buckets()}}, outcomes: map[string]int{}}
 }
 
 // begin starts the clock. check is called after each roll.
-func (t *tally) begin(limit time.Duration, check func(rolls, failed int)) {
+func (t *counter) begin(limit time.Duration, check func(rolls, failed int)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.start, t.limit, t.check = time.Now(), limit, check
 }
 
-// plan says that the run is one at a rate.
-func (t *tally) plan(l Load) {
+// plan makes the run one at a rate.
+func (t *counter) plan(l Load) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.load, t.limit = l, l.Duration
 }
 
-// sent says that nothing more will be sent. When all that was planned was sent,
+// sent records that nothing more will be sent. When all that was planned was sent,
 // and in time, it was sent within the run's whole length: the last roll is due
 // before its end.
-func (t *tally) sent(all bool) {
+func (t *counter) sent(all bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.sending = time.Since(t.start); all {
@@ -66,8 +66,8 @@ func (t *tally) sent(all bool) {
 	}
 }
 
-// end says that all is answered.
-func (t *tally) end() {
+// end records that all is answered.
+func (t *counter) end() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.sending == 0 {
@@ -77,13 +77,13 @@ func (t *tally) end() {
 }
 
 // late notes by how much a roll was sent later than it was due.
-func (t *tally) late(by time.Duration) {
+func (t *counter) late(by time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.lateness = max(t.lateness, by)
 }
 
-func (t *tally) add(r Roll) {
+func (t *counter) add(r Roll) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.metrics.Add(&vegeta.Result{Timestamp: r.Start, Latency: time.Duration(r.Latency)})
@@ -98,21 +98,21 @@ func (t *tally) add(r Roll) {
 		}
 		return -1 // of equals, the one that came first stays
 	})
-	if at < told {
+	if at < reportedRolls {
 		t.slowest = shorten(slices.Insert(t.slowest, at, r))
 	}
 	t.check(int(t.metrics.Requests), t.failed)
 }
 
-func shorten(list []Roll) []Roll { return list[:min(len(list), told)] }
+func shorten(list []Roll) []Roll { return list[:min(len(list), reportedRolls)] }
 
-func (t *tally) counts() (rolls, failed int) {
+func (t *counter) counts() (rolls, failed int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return int(t.metrics.Requests), t.failed
 }
 
-// Progress is how a run stands.
+// Progress is the state of a run.
 type Progress struct {
 	Elapsed  time.Duration
 	Left     time.Duration // until nothing more is sent; below 0: it depends on the users
@@ -124,7 +124,7 @@ type Progress struct {
 
 // Progress may be called while a run is under way.
 func (g *Generator) Progress() Progress {
-	t := g.tally
+	t := g.counter
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p := Progress{Rolls: int(t.metrics.Requests), Failed: t.failed, UnderWay: int(g.underWay.Load()), Left: -1}

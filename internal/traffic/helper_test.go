@@ -130,7 +130,7 @@ func (b *bench) report() traffic.Report {
 	return r
 }
 
-// atOnce are users who do not think.
+// atOnce returns users who do not think.
 func atOnce(count, rolls int) traffic.Users { return traffic.Users{Count: count, MaxRolls: rolls} }
 
 // users and load make a run that must go well.
@@ -159,7 +159,7 @@ func problem(w http.ResponseWriter, status int, detail string) {
 	_, _ = fmt.Fprintf(w, `{"status":%d,"detail":%q}`, status, detail)
 }
 
-// traceIDs are the trace IDs of spans, each once, sorted.
+// traceIDs returns the trace IDs of spans, each once, sorted.
 func traceIDs(spans []telemetrytest.Span) []string {
 	var ids []string
 	for _, s := range spans {
@@ -169,7 +169,7 @@ func traceIDs(spans []telemetrytest.Span) []string {
 	return slices.Compact(ids)
 }
 
-// named are the spans of a name.
+// named returns the spans of a name.
 func named(spans []telemetrytest.Span, name string) (list []telemetrytest.Span) {
 	for _, s := range spans {
 		if s.Name == name {
@@ -179,7 +179,7 @@ func named(spans []telemetrytest.Span, name string) (list []telemetrytest.Span) 
 	return list
 }
 
-// dice are the dice that were rolled, by user, in the order of their numbers.
+// dice returns the dice that were rolled, by user, in the order of their numbers.
 func dice(spans []telemetrytest.Span) map[string]string {
 	type roll struct {
 		number int64

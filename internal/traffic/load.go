@@ -19,7 +19,7 @@ type Load struct {
 	Duration time.Duration // above 0
 }
 
-// Check tells what is wrong with the run, if anything.
+// Check returns an error if the run is not possible.
 func (l Load) Check() error {
 	if l.Duration <= 0 {
 		return fmt.Errorf("duration %v: want one above 0s", l.Duration)
@@ -40,23 +40,22 @@ func (g *Generator) Load(ctx context.Context, l Load) error {
 	defer cancel()
 	g.Telemetry.Logger.Info(contract.MsgTrafficStarted, contract.FieldBackendURL, g.Target.URL(),
 		contract.FieldRate, l.Rate.String(), contract.FieldSeed, g.Seed)
-	g.tally.plan(l)
+	g.counter.plan(l)
 	hits := &hits{g: g, via: g.transport(g.Connections), rolls: map[uint64]Roll{}}
-	pace := &pacer{Load: l, ctx: ctx, total: l.Rate.rolls(l.Duration), sent: g.tally.sent}
+	pace := &pacer{Load: l, ctx: ctx, total: l.Rate.rolls(l.Duration), sent: g.counter.sent}
 	attacker := vegeta.NewAttacker(vegeta.Client(&http.Client{Transport: hits}))
 	start := time.Now()
 	for result := range attacker.Attack(hits.target, pace, 0, "") {
 		r := hits.take(result.Seq)
 		r.Start, r.Latency = result.Timestamp, Seconds(result.Latency)
-		g.tally.add(r)
-		g.tally.late(result.Timestamp.Sub(start) - l.Rate.due(result.Seq, l.Duration))
+		g.counter.add(r)
+		g.counter.late(result.Timestamp.Sub(start) - l.Rate.due(result.Seq, l.Duration))
 	}
 	g.finish()
 	return aborted(ctx)
 }
 
-// pacer tells vegeta's attacker when to send. It stands where vegeta has pacers
-// of its own because
+// pacer decides when vegeta's attacker sends. It replaces vegeta's own pacers because
 //   - vegeta's for ramps takes a start of 0 for "as fast as can be",
 //   - vegeta sends nothing any more once the time has passed, so that what was
 //     late is never sent; here a run has as many rolls as its rate and duration
@@ -66,7 +65,7 @@ type pacer struct {
 	Load
 	ctx   context.Context
 	total uint64
-	sent  func(all bool) // told when the last roll was sent, or when the run was stopped before
+	sent  func(all bool) // called when the last roll was sent, or when the run was stopped before
 }
 
 // Pace waits until roll number hits is due (vegeta.Pacer).
@@ -78,7 +77,7 @@ func (p *pacer) Pace(elapsed time.Duration, hits uint64) (wait time.Duration, st
 	return 0, false
 }
 
-// Rate is the rate at a moment of the run (vegeta.Pacer).
+// Rate returns the rate at a moment of the run (vegeta.Pacer).
 func (p *pacer) Rate(elapsed time.Duration) float64 {
 	r := p.Load.Rate
 	return r.From + (r.To-r.From)*elapsed.Seconds()/p.Duration.Seconds()
@@ -93,18 +92,18 @@ type hits struct {
 	rolls map[uint64]Roll // by number, until the attacker reports the number
 }
 
-// headerSeq is where the attacker says which of its requests it is.
+// headerSeq is the header in which the attacker numbers its requests.
 const headerSeq = "X-Vegeta-Seq"
 
-// target is what the attacker believes to send (vegeta.Targeter). What is sent
-// depends on the number of the request, which it learns only later.
+// target returns the request that the attacker sends as far as it knows (vegeta.Targeter). What is
+// really sent depends on the number of the request, which is set only later.
 func (h *hits) target(t *vegeta.Target) error {
 	t.Method, t.URL = http.MethodGet, h.g.Target.URL()
 	return nil
 }
 
-// RoundTrip makes the roll that a request stands for. What became of it waits for
-// take; the attacker is told that all is well.
+// RoundTrip makes the roll that a request stands for, and keeps its outcome for take. For the
+// attacker, every request succeeds.
 func (h *hits) RoundTrip(req *http.Request) (*http.Response, error) {
 	seq, err := strconv.ParseUint(req.Header.Get(headerSeq), 10, 64)
 	if err != nil {

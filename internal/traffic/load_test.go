@@ -63,7 +63,7 @@ func TestLoadLosesNothing(t *testing.T) {
 	}
 }
 
-// Which die a roll of a run is does not depend on who makes it when.
+// Which die a roll of a run is does not depend on the goroutine and the time.
 func TestSameSeedSameDice(t *testing.T) {
 	s := serve(t, nil)
 	run := func(seed uint64) string {
@@ -169,7 +169,7 @@ func TestStop(t *testing.T) {
 	}
 }
 
-// What went wrong is told by its kind, and the last five failures by themselves.
+// The report counts failures by kind, and lists the last five.
 func TestOutcomes(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -203,7 +203,7 @@ func TestOutcomes(t *testing.T) {
 				b.load("200/s", 40*time.Millisecond)
 				r := b.report()
 				if diff := cmp.Diff(map[string]int{tt.want: 8}, r.Outcomes); diff != "" || r.Failed != 8 || len(r.Failures) != 5 {
-					t.Errorf("%s: %d failed, %d told; outcomes (-want +got):\n%s", target, r.Failed, len(r.Failures), diff)
+					t.Errorf("%s: %d failed, %d listed; outcomes (-want +got):\n%s", target, r.Failed, len(r.Failures), diff)
 				}
 				if f := r.Failures[0]; f.Outcome != tt.want || f.Value != 0 || tt.text != "" && f.Error != tt.text {
 					t.Errorf("%s: failure %+v", target, f)
@@ -330,7 +330,7 @@ func TestTarget(t *testing.T) {
 	}
 }
 
-// speak sends bytes as the answer to a request, and hangs up.
+// speak sends bytes as the answer to a request, and closes the connection.
 func speak(t *testing.T, w http.ResponseWriter, bytes string) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err == nil {

@@ -44,7 +44,7 @@ func (p *pool) dial(ctx context.Context, network, addr string) (net.Conn, error)
 		return nil, err
 	}
 	p.count(1)
-	return &counted{Conn: conn, closed: sync.OnceFunc(func() { p.count(-1) })}, nil
+	return &countedConn{Conn: conn, closed: sync.OnceFunc(func() { p.count(-1) })}, nil
 }
 
 // close closes what is idle; once a run has ended, that is all.
@@ -71,21 +71,21 @@ func (p *pool) most() int {
 	return p.peak
 }
 
-type counted struct {
+type countedConn struct {
 	net.Conn
 	closed func()
 }
 
-func (c *counted) Close() error {
+func (c *countedConn) Close() error {
 	c.closed()
 	return c.Conn.Close()
 }
 
-// reservedFiles is how many files this process needs besides its connections.
+// reservedFiles is the number of files that this process needs besides its connections.
 const reservedFiles = 64
 
-// FileLimit is how many files, connections among them, this process may open.
-// The Go runtime has raised it to what the system allows.
+// FileLimit returns the number of files, connections among them, that this process may open. The Go
+// runtime has raised it to what the system allows.
 func FileLimit() (int, error) {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
@@ -101,26 +101,26 @@ const LoadConnections = 10000
 
 // ConnectionsError reports that the system does not let this process have as many
 // connections open as a run wants.
-type ConnectionsError struct{ Wanted, Most int }
+type ConnectionsError struct{ Requested, Most int }
 
 // Error returns the limit.
 func (e *ConnectionsError) Error() string {
 	return fmt.Sprintf("this process may have no more than %d connections open", e.Most)
 }
 
-// Connections returns wanted, the number of connections of a run, or that of a run at
-// a rate if wanted is 0. It fails with [*ConnectionsError] if the system does not
+// Connections returns requested, the number of connections of a run, or that of a run at
+// a rate if requested is 0. It fails with [*ConnectionsError] if the system does not
 // allow as many.
-func Connections(wanted int) (int, error) {
+func Connections(requested int) (int, error) {
 	files, err := FileLimit()
 	most := max(1, files-reservedFiles)
 	switch {
 	case err != nil:
 		return 0, err
-	case wanted == 0:
+	case requested == 0:
 		return min(LoadConnections, most), nil
-	case wanted > most:
-		return 0, &ConnectionsError{wanted, most}
+	case requested > most:
+		return 0, &ConnectionsError{requested, most}
 	}
-	return wanted, nil
+	return requested, nil
 }

@@ -9,15 +9,14 @@ import (
 	"time"
 )
 
-// Rate is how many rolls are sent a second. It runs from From to To, evenly,
-// while a run lasts.
+// Rate is the number of rolls sent a second. It changes evenly from From to To during a run.
 type Rate struct{ From, To float64 }
 
 // maxRate bounds a rate: no machine sends a million rolls a second, and a typing
 // mistake should not try.
 const maxRate = 1e6
 
-// errRate says how a rate is written.
+// errRate explains how to write a rate.
 var errRate = errors.New("want a rate above 0 such as 200/s, 30/m, or 0..2000/s for one that rises")
 
 // ParseRate reads NUMBER or NUMBER..NUMBER, and /s (which may be left out), /m
@@ -55,7 +54,7 @@ func ParseRate(text string) (Rate, error) {
 	return r, nil
 }
 
-// String is the rate as ParseRate reads it.
+// String returns the rate as ParseRate reads it.
 func (r Rate) String() string {
 	from, to := strconv.FormatFloat(r.From, 'g', -1, 64), strconv.FormatFloat(r.To, 'g', -1, 64)
 	if from == to {
@@ -64,15 +63,15 @@ func (r Rate) String() string {
 	return from + ".." + to + "/s"
 }
 
-// mean is the rate over a whole run, in rolls a second.
+// mean returns the rate over a whole run, in rolls a second.
 func (r Rate) mean() float64 { return (r.From + r.To) / 2 }
 
-// rolls is how many are sent in a run of length d.
+// rolls returns the number of rolls sent in a run of length d.
 func (r Rate) rolls(d time.Duration) uint64 {
 	return uint64(r.mean()*d.Seconds() + 1e-6) // a whole number must not be missed by rounding
 }
 
-// due is when roll n, counted from 0, is sent in a run of length d.
+// due returns the time at which roll n, counted from 0, is sent in a run of length d.
 //
 // With slope a = (To-From)/d the number of rolls sent until t is at²/2 + From·t.
 // Solved for t, in the form that divides by a sum (and so loses no digits where
@@ -115,10 +114,10 @@ func ParseRange(text string) (r Range, err error) {
 	return r, nil
 }
 
-// String is the range as ParseRange reads it.
+// String returns the range as ParseRange reads it.
 func (r Range) String() string { return r.Min.String() + ".." + r.Max.String() }
 
-// at is the duration that lies at a share of the range, 0 to 1.
+// at returns the duration that lies at a share of the range, 0 to 1.
 func (r Range) at(share float64) time.Duration {
 	return r.Min + time.Duration(share*float64(r.Max-r.Min))
 }

@@ -27,7 +27,7 @@ func (s *Seconds) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// Report is what came of a run.
+// Report is the result of a run.
 type Report struct {
 	Target   string    `json:"target"` // one of Targets
 	URL      string    `json:"url"`
@@ -56,7 +56,7 @@ type Report struct {
 	FileLimit       int `json:"file_descriptor_limit"`
 }
 
-// Latency says how long rolls took. Quantiles are estimates (t-digest, compression
+// Latency summarises the durations of rolls. Quantiles are estimates (t-digest, compression
 // 100): exact to a few per mille at the ends.
 type Latency struct {
 	Min  Seconds `json:"min"`
@@ -75,8 +75,8 @@ type Bucket struct {
 	Rolls int     `json:"rolls"`
 }
 
-// Report tells what came of the run, once it has ended. Shut the telemetry down
-// first: only then are all the spans that were dropped counted.
+// Report returns the result of the run, once it has ended. Shut the telemetry down first: only then
+// are all the spans that were dropped counted.
 func (g *Generator) Report() (Report, error) {
 	files, err := FileLimit()
 	if err != nil {
@@ -86,7 +86,7 @@ func (g *Generator) Report() (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	t := g.tally
+	t := g.counter
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	l := t.metrics.Latencies

@@ -22,7 +22,7 @@ var update = flag.Bool("update", false, "rewrite what the reports in testdata lo
 
 func ms(n float64) traffic.Seconds { return traffic.Seconds(n * float64(time.Millisecond)) }
 
-// loaded is the report of a run at a rate, which dropped spans.
+// loaded returns the report of a run at a rate, which dropped spans.
 func loaded() traffic.Report {
 	at := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
 	slow := traffic.Roll{Number: 7, Die: "fair", Value: 3, Outcome: "200", Start: at, Latency: ms(1234),
@@ -41,7 +41,7 @@ func loaded() traffic.Report {
 	}
 }
 
-// empty is the report of users who were stopped before they rolled.
+// empty returns the report of users who were stopped before they rolled.
 func empty() traffic.Report {
 	return traffic.Report{Target: traffic.Roller, URL: "http://localhost:8101/roll", Seed: 7, Sending: ms(250), ConnectionLimit: 10, FileLimit: 1024}
 }
@@ -90,9 +90,9 @@ func golden(t *testing.T, name string, got []byte) {
 func TestTerminal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		screen := traffic.NewTerminal(&out)
+		term := traffic.NewTerminal(&out)
 		write := func(line string) {
-			if n, err := screen.Write([]byte(line)); err != nil || n != len(line) {
+			if n, err := term.Write([]byte(line)); err != nil || n != len(line) {
 				t.Errorf("wrote %d of %q: %v", n, line, err)
 			}
 		}
@@ -105,7 +105,7 @@ func TestTerminal(t *testing.T) {
 		shown := make(chan error, 1)
 		next := 0
 		go func() {
-			shown <- screen.Show(ctx, func() traffic.Progress { next++; return states[next-1] })
+			shown <- term.Show(ctx, func() traffic.Progress { next++; return states[next-1] })
 		}()
 		write("first\n")
 		time.Sleep(600 * time.Millisecond) // of the bubble's clock
@@ -119,12 +119,12 @@ func TestTerminal(t *testing.T) {
 		want := "first\n" + erase + line + erase + `second \u001b[2J\u009b` + "\n" + line +
 			erase + "1s  400 rolls/s  3 under way  p95 1.25 s  errors 10.0 %" + erase + "third\n"
 		if diff := cmp.Diff(want, out.String()); diff != "" {
-			t.Errorf("screen (-want +got):\n%s", diff)
+			t.Errorf("terminal (-want +got):\n%s", diff)
 		}
 	})
 }
 
-// A screen that cannot be written to ends with an error, not in silence.
+// A terminal that cannot be written to ends with an error, not in silence.
 func TestTerminalFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		err := traffic.NewTerminal(broken{}).Show(t.Context(), func() traffic.Progress { return traffic.Progress{} })

@@ -17,9 +17,9 @@ import (
 	"dicelab/internal/contract"
 )
 
-// Roll is one roll as the report tells it.
+// Roll is one roll in the report.
 type Roll struct {
-	User    string    `json:"user_id,omitempty"` // who rolled; "" in a run at a rate
+	User    string    `json:"user_id,omitempty"` // "" in a run at a rate
 	Number  int       `json:"roll_number"`       // of the user's rolls, or of the run's; from 1
 	Die     string    `json:"die_type"`
 	Value   int       `json:"roll_value,omitempty"` // 0: it failed
@@ -27,11 +27,11 @@ type Roll struct {
 	Error   string    `json:"error,omitempty"`
 	Start   time.Time `json:"start"`
 	Latency Seconds   `json:"latency_seconds"`      // until the answer was read
-	TraceID string    `json:"trace_id,omitempty"`   // 32 hex digits; "" where there is no trace
+	TraceID string    `json:"trace_id,omitempty"`   // 32 hex digits; "" if there is no trace
 	Link    string    `json:"trace_link,omitempty"` // "" where the trace is not recorded
 }
 
-// Failed tells whether it brought no value.
+// Failed reports whether the roll brought no value.
 func (r Roll) Failed() bool { return r.Value == 0 }
 
 // order is a roll that is to be made.
@@ -42,7 +42,7 @@ type order struct {
 	via    http.RoundTripper
 }
 
-// pick is the die that u, a uniformly distributed number, decides on.
+// pick returns the die that u, a uniformly distributed number, decides on.
 func (g *Generator) pick(u uint64) string {
 	if g.Die != Mix {
 		return g.Die
@@ -50,7 +50,7 @@ func (g *Generator) pick(u uint64) string {
 	return contract.Dice()[u>>63]
 }
 
-// dieOf is the die of the run's nth roll, whichever goroutine makes it.
+// dieOf returns the die of the run's nth roll, whichever goroutine makes it.
 func (g *Generator) dieOf(n uint64) string { return g.pick(rand.NewPCG(g.Seed, n).Uint64()) }
 
 // roll makes one roll, with its trace. It cannot be stopped, only time out: a
@@ -83,7 +83,7 @@ func (g *Generator) roll(o order) (r Roll) {
 	} else {
 		span.SetAttributes(attribute.Int(contract.AttrRollValue, a.value))
 	}
-	if g.LogRolls && o.user != "" { // at a rate there would be more lines than anybody reads
+	if g.LogRolls && o.user != "" { // at a rate there would be too many lines to read
 		g.log(ctx, r, a)
 	}
 	return r
@@ -102,7 +102,7 @@ func (g *Generator) attributes(o order) []attribute.KeyValue {
 	return attributes
 }
 
-// outcome is the status of an answer, or why there is none that makes sense.
+// outcome returns the status of an answer, or why there is none that makes sense.
 func outcome(a answer, err error) string {
 	switch {
 	case errors.Is(err, errTimeout):
@@ -116,7 +116,7 @@ func outcome(a answer, err error) string {
 	}
 }
 
-// traceOf is the ID of a roll's trace and the link to it. Where no span was made
+// traceOf returns the ID of a roll's trace and the link to it. Where no span was made
 // here, the target has begun the trace, and says which in traceresponse.
 func (g *Generator) traceOf(sc trace.SpanContext, a answer) (id, link string) {
 	sampled := sc.IsSampled()

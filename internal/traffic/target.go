@@ -16,7 +16,7 @@ import (
 	"dicelab/internal/contract"
 )
 
-// What can be asked for rolls.
+// The services that can be sent rolls.
 const (
 	Frontend = "frontend" // as a person's browser does it
 	Roller   = "roller"   // as the front end does it
@@ -25,13 +25,13 @@ const (
 // Targets lists them.
 func Targets() []string { return []string{Frontend, Roller} }
 
-// Target is whom the rolls are asked of.
+// Target is the service to which rolls are sent.
 type Target struct {
 	Name string // one of Targets
 	base string
 }
 
-// NewTarget is the target of a name, at base, an absolute http or https URL
+// NewTarget returns the target of a name, at base, an absolute http or https URL
 // without query. A password in base is refused: the URL goes into spans and log
 // lines.
 func NewTarget(name, base string) (Target, error) {
@@ -48,7 +48,7 @@ func NewTarget(name, base string) (Target, error) {
 	return Target{Name: name, base: strings.TrimRight(base, "/")}, nil
 }
 
-// port is where a lab has the target.
+// port returns the default port of a target.
 func port(name string) string {
 	if name == Frontend {
 		return contract.PortFrontend
@@ -56,10 +56,10 @@ func port(name string) string {
 	return contract.PortRoller
 }
 
-// URL is what is asked, without the die.
+// URL returns the address that is requested, without the die.
 func (t Target) URL() string { return t.base + "/roll" }
 
-// request asks for one roll, as JSON.
+// request requests one roll, as JSON.
 func (t Target) request(ctx context.Context, die, agent string) (req *http.Request, err error) {
 	form := url.Values{"die": {die}}.Encode()
 	if t.Name == Frontend {
@@ -84,10 +84,10 @@ func (t Target) request(ctx context.Context, die, agent string) (req *http.Reque
 // service sends is a problem document.
 const maxAnswer = 64 << 10
 
-// answer is what a target said.
+// answer is a target's response.
 type answer struct {
-	status int // 0 where it said nothing
-	value  int // the roll; 0 where there is none
+	status int // 0 if there was no response
+	value  int // the roll; 0 if there is none
 	trace  string
 }
 
@@ -114,24 +114,24 @@ func ask(transport http.RoundTripper, req *http.Request) (a answer, err error) {
 		return a, classify(err, true) // half an answer is none
 	}
 	a.status, a.trace = resp.StatusCode, resp.Header.Get(contract.HeaderTraceresponse)
-	var said struct {
+	var message struct {
 		Roll   int    `json:"roll"`
 		Detail string `json:"detail"` // of a problem document
 	}
-	if err := json.Unmarshal(body, &said); err != nil && a.status == http.StatusOK {
+	if err := json.Unmarshal(body, &message); err != nil && a.status == http.StatusOK {
 		return a, fmt.Errorf("%w: %w", errMalformed, err)
 	}
 	switch {
 	case a.status == http.StatusOK && len(body) > maxAnswer:
 		return a, fmt.Errorf("%w: it is longer than %d bytes", errMalformed, maxAnswer)
-	case a.status != http.StatusOK && said.Detail != "":
-		return a, errors.New(said.Detail)
+	case a.status != http.StatusOK && message.Detail != "":
+		return a, errors.New(message.Detail)
 	case a.status != http.StatusOK:
 		return a, fmt.Errorf("answered %s", resp.Status)
-	case said.Roll < 1 || said.Roll > 7:
-		return a, fmt.Errorf("%w: a die shows 1 to 7, not %d", errMalformed, said.Roll)
+	case message.Roll < 1 || message.Roll > 7:
+		return a, fmt.Errorf("%w: a die shows 1 to 7, not %d", errMalformed, message.Roll)
 	}
-	a.value = said.Roll
+	a.value = message.Roll
 	return a, nil
 }
 

@@ -85,7 +85,7 @@ func (t *Terminal) During(ctx context.Context, progress func() Progress, f func(
 	return errors.Join(err, <-shown)
 }
 
-// since is the line of progress; the rate is that since before.
+// since returns the line of progress; the rate is that since before.
 func (p Progress) since(before Progress) string {
 	var rate, failed float64
 	if d := (p.Elapsed - before.Elapsed).Seconds(); d > 0 {

@@ -88,7 +88,7 @@ func spell(outcome string) string {
 	return outcome
 }
 
-// perSecond is a rate; a low one keeps its digits.
+// perSecond returns a rate; a low one keeps its digits.
 func perSecond(rate float64) string {
 	if rate > 0 && rate < 1 {
 		return fmt.Sprintf("%.2g/s", rate)
@@ -96,7 +96,7 @@ func perSecond(rate float64) string {
 	return fmt.Sprintf("%.1f/s", rate)
 }
 
-// show is a duration as a person reads it.
+// show returns a duration as a person reads it.
 func show(s Seconds) string {
 	switch d := time.Duration(s); {
 	case d < time.Second:

@@ -1,14 +1,14 @@
-// Package traffic makes rolls where no person does: simulated users, who think
+// Package traffic makes rolls without people: simulated users, which think
 // between rolls, and load at a rate. Each roll starts a trace of its own under
 // the service name traffic-generator and goes through the front end, or to the
-// dice roller alone; what came of all of them is one Report.
+// dice roller alone. The result of a run is one Report.
 //
 // The rules:
-//   - Load is an open loop: a roll is sent when it is due, whatever became of
+//   - Load is an open loop: a roll is sent when it is due, whatever the results of
 //     those before it, so that a service that stalls cannot hide the stall
 //     ("coordinated omission"). What waits for a connection, waits with its clock
 //     running.
-//   - The seed decides who rolls which die when. The same seed, the same rolls.
+//   - The seed decides which user rolls which die when. The same seed, the same rolls.
 //   - Stopping finishes what is under way. No roll is sent twice, none is left
 //     out of the report.
 //   - The numbers of a long run are kept in constant space.
@@ -32,26 +32,26 @@ import (
 	"dicelab/internal/telemetry"
 )
 
-// Mix is the die of somebody who rolls either with equal odds.
+// Mix stands for rolling either die with equal odds.
 const Mix = "mix"
 
 // Dice lists what Options.Die may be.
 func Dice() []string { return append(contract.Dice(), Mix) }
 
-// Options are what a generator is made of.
+// Options configures a generator.
 type Options struct {
 	Telemetry   *telemetry.Telemetry
 	Target      Target
-	Version     string        // said in the header User-Agent
+	Version     string        // sent in the header User-Agent
 	Seed        uint64        // decides users, dice and pauses
 	Die         string        // one of Dice
-	Timeout     time.Duration // how long an answer may take; above 0
-	Connections int           // how many may be open at once; above 0. Users beyond it share
+	Timeout     time.Duration // of a response; above 0
+	Connections int           // open at once, at most; above 0. Users beyond it share
 	// AbortAt is the share of failed rolls, 0 to 1, above which a run ends with
 	// an *AbortedError; 1 means never.
 	AbortAt float64
-	// LogRolls: users' rolls are logged. Where nobody reads the lines, a roll costs
-	// a tenth less without.
+	// LogRolls: users' rolls are logged. Without it a roll costs a tenth less, for runs whose lines
+	// are not read.
 	LogRolls bool
 	// TraceURL shows a trace; {trace_id} stands for its ID. "" for no links.
 	TraceURL string
@@ -64,7 +64,7 @@ type Generator struct {
 	pool     *pool
 	agent    string
 	underWay atomic.Int64
-	tally    *tally
+	counter  *counter
 }
 
 // placeholder stands for the trace ID in Options.TraceURL.
@@ -84,7 +84,7 @@ func New(o Options) (*Generator, error) {
 	case o.TraceURL != "" && !strings.Contains(o.TraceURL, placeholder):
 		return nil, fmt.Errorf("trace link %q: want an address with %s in it", o.TraceURL, placeholder)
 	}
-	g := &Generator{Options: o, tracer: o.Telemetry.Tracer, pool: newPool(), agent: "dicelab-traffic/" + o.Version, tally: newTally()}
+	g := &Generator{Options: o, tracer: o.Telemetry.Tracer, pool: newPool(), agent: "dicelab-traffic/" + o.Version, counter: newCounter()}
 	if !o.Telemetry.Recording() { // the service that is asked starts the trace; one that began here would lack its root
 		g.tracer = noop.NewTracerProvider().Tracer("")
 	}
@@ -155,8 +155,8 @@ func (e *AbortedError) Error() string {
 	return fmt.Sprintf("the run was ended: %.1f %% of the rolls failed, more than %.4g %%", 100*e.Share, 100*e.Limit)
 }
 
-// abortAfter is how many rolls must have ended before their failures end a run:
-// the first one's failure is no rate.
+// abortAfter is the number of rolls that must have ended before their failures end a run: the
+// failure of the first one alone is no rate.
 const abortAfter = 20
 
 // begin starts the clock of a run. The context ends when no further roll may
@@ -169,7 +169,7 @@ func (g *Generator) begin(ctx context.Context, limit time.Duration) (context.Con
 		ctx, stop = context.WithTimeout(ctx, limit)
 		cancel = func() { stop(); abort(nil) }
 	}
-	g.tally.begin(limit, func(rolls, failed int) {
+	g.counter.begin(limit, func(rolls, failed int) {
 		if share := float64(failed) / float64(rolls); rolls >= abortAfter && share > g.AbortAt {
 			abort(&AbortedError{Share: share, Limit: g.AbortAt})
 		}
@@ -177,7 +177,7 @@ func (g *Generator) begin(ctx context.Context, limit time.Duration) (context.Con
 	return ctx, cancel
 }
 
-// aborted is the *AbortedError that ended ctx, or nil.
+// aborted returns the *AbortedError that ended ctx, or nil.
 func aborted(ctx context.Context) error {
 	if e, ok := errors.AsType[*AbortedError](context.Cause(ctx)); ok {
 		return e

@@ -17,13 +17,13 @@ type Users struct {
 	Count    int
 	MaxRolls int
 	Think    Range // how long a user thinks between two rolls
-	// Duration, unless 0, is how long the number of users is kept up: who leaves
+	// Duration, unless 0, is the time for which the number of users is kept up: a user that leaves
 	// is replaced until it has passed.
 	Duration time.Duration
-	Forever  bool // who leaves is replaced until the run is stopped
+	Forever  bool // a user that leaves is replaced until the run is stopped
 }
 
-// Check tells what is wrong with the run, if anything.
+// Check returns an error if the run is not possible.
 func (u Users) Check() error {
 	switch {
 	case u.Count < 1:
@@ -65,14 +65,14 @@ func (g *Generator) Users(ctx context.Context, u Users) error {
 	return aborted(ctx)
 }
 
-// finish stops the clock and tells the end of all.
+// finish stops the clock and logs the end of the run.
 func (g *Generator) finish() {
-	g.tally.end()
-	rolls, failed := g.tally.counts()
+	g.counter.end()
+	rolls, failed := g.counter.counts()
 	g.Telemetry.Logger.Info(contract.MsgTrafficFinished, contract.FieldRolls, rolls, contract.FieldFailed, failed)
 }
 
-// visit is all that one user does.
+// visit runs one user.
 func (g *Generator) visit(ctx context.Context, u Users, n int, via http.RoundTripper) {
 	user := fmt.Sprintf("user-%d", n+1)
 	chance := rand.New(rand.NewPCG(g.Seed, uint64(n)))
@@ -88,7 +88,7 @@ func (g *Generator) visit(ctx context.Context, u Users, n int, via http.RoundTri
 			break
 		}
 		r := g.roll(order{user: user, number: number, die: die, via: via})
-		g.tally.add(r)
+		g.counter.add(r)
 		made++
 		if r.Failed() {
 			failed++
@@ -97,7 +97,7 @@ func (g *Generator) visit(ctx context.Context, u Users, n int, via http.RoundTri
 	g.Telemetry.Logger.Info(contract.MsgUserFinished, contract.FieldUserID, user, contract.FieldRolls, made, contract.FieldFailed, failed)
 }
 
-// pause lets d pass; it tells whether it did, or whether ctx ended first.
+// pause lets d pass. It reports whether d passed before ctx ended.
 func pause(ctx context.Context, d time.Duration) bool {
 	if d <= 0 || ctx.Err() != nil {
 		return ctx.Err() == nil

@@ -97,11 +97,11 @@ func TestARoll(t *testing.T) {
 				t.Errorf("line (-want +got):\n%s", diff)
 			}
 
-			told := r.Slowest[0]
+			slowest := r.Slowest[0]
 			tt.outcome.User, tt.outcome.Number, tt.outcome.Die = "user-1", 1, tt.die
-			tt.outcome.Start, tt.outcome.Latency = told.Start, told.Latency
+			tt.outcome.Start, tt.outcome.Latency = slowest.Start, slowest.Latency
 			tt.outcome.TraceID, tt.outcome.Link = root.TraceID, "http://explorer.example/"+root.TraceID
-			if diff := cmp.Diff(tt.outcome, told); diff != "" {
+			if diff := cmp.Diff(tt.outcome, slowest); diff != "" {
 				t.Errorf("report (-want +got):\n%s", diff)
 			}
 		})
@@ -135,8 +135,8 @@ func TestSameSeedSameUsers(t *testing.T) {
 	}
 }
 
-// Each user's end is told, and the end of all.
-func TestEndsAreTold(t *testing.T) {
+// The end of each user is logged, and the end of the run.
+func TestEndsAreLogged(t *testing.T) {
 	b := start(t, traffic.Frontend, serve(t, nil), nil)
 	b.users(atOnce(3, 4))
 	r := b.report()
@@ -148,7 +148,7 @@ func TestEndsAreTold(t *testing.T) {
 		}
 	}
 	if diff := cmp.Diff(map[any]bool{"user-1": true, "user-2": true, "user-3": true}, ended); diff != "" || int(rolls) != r.Rolls {
-		t.Errorf("%v rolls of %d told; users (-want +got):\n%s", rolls, r.Rolls, diff)
+		t.Errorf("%v rolls of %d logged; users (-want +got):\n%s", rolls, r.Rolls, diff)
 	}
 	last := b.log.Wait(contract.MsgTrafficFinished)
 	if last[contract.FieldRolls] != float64(r.Rolls) || last[contract.FieldFailed] != 0.0 {
@@ -159,7 +159,7 @@ func TestEndsAreTold(t *testing.T) {
 	}
 }
 
-// Users who leave are replaced by others until the run is stopped, and what is
+// Users that leave are replaced by others until the run is stopped, and what is
 // under way then is finished and counted.
 func TestForever(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
