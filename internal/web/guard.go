@@ -116,7 +116,7 @@ func foreign(r *http.Request) bool {
 	return true // cross-site, same-site, or a word that is not known yet
 }
 
-// opensLink reports whether the request opens a page for somebody to see: a link
+// opensLink reports whether the request opens a page in a browser's window: a link
 // or a form with the method GET, in a tab of its own. A frame, an object, a
 // prefetch and everything that a script loads is none.
 func opensLink(r *http.Request) bool {

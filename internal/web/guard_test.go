@@ -16,7 +16,7 @@ import (
 	"dicelab/internal/web"
 )
 
-// arrived is a request as a server gives it to a handler: with the address that
+// arrived returns a request as a server gives it to a handler: with the address that
 // it came in over.
 func arrived(method, target, host, over string) *http.Request {
 	r := httptest.NewRequest(method, target, nil)
@@ -111,8 +111,8 @@ func TestCheckHost(t *testing.T) {
 	}
 }
 
-// TestGuardOnARealListener: the server tells which address a request came in
-// over; the table above only pretends.
+// TestGuardOnARealListener uses the local address that the server finds for a request; the table
+// above sets it by hand.
 func TestGuardOnARealListener(t *testing.T) {
 	server := httptest.NewServer(web.Guard(http.HandlerFunc(ok)))
 	defer server.Close()

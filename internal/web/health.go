@@ -14,13 +14,13 @@ func Alive(w http.ResponseWriter, _ *http.Request) {
 	Respond(w, http.StatusOK, "application/json", map[string]string{"status": "ok"})
 }
 
-// Ready answers /readyz of a service that takes requests as soon as it listens.
-// Whoever stops the service answers for it while it drains.
+// Ready answers /readyz of a service that takes requests as soon as it listens. While the service
+// drains, child.Gate answers instead.
 func Ready(w http.ResponseWriter, _ *http.Request) {
 	Respond(w, http.StatusOK, "application/json", map[string]string{"status": "ready"})
 }
 
-// AskHealth asks a URL once, and returns the status of a response that is 200.
+// AskHealth requests a URL once, and returns the status of a response that is 200.
 func AskHealth(ctx context.Context, address string, timeout time.Duration) (status string, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {

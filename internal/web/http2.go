@@ -19,10 +19,10 @@ const (
 	writeProgress = 15 * time.Second // for a client to take what is written
 )
 
-// NewHTTP2Server is [NewServer] for a port that speaks HTTP/2 without TLS, as
-// clients of gRPC do, and HTTP/1.1 to say so to others. Connections that say
-// nothing end as those of HTTP/1.1 do, those without a call after a minute, and
-// those that send nothing to work on at once (package calm).
+// NewHTTP2Server is [NewServer] for a port that speaks HTTP/2 without TLS, as clients of gRPC do,
+// and HTTP/1.1 to explain that to other clients. Silent connections end as those of HTTP/1.1 do,
+// those without a call after a minute, and those that send nothing to work on at once (package
+// calm).
 func NewHTTP2Server(l net.Listener, handler http.Handler) *Server {
 	s := NewServer(calm.NewListener(l, nil), handler)
 	s.http.Protocols = new(http.Protocols)
@@ -39,8 +39,8 @@ func NewHTTP2Server(l net.Listener, handler http.Handler) *Server {
 	return s
 }
 
-// panics passes what net/http logs of a handler that panicked. The rest is a line
-// for each client that speaks HTTP/2 badly, of which one client makes thousands.
+// panics passes on what net/http logs about a handler that panicked. It drops the rest, a line for
+// each client that speaks HTTP/2 badly: a single client could cause thousands.
 type panics struct{ to io.Writer }
 
 // Write implements io.Writer.

@@ -59,7 +59,7 @@ func dialH2(t *testing.T, addr net.Addr) *h2Client {
 	return c
 }
 
-// framer is a client on an open connection, which has said nothing.
+// framer returns a client on an open connection, which has said nothing.
 func framer(t *testing.T, conn net.Conn) *h2Client {
 	c := &h2Client{t: t, conn: conn, Framer: http2.NewFramer(conn, conn), path: "/"}
 	c.hpack = hpack.NewEncoder(&c.fields)
@@ -77,8 +77,8 @@ func (c *h2Client) open(stream uint32) error {
 	return c.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: []byte(c.fields.String()), EndHeaders: true})
 }
 
-// goneAway reads until the server hangs up, and returns the error code of the
-// last GOAWAY before.
+// goneAway reads until the server closes the connection, and returns the error code of the last
+// GOAWAY before.
 func (c *h2Client) goneAway() (code http2.ErrCode, seen bool) {
 	for {
 		f, err := c.ReadFrame()
@@ -117,7 +117,7 @@ func TestFloods(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := newH2Client(t, ok)
 			go func() {
-				for n := uint32(0); flood(c, n) == nil; n++ { // until the server hangs up
+				for n := uint32(0); flood(c, n) == nil; n++ { // until the server closes
 				}
 			}()
 			if code, seen := c.goneAway(); !seen || code != http2.ErrCodeEnhanceYourCalm {

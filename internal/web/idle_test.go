@@ -37,7 +37,7 @@ func (p pipes) Addr() net.Addr { return &net.TCPAddr{} }
 func TestIdleHTTP2(t *testing.T) {
 	for name, tt := range map[string]struct {
 		say  func(t *testing.T, c *h2Client, conn net.Conn)
-		want time.Duration // until the server hangs up
+		want time.Duration // until the server closes
 		away bool          // with GOAWAY
 	}{
 		"nothing":        {func(*testing.T, *h2Client, net.Conn) {}, 15 * time.Second, false},

@@ -6,12 +6,12 @@ import (
 	"sync/atomic"
 )
 
-// MaxConnections is how many connections a listener of the lab holds at once. An
-// idle one has some 10 KiB, one with a request three times as much.
+// MaxConnections is the largest number of open connections of a listener of the lab. An idle one
+// uses about 10 KiB, one with a request three times that.
 const MaxConnections = 16_384
 
-// Limit gives a listener that holds at most n connections at once and hangs up on
-// further ones: made to wait they would take descriptors all the same.
+// Limit returns a listener that keeps at most n connections open. It closes excess ones, because
+// waiting connections would use descriptors too.
 func Limit(l net.Listener, n int) net.Listener {
 	return &limited{Listener: l, most: int64(n)}
 }
@@ -30,28 +30,28 @@ func (l *limited) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		if l.open.Add(1) <= l.most {
-			return &counted{Conn: conn, listener: l}, nil
+			return &countedConn{Conn: conn, listener: l}, nil
 		}
 		l.open.Add(-1)
-		_ = conn.Close() // nothing was said yet
+		_ = conn.Close() // nothing was sent yet
 	}
 }
 
-// counted is a connection that counts until it is closed.
-type counted struct {
+// countedConn is a connection that counts until it is closed.
+type countedConn struct {
 	net.Conn
 	listener *limited
 	once     sync.Once
 }
 
 // Close implements net.Conn.
-func (c *counted) Close() error {
+func (c *countedConn) Close() error {
 	c.once.Do(func() { c.listener.open.Add(-1) })
 	return c.Conn.Close()
 }
 
-// CloseWrite lets net/http say that an answer is complete before it hangs up.
-func (c *counted) CloseWrite() error {
+// CloseWrite lets net/http end the response before it closes the connection.
+func (c *countedConn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}

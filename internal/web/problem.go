@@ -34,7 +34,7 @@ func (p *Problem) Error() string {
 	return p.Detail
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (p *Problem) Unwrap() error { return p.Cause }
 
 // AsProblem finds the Problem in err. Any other error is a 500 whose cause is
@@ -47,7 +47,7 @@ func AsProblem(err error) *Problem {
 	return p
 }
 
-// BadForm is the problem of a form that cannot be parsed: 413 where it was larger
+// BadForm returns the problem of a form that cannot be parsed: 413 where it was larger
 // than GuardForms lets through, else 400.
 func BadForm(err error) *Problem {
 	var tooLarge *http.MaxBytesError
@@ -64,7 +64,7 @@ func Fail(w http.ResponseWriter, p *Problem) {
 	Respond(w, p.Status, ProblemType, p.Titled())
 }
 
-// Titled is p with its title filled in.
+// Titled returns p with its title filled in.
 func (p *Problem) Titled() *Problem {
 	if p.Title != "" {
 		return p
@@ -86,5 +86,5 @@ func Respond(w http.ResponseWriter, status int, contentType string, body any) {
 	h.Set("Content-Type", contentType)
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_, _ = w.Write(append(text, '\n')) // the reader is gone: nobody is left to tell
+	_, _ = w.Write(append(text, '\n')) // client gone; nothing to do
 }

@@ -27,11 +27,11 @@ func Asset(contentType string, body []byte) http.Handler {
 		w.Header().Set("ETag", tag)
 		w.Header().Set("Cache-Control", "no-cache")
 		w.Header().Set("Content-Type", contentType)
-		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body)) // no time: the tag alone tells versions apart
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body)) // no time: the tag alone distinguishes versions
 	})
 }
 
-// etag is a strong entity tag (RFC 9110, section 8.8.3) made from the content.
+// etag returns a strong entity tag (RFC 9110, section 8.8.3) made from the content.
 func etag(body []byte) string {
 	sum := sha256.Sum256(body)
 	return `"` + hex.EncodeToString(sum[:8]) + `"`

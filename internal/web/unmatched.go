@@ -16,7 +16,7 @@ func Unmatched(mux *http.ServeMux) http.Handler {
 		}
 		answer := &statusOnly{header: http.Header{}}
 		refuse.ServeHTTP(answer, r)
-		if answer.status < http.StatusBadRequest { // a redirect to the same path in its clean form, where there is nothing either
+		if answer.status < http.StatusBadRequest { // a redirect to the clean form of a path, which does not exist either
 			answer.status = http.StatusNotFound
 		}
 		detail := fmt.Sprintf("There is nothing at %s.", r.URL.Path)

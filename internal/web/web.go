@@ -31,8 +31,8 @@ type Server struct {
 	http     *http.Server
 }
 
-// Listen opens a TCP address, so that a taken port is an error here and not
-// later. A port of 0 takes a free one; URL tells which.
+// Listen opens a TCP address, so that a taken port is an error here and not later. A port of 0
+// takes a free one, which URL returns.
 func Listen(ctx context.Context, addr string) (net.Listener, error) {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", addr)
@@ -77,7 +77,7 @@ func UntilDraining(ctx context.Context) (context.Context, context.CancelFunc) {
 	return out, cancel
 }
 
-// URL is the address of the server as a browser on this machine types it.
+// URL returns the address of the server as a browser on this machine types it.
 func (s *Server) URL() string { return URL(s.listener.Addr()) }
 
 // URL turns a listener's address into one that a browser on this machine can

@@ -270,8 +270,7 @@ func TestListenSaysWhichAddressIsTaken(t *testing.T) {
 	}
 }
 
-// A listener that is full hangs up on who comes next, and takes others again when
-// somebody has left.
+// A full listener closes new connections, and accepts others again when one has ended.
 func TestLimit(t *testing.T) {
 	l, err := web.Listen(t.Context(), "127.0.0.1:0")
 	if err != nil {

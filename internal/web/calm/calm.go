@@ -153,11 +153,11 @@ func (c *conn) hangUp() {
 		}
 	}
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
-		_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes) // until the client hangs up, or the deadline
+		_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes) // until the client closes, or the deadline
 	}
 }
 
-// goAway is the frame that ends a connection after a stream, with the error code
+// goAway returns the frame that ends a connection after a stream, with the error code
 // ENHANCE_YOUR_CALM.
 func goAway(stream uint32) []byte {
 	const reason = "too many frames without content"

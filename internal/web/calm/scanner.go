@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 )
 
-// preface is what a client of HTTP/2 sends first (RFC 9113, section 3.4).
+// preface is the first text of every HTTP/2 client (RFC 9113, section 3.4).
 const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 const headerBytes = 9
