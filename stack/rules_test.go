@@ -43,7 +43,7 @@ func (s series) at(t time.Duration) float64 {
 	return s.from + s.grows*float64((t-s.since)/step)
 }
 
-// histogram is the buckets of a duration histogram whose observations are all
+// histogram returns the buckets of a duration histogram whose observations are all
 // within (below, le].
 func histogram(metric, labels string, bounds []float64, le float64) (out []series) {
 	for _, b := range bounds {
@@ -219,7 +219,7 @@ func (e evaluation) alerts(name string) (out []string) {
 	return out
 }
 
-// recorded are the recording rules' series at the end.
+// recorded returns the recording rules' series at the end.
 func (e evaluation) recorded(t *testing.T) map[string]float64 {
 	t.Helper()
 	out := map[string]float64{}

@@ -90,7 +90,7 @@ func TestImages(t *testing.T) {
 	}
 }
 
-// contradictions are the images that a text names otherwise than the table.
+// contradictions returns the images that a text names otherwise than the table.
 func contradictions(text string) (out []string) {
 	for _, c := range stack.Images() {
 		for _, m := range regexp.MustCompile(regexp.QuoteMeta(c.Image+":")+`([\w.+-]*\w)`).FindAllStringSubmatch(text, -1) {
@@ -169,7 +169,7 @@ func TestPorts(t *testing.T) {
 	}
 }
 
-// thirdLines are the third lines of a server's configurations, as they are in the
+// thirdLines returns the third lines of a server's configurations, as they are in the
 // binary.
 func thirdLines(t *testing.T, name string) string {
 	t.Helper()
