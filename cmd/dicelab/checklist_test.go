@@ -99,10 +99,10 @@ func keys(t *testing.T, report []byte) map[string]bool {
 // answers there, it prints what to do.
 func TestChecklistPageWithoutALab(t *testing.T) {
 	t.Parallel()
-	const nobody = "http://127.0.0.1:1"
-	l := startLabArgs(t, nil, "explore", "--addr", "127.0.0.1:0", "--frontend-url", nobody, "--roll-link", "http://rolls.test")
+	const unreachable = "http://127.0.0.1:1"
+	l := startLabArgs(t, nil, "explore", "--addr", "127.0.0.1:0", "--frontend-url", unreachable, "--roll-link", "http://rolls.test")
 	_, page := l.get(t, l.url(t, "explorer")+"/checklist")
-	for _, text := range []string{"start it with <code class=\"nowrap\">--roller-url URL</code>", "<code class=\"wrap-anywhere\">" + nobody + "</code></dd>",
+	for _, text := range []string{"start it with <code class=\"nowrap\">--roller-url URL</code>", "<code class=\"wrap-anywhere\">" + unreachable + "</code></dd>",
 		"<code class=\"wrap-anywhere\">http://localhost:" + contract.PortRoller + "</code>", `href="http://rolls.test"`} {
 		if !strings.Contains(page, text) {
 			t.Errorf("the page does not say %s", text)
@@ -112,7 +112,7 @@ func TestChecklistPageWithoutALab(t *testing.T) {
 		t.Error("the page asks for a flag that was given")
 	}
 	page = l.runChecklist(t, "Frontend UI")
-	for _, text := range []string{"Nothing could be checked", "the front end at " + nobody + " does not answer: ", "What to do: start the lab with: dicelab up; or say where the front end is: dicelab explore --frontend-url URL."} {
+	for _, text := range []string{"Nothing could be checked", "the front end at " + unreachable + " does not answer: ", "What to do: start the lab with: dicelab up; or give the URL of the front end: dicelab explore --frontend-url URL."} {
 		if !strings.Contains(page, text) {
 			t.Errorf("the page does not say %q:\n%s", text, page)
 		}

@@ -30,7 +30,7 @@ func (c *exploreCommand) Run(ctx context.Context, env environment, given cli.Giv
 		return err
 	}
 	o := c.Checks.options(c.FrontendURL, &c.Backends)
-	hint := "start the lab with: dicelab up; or tell where the front end is: dicelab explore --frontend-url URL"
+	hint := "start the lab with: dicelab up; or give the URL of the front end: dicelab explore --frontend-url URL"
 	checks, err := newExplorerChecks(o, hint, serversGiven(o, given))
 	if err != nil {
 		return err
