@@ -9,18 +9,18 @@ import (
 	"dicelab/internal/grafana"
 )
 
-// writeDocument makes docs/dashboard.md: a panel says itself what it asks and what
-// to look for.
+// writeDocument returns docs/dashboard.md. Each panel's row is made from its queries and
+// its description.
 func writeDocument(t *testing.T) string {
 	t.Helper()
 	d := grafana.Stage2()
 	var b strings.Builder
 	p := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	p("# The dashboard\n")
-	p("Made from the code by `make dashboards`; a test holds it. The dashboard “%s” is defined in", d.Title)
+	p("Generated from the code by `make dashboards`; a test compares it. The dashboard “%s” is defined in", d.Title)
 	p("[internal/grafana](../internal/grafana/panels.go) and written to [stack/%s](../stack/%s),", grafana.Stage2Path, grafana.Stage2Path)
-	p("the one file that Grafana is provisioned with and that the explorer's page Metrics renders. To change a panel, change the Go and run")
-	p("`make dashboards`; a change made in Grafana's browser cannot be saved.\n")
+	p("the one file that Grafana is provisioned with and that the explorer's page Metrics renders. To change a panel,")
+	p("change the Go and run `make dashboards`; a change made in Grafana's browser cannot be saved.\n")
 	p("![The page Metrics of the explorer, with the rows of the front end and of what is between the services](images/metrics.png)\n")
 
 	p("## Variables\n")
@@ -36,10 +36,11 @@ func writeDocument(t *testing.T) string {
 		}
 		p("| %s (`%s`) | %s | %s |", v.Label, v.Name, choices, v.Description)
 	}
-	p("\n**Leaving synthetic traffic out** works where the data knows who began: traces by their root service, the service graph by its client, and the")
-	p("generator's own log lines. The services' metrics count a roll the same whoever made it: a label for it would double every series and say what the")
-	p("traces say already. So panels over these metrics, and the log lines that a service writes during a synthetic roll, are shown either way; the")
-	p("panel “Rolls by caller” says how much of them is whose.\n")
+	p("\n**Leaving synthetic traffic out** works where the data has the caller: traces by their root service, the")
+	p("service graph by its client, and the generator's own log lines. The services' metrics count every caller's")
+	p("rolls alike: a label for it would double every series and repeat what the traces have already. So panels over")
+	p("these metrics, and the log lines that a service writes during a synthetic roll, are shown either way; the")
+	p("panel “Rolls by caller” shows the part of each caller.\n")
 
 	p("## Panels\n")
 	p("Rates cover a minute at least, so that a person's rolls make a line. In the queries, `$…` are variables.\n")
@@ -63,26 +64,28 @@ func writeDocument(t *testing.T) string {
 	}
 
 	p("## Links\n")
-	p("Set in [the data source file](../stack/grafana/provisioning/datasources/dicelab.yaml), with the fixed uids `prometheus`, `loki` and `tempo`.\n")
+	p("Set in [the data source file](../stack/grafana/provisioning/datasources/dicelab.yaml), with the fixed uids")
+	p("`prometheus`, `loki` and `tempo`.\n")
 	p("| from | to | how |\n|---|---|---|")
 	p("| a span | log lines | *Logs for this span*: lines of the span's service with its trace ID, five minutes around the span |")
 	p("| a span | metrics | rate and p95 of all spans of that service and name, from the span metrics |")
 	p("| a log line | its trace | the structured metadata `trace_id`, whatever the text of the line |")
 	p("| an exemplar | its trace | the exemplar's label `trace_id` |")
 	p("| the Tempo data source | the service map | the service graph metrics in Prometheus |\n")
-	p("A trace ID that begins with zeros leads where any other does. Tempo drops these zeros from search results and from the exemplars that it generates,")
-	p("and takes an ID without them. Grafana shows a trace's ID with them, unless the first sixteen digits are all zeros (64-bit IDs of older tracers):")
-	p("for such a trace, *Logs for this span* finds nothing.\n")
+	p("A trace ID that begins with zeros leads where any other does. Tempo drops these zeros from search results and")
+	p("from the exemplars that it generates, and takes an ID without them. Grafana shows a trace's ID with them,")
+	p("unless the first sixteen digits are all zeros (64-bit IDs of older tracers): for such a trace, *Logs for this")
+	p("span* finds nothing.\n")
 
 	p("## What was run, and what was not\n")
-	p("Grafana itself was never run with these files: it is neither a Go module nor otherwise to be had where they were made. What its public")
-	p("documents and its source say was checked instead, by tests:\n")
+	p("Grafana itself was never run with these files: it is not a Go module, and was not available otherwise. Instead, tests")
+	p("compare the files with its public documents and its source:\n")
 	p("- every query of every panel, with its variables filled in, was run on the embedded stack and on the real servers, and returned data after rolls;")
 	p("- every link was applied to real spans, log lines and exemplars, one of a trace that begins with `00` among them, and found what it should;")
 	p("- the dashboard's JSON and the provisioning files decode strictly into Go types of Grafana's field names, with units, colours and panel types that")
 	p("  Grafana has, no panel over another, and a title, a description, a unit (where a panel draws numbers of its own) and an empty state on each;")
 	p("- the explorer renders the same file.\n")
-	p("Not checked: how Grafana draws it, and whether an interaction between settings that its documents do not tell gets in the way.")
+	p("Not checked: how Grafana draws it, and whether settings interact in ways that its documents do not mention.")
 	return b.String()
 }
 

@@ -79,7 +79,7 @@ func fill(text string, values map[string]string) (string, error) {
 	})
 	if len(unknown) > 0 {
 		slices.Sort(unknown)
-		return "", fmt.Errorf("nobody sets %s in %s", strings.Join(slices.Compact(unknown), ", "), text)
+		return "", fmt.Errorf("undefined variable %s in %s", strings.Join(slices.Compact(unknown), ", "), text)
 	}
 	return out, nil
 }

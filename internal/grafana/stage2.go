@@ -68,7 +68,7 @@ func drilldown(title, path string, query url.Values, tooltip string) Link {
 
 func variables() []Variable {
 	die := Variable{
-		Type: variableCustom, Name: VariableDie, Label: "Die", Description: "Whose rolls are shown. Panels that count requests of any kind do not know the die.",
+		Type: variableCustom, Name: VariableDie, Label: "Die", Description: "The die whose rolls are shown. Panels that count requests of any kind do not know the die.",
 		Query: strings.Join(contract.Dice(), ","), IncludeAll: true, AllValue: ".*",
 		Current: Choice{Selected: true, Text: "All", Value: allChoice}, Options: []Choice{{Selected: true, Text: "All", Value: allChoice}},
 	}
@@ -78,7 +78,7 @@ func variables() []Variable {
 	shown, leftOut := Choice{Selected: true, Text: "shown", Value: syntheticShown}, Choice{Text: "left out", Value: contract.ServiceTraffic}
 	synthetic := Variable{
 		Type: variableCustom, Name: VariableSynthetic, Label: "Synthetic traffic",
-		Description: "Whether traces that the traffic generator began, and its log lines, are shown. The services' own metrics do not know who rolled.",
+		Description: "Whether traces that the traffic generator began, and its log lines, are shown. The services' own metrics do not know the caller.",
 		Query:       shown.Text + " : " + shown.Value + "," + leftOut.Text + " : " + leftOut.Value,
 		Current:     shown, Options: []Choice{shown, leftOut},
 	}

@@ -48,7 +48,7 @@ func TestValidate(t *testing.T) {
 		{"neither instant nor range", func(d *grafana.Dashboard) { panel(*d, "Latency").Targets[1].Range = false }, "is either instant or range"},
 		{"TraceQL for Loki", func(d *grafana.Dashboard) { panel(*d, "Recent logs").Targets[0].Query = "{}" }, "a query of loki does not have"},
 		{"a table of nothing", func(d *grafana.Dashboard) { panel(*d, "Recent distributed traces").Targets[0].TableType = "" }, "a query of Tempo is TraceQL for a table of traces, or a service map"},
-		{"a variable that nobody sets", func(d *grafana.Dashboard) { panel(*d, "Latency").Targets[1].Expr = "up[$__intervall]" }, "nobody sets $__intervall in up[$__intervall]"},
+		{"an undefined variable", func(d *grafana.Dashboard) { panel(*d, "Latency").Targets[1].Expr = "up[$__intervall]" }, "undefined variable $__intervall in up[$__intervall]"},
 		{"a variable that is something else at first", func(d *grafana.Dashboard) { d.Templating.List[3].Current.Value = "loaded" }, `variable "die_type" is "loaded" at first, which cannot be chosen`},
 		{"a variable without a description", func(d *grafana.Dashboard) { d.Templating.List[3].Description = "" }, "has no name, label or description"},
 	} {

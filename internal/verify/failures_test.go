@@ -406,7 +406,7 @@ func ways() []way {
 		{check: "dashboard-in-grafana", lab: grafanaSays(0, ""), run: withGrafana, says: refusedText},
 		{check: "panels-load", run: noFiles, says: "there are no Grafana files here"},
 		{check: "panels-load", lab: replies("histogram_quantile", 400, `{"status":"error","error":"parse error"}`), says: "parse error"},
-		{check: "panels-load", run: stackWith(`"expr": "sum`, `"expr": "$nothing sum`), says: "nobody sets $nothing"},
+		{check: "panels-load", run: stackWith(`"expr": "sum`, `"expr": "$nothing sum`), says: "undefined variable $nothing"},
 		{check: "backend-panels-data", lab: replies("dice_roll_value_bucket", 200, noSeries), says: "no data"},
 		{check: "backend-panels-data", lab: replies("dice_roll_value_bucket", 500, ""), says: "500"},
 		{check: "backend-panels-data", run: stackWith(`"service": "dice-roller"`, `"service": "x"`), says: "no panel of the dashboard is about dice-roller"},
