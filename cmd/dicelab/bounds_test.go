@@ -32,7 +32,7 @@ func bounds() map[string][]string {
 		"one push to Loki, the same":                                                                                {loki + "maxPushBody"},
 		"a span with its resource and scope; lists and maps in an attribute":                                        {otlp + "MaxSpanBytes", otlp + "MaxDepth"},
 		"everything that is being taken in, as it is in memory once decoded, charged as it arrives":                 {intake + "DefaultBytes", derived},
-		"a gRPC connection that says nothing; that has no call":                                                     {"internal/web readTimeout", "internal/web idleHTTP2"},
+		"a silent gRPC connection; one without a call":                                                              {"internal/web readTimeout", "internal/web idleHTTP2"},
 		"resets, and frames without content, on one gRPC connection":                                                {"internal/web/calm burst", "internal/web/calm perSecond"},
 		"time of the store to take an export, of an export to arrive":                                               {otlp + "opts.Timeout", otlp + "opts.Receive"},
 		"exports under way on one gRPC connection":                                                                  {"internal/web maxStreams"},

@@ -38,7 +38,7 @@ func TestCatalogueIsCurrent(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := gocmp.Diff(want, string(got)); diff != "" {
-		t.Errorf("docs/telemetry.md is not what the services emit (-want +got); write it anew with: go test ./internal/contract/golden -update\n%s", diff)
+		t.Errorf("docs/telemetry.md is not what the services emit (-want +got); update it with: go test ./internal/contract/golden -update\n%s", diff)
 	}
 }
 
@@ -46,10 +46,10 @@ func writeCatalogue(t *testing.T) string {
 	var b strings.Builder
 	p := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	p("# What the services emit\n")
-	p("Made from the code by `go test ./internal/contract/golden -update`; a test holds it. Names stand once, in")
-	p("[internal/contract](../internal/contract/contract.go), and what one roll leaves behind stands as data in")
+	p("Generated from the code by `go test ./internal/contract/golden -update`; a test compares it.")
+	p("Names are defined in [internal/contract](../internal/contract/contract.go) alone, and the telemetry of one roll is data in")
 	p("[internal/contract/golden](../internal/contract/golden). Values that differ from roll to roll are in angle brackets.")
-	p("What the traffic generator adds stands in [traffic.md](traffic.md).\n")
+	p("[traffic.md](traffic.md) lists what the traffic generator adds.\n")
 
 	p("## Spans\n")
 	p("One trace a roll. A span's status is Unset unless it failed; of two values the second is a failed roll's.\n")
@@ -113,7 +113,7 @@ func writeCatalogue(t *testing.T) string {
 
 	p("\n## Metrics\n")
 	p("`/metrics` of each service, as Prometheus text or OpenMetrics. In OpenMetrics, counters and histograms carry exemplars")
-	p("with `%s`. The Go runtime's and the process's metrics come on top.\n", contract.FieldTraceID)
+	p("with `%s`. The Go runtime's and the process's metrics are added.\n", contract.FieldTraceID)
 	p("| service | metric | type | labels | meaning |\n|---|---|---|---|---|")
 	s := newStage(t, 0, 0)
 	for _, service := range contract.Services() {
