@@ -253,7 +253,7 @@ func TestAStoppingChildRefusesConnections(t *testing.T) {
 	}
 	cancel()
 	if err := <-stopped; err == nil {
-		t.Error("Stop does not tell that it had to kill")
+		t.Error("Stop does not report that it had to kill")
 	}
 }
 
@@ -465,7 +465,7 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 		{"name", func(c *child.Config) { c.Name = "" }, `configuring child "": its name is missing`},
 		{"path", func(c *child.Config) { c.Path = "" }, `configuring child "dice-roller": its path is missing`},
 		{"ready URL", func(c *child.Config) { c.ReadyURL = "/readyz" }, `configuring child "dice-roller": ready URL "/readyz" is not absolute`},
-		{"stdout", func(c *child.Config) { c.Stdout = nil }, `configuring child "dice-roller": nobody reads its stdout`},
+		{"stdout", func(c *child.Config) { c.Stdout = nil }, `configuring child "dice-roller": no reader of its stdout`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			cfg := good()

@@ -58,7 +58,7 @@ func (c Config) withDefaults() (Config, error) {
 		errs = append(errs, fmt.Errorf("configuring child %q: ready URL %q is not absolute", c.Name, c.ReadyURL))
 	}
 	if c.Stdout == nil {
-		errs = append(errs, fmt.Errorf("configuring child %q: nobody reads its stdout", c.Name))
+		errs = append(errs, fmt.Errorf("configuring child %q: no reader of its stdout", c.Name))
 	}
 	if c.ReadyTimeout == 0 {
 		c.ReadyTimeout = defaultReadyTimeout

@@ -79,7 +79,7 @@ func New(o Options) (*Stack, error) {
 	for _, p := range Places() {
 		l, ok := o.Listeners[p.Name]
 		if !ok {
-			return nil, fmt.Errorf("preparing the stack: nobody listens for %s (%s)", p.Owner, p.Name)
+			return nil, fmt.Errorf("preparing the stack: no listener for %s (%s)", p.Owner, p.Name)
 		}
 		s.addrs[p.Name] = l.Addr().String()
 	}

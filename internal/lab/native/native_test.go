@@ -173,7 +173,7 @@ func TestNewRefuses(t *testing.T) {
 		{name: "no program", code: lab.ExitFailed, change: func(o *native.Options) { delete(o.Programs, native.Loki) },
 			want: "preparing the stack: no program of loki is given"},
 		{name: "no listener", code: lab.ExitFailed, change: func(o *native.Options) { delete(o.Listeners, native.LokiGRPC) },
-			want: "preparing the stack: nobody listens for Loki's gRPC (loki-grpc)"},
+			want: "preparing the stack: no listener for Loki's gRPC (loki-grpc)"},
 		{name: "no guard", code: lab.ExitFailed, change: func(o *native.Options) { o.Guard = nil },
 			want: "preparing the stack: there is no guard to run the servers behind"},
 		{name: "no configuration", code: lab.ExitFailed, change: func(o *native.Options) { o.Configs = fstest.MapFS{} },
