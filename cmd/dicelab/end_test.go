@@ -238,18 +238,18 @@ func TestADataDirectoryServesOneLab(t *testing.T) {
 // says what it cannot reach.
 func TestWithoutAStack(t *testing.T) {
 	t.Parallel()
-	const nobody = "http://127.0.0.1:1" // tcpmux
+	const unreachable = "http://127.0.0.1:1" // tcpmux
 	l := startLabArgs(t, nil, "up", "--stack=none", "--data", t.TempDir(), "--max-delay", "0s",
 		"--frontend-addr", "127.0.0.1:0", "--roller-addr", "127.0.0.1:0", "--explorer-addr", "127.0.0.1:0",
-		"--tempo-url", nobody, "--loki-url", nobody, "--prometheus-url", nobody)
+		"--tempo-url", unreachable, "--loki-url", unreachable, "--prometheus-url", unreachable)
 	if a := l.roll(t, contract.DieFair); a.Status != http.StatusOK {
 		t.Errorf("answer %+v", a)
 	}
 	if len(l.urls) != 3 {
 		t.Errorf("parts %v, want three", l.urls)
 	}
-	if _, body := l.get(t, l.url(t, "explorer")+"/traces"); !strings.Contains(body, nobody) {
-		t.Errorf("the explorer does not name %s:\n%s", nobody, body)
+	if _, body := l.get(t, l.url(t, "explorer")+"/traces"); !strings.Contains(body, unreachable) {
+		t.Errorf("the explorer does not name %s:\n%s", unreachable, body)
 	}
 	l.signal(t, syscall.SIGTERM)
 	if code := l.wait(t); code != lab.ExitOK {

@@ -334,7 +334,7 @@ func (l *running) lines(t *testing.T, logQL string, n int) []query.LogLine {
 	return lines
 }
 
-// value waits until a query has the one value that is wanted.
+// value waits until a query has the one expected value.
 func (l *running) value(t *testing.T, promQL string, want float64) {
 	t.Helper()
 	eventually(t, "asking Prometheus for "+promQL, func() error {

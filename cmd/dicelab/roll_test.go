@@ -179,7 +179,7 @@ func goldenLine(t *testing.T, line query.LogLine, spans map[string]string) golde
 	return g
 }
 
-// checkMetrics checks that every sample has moved by what is wanted from nothing,
+// checkMetrics checks that every sample has moved by the expected amount from nothing,
 // and that exemplars of the counters lead to the trace.
 func checkMetrics(t *testing.T, l *running, id string, want map[string]map[string]float64) {
 	t.Helper()

@@ -184,12 +184,12 @@ func nothing(t *testing.T) doctest.Lab {
 		}
 	}
 	frontend, roller := "http://localhost:"+lab.Ports[contract.PortFrontend], "http://localhost:"+lab.Ports[contract.PortRoller]
-	nobody := "http://localhost:" + closed
+	unreachable := "http://localhost:" + closed
 	lab.Flags = map[string][]string{
 		"frontend": {"--addr", "127.0.0.1:" + lab.Ports[contract.PortFrontend], "--roller-url", roller},
 		"roller":   {"--addr", "127.0.0.1:" + lab.Ports[contract.PortRoller], "--max-delay", "10ms"},
-		"verify": {"--frontend-url", frontend, "--roller-url", roller, "--tempo-url", nobody, "--loki-url", nobody, "--prometheus-url", nobody,
-			"--alloy-url", nobody, "--timeout", brokenTime},
+		"verify": {"--frontend-url", frontend, "--roller-url", roller, "--tempo-url", unreachable, "--loki-url", unreachable, "--prometheus-url", unreachable,
+			"--alloy-url", unreachable, "--timeout", brokenTime},
 	}
 	return lab
 }

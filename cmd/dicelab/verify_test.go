@@ -152,7 +152,7 @@ func TestVerify(t *testing.T) {
 			t.Errorf("tempo-answers: %s; span-tree: %+v", why, v.row(t, "span-tree"))
 		}
 	})
-	t.Run("Tempo away, and nobody asked for it", func(t *testing.T) {
+	t.Run("Tempo away, its own check not selected", func(t *testing.T) {
 		v := l.verify(t, "--tempo-url", "http://127.0.0.1:1", "--mode", "embedded", "--only", "timing", "--only", "span-tree")
 		for _, name := range []string{"timing", "span-tree"} {
 			r := v.row(t, name)
@@ -298,7 +298,7 @@ func TestVerifyCatchesFaults(t *testing.T) {
 				test.causes = test.want
 			}
 			if diff := gocmp.Diff(test.causes, v.causes(), gocmpopts.SortSlices(strings.Compare)); diff != "" {
-				t.Errorf("rows that tell a cause (-want +got):\n%s", diff)
+				t.Errorf("rows that name a cause (-want +got):\n%s", diff)
 			}
 		})
 	}
