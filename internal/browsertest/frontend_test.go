@@ -22,7 +22,7 @@ var sure = []string{"--error-rate", "1", "--max-delay", "200ms"}
 // traceID is a trace ID as the page shows it.
 const traceID = `document.getElementById("trace-id").textContent`
 
-// TestRollByKeyboard rolls without a mouse, as somebody with a screen reader
+// TestRollByKeyboard rolls without a mouse, as a user of a screen reader
 // does: focus stays where it was, and what changes is announced.
 func TestRollByKeyboard(t *testing.T) {
 	l := startLab(t, sure...)

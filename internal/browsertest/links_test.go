@@ -115,7 +115,7 @@ func TestLinks(t *testing.T) {
 		tab.do(t, chromedp.MouseClickXY(at.X, at.Y))
 		tab.until(t, `location.pathname === `+quote(hit)+` && document.querySelectorAll(".span").length === 5`)
 		if got := strings.TrimPrefix(hit, "/traces/"); got != failed && got != id {
-			t.Errorf("the dot opens the trace %s, which nobody made; want %s or %s", got, failed, id)
+			t.Errorf("the dot opens the trace %s, which no roll has; want %s or %s", got, failed, id)
 		}
 	})
 

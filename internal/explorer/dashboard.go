@@ -64,7 +64,7 @@ func (e *explorer) panelRows(ctx context.Context, win window, settings grafana.S
 		}
 		d := drawing{e: e, in: in, win: win, panel: &panel{ID: in.ID, Title: in.Title, Description: in.Description, Width: in.GridPos.W}}
 		if in.FieldConfig != nil {
-			// The file says where the front end is by default.
+			// The file has the default address of the front end.
 			d.Empty = strings.ReplaceAll(in.FieldConfig.Defaults.NoValue, defaultFrontend, e.FrontendURL)
 			d.Unit = unitName(in.FieldConfig.Defaults.Unit)
 		}

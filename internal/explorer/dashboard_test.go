@@ -44,7 +44,7 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("%s: %s", title, s.text())
 		}
 		if s.one(t, ".about").one(t, "p").text() == "" || s.one(t, "summary").attr("aria-label") != "About "+title {
-			t.Errorf("%s does not tell what to look for", title)
+			t.Errorf("%s does not say what to look for", title)
 		}
 	}
 }

@@ -585,8 +585,8 @@ func TestEmpty(t *testing.T) {
 }
 
 func TestUnreachable(t *testing.T) {
-	const nobody = "http://127.0.0.1:1"
-	h := handler(t, nobody, nobody, nobody)
+	const unreachable = "http://127.0.0.1:1"
+	h := handler(t, unreachable, unreachable, unreachable)
 	for _, test := range []struct {
 		path, server string
 		status       int
@@ -594,7 +594,7 @@ func TestUnreachable(t *testing.T) {
 		{"/logs", "Loki", 502}, {"/metrics", "Prometheus", 502}, {"/targets", "Prometheus", 502}} {
 		t.Run(test.path+" "+test.server, func(t *testing.T) {
 			contains(t, page(t, h, test.path, test.status).text(), test.server+" cannot be reached", "connection refused",
-				"check that "+test.server+" runs and listens at "+nobody, "Asked: "+nobody)
+				"check that "+test.server+" runs and listens at "+unreachable, "Asked: "+unreachable)
 		})
 	}
 }

@@ -15,7 +15,7 @@ type Zone struct {
 
 // Gauge is one value on a scale.
 type Gauge struct {
-	Label    string // what a screen reader says it is
+	Label    string // for screen readers
 	Min, Max float64
 	Value    float64
 	Text     string // the value as it is shown

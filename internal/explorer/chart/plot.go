@@ -36,7 +36,7 @@ type Dot struct {
 
 // Plot is values over time.
 type Plot struct {
-	Label      string // what a screen reader says it is
+	Label      string // for screen readers
 	Start, End time.Time
 	Min, Max   float64 // at least this much of the value axis is shown
 	Height     int     // of the plotting area, pixels; 0: 160
