@@ -185,7 +185,7 @@ func thirdLines(t *testing.T, name string) string {
 		}
 		lines := strings.SplitN(string(content), "\n", 4)
 		if len(lines) < 4 || !strings.HasPrefix(strings.TrimLeft(lines[2], "#/ "), "Port: ") {
-			t.Errorf("%s/%s: the third line does not tell the port", name, f.Name())
+			t.Errorf("%s/%s: the third line does not give the port", name, f.Name())
 			continue
 		}
 		heads = append(heads, lines[2])

@@ -66,7 +66,7 @@ var (
 // StatusError is an answer of the roller that is not 200.
 type StatusError struct {
 	Status int    // what the roller answered
-	Detail string // what it said about it, a whole sentence
+	Detail string // the explanation in its response, a whole sentence
 }
 
 func (e *StatusError) Error() string {

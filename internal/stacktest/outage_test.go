@@ -305,7 +305,7 @@ func TestRefusals(t *testing.T) {
 				t.Errorf("error %v does not name %s first", err, c.Name)
 			}
 			if !strings.Contains(err.Error(), "config") {
-				t.Errorf("error does not tell that the configuration is wrong: %v", err)
+				t.Errorf("error does not say that the configuration is wrong: %v", err)
 			}
 			if n := strings.Count(err.Error(), "\n"); n < 1 || n > 3 {
 				t.Errorf("error of %d lines: %v", n+1, err)

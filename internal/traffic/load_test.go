@@ -227,7 +227,7 @@ func TestWithoutSpans(t *testing.T) {
 	for _, tt := range []struct{ name, header, trace, link string }{
 		{"recorded by the service", "00-" + id + "-b7ad6b7169203331-01", id, "http://explorer.example/" + id},
 		{"not recorded", "00-" + id + "-b7ad6b7169203331-00", id, ""},
-		{"not told", "", "", ""},
+		{"without a header", "", "", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Setenv("OTEL_SDK_DISABLED", "true")

@@ -59,7 +59,7 @@ func dialH2(t *testing.T, addr net.Addr) *h2Client {
 	return c
 }
 
-// framer returns a client on an open connection, which has said nothing.
+// framer returns a client on an open connection, over which nothing was sent yet.
 func framer(t *testing.T, conn net.Conn) *h2Client {
 	c := &h2Client{t: t, conn: conn, Framer: http2.NewFramer(conn, conn), path: "/"}
 	c.hpack = hpack.NewEncoder(&c.fields)
