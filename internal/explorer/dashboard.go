@@ -117,7 +117,7 @@ func (d drawing) fill(ctx context.Context) {
 // title and legend take part of the panel.
 func (d drawing) chartHeight() int { return d.in.GridPos.H*34 - 112 }
 
-// legend names a series as the query says: {{label}} stands for the label's value.
+// legend names a series by the query's legend: {{label}} stands for the label's value.
 func legend(format string, labels map[string]string) string {
 	if format == "" {
 		return seriesName(labels)
@@ -139,7 +139,7 @@ func (d drawing) class(series string, n int) string {
 }
 
 // down returns the failures of servers that do not answer, each once. The panels that
-// wanted them say no more than that.
+// need them show only that.
 func down(rows []panelRow) []*failure {
 	var out []*failure
 	for _, row := range rows {

@@ -7,7 +7,7 @@ import (
 	"dicelab/internal/query"
 )
 
-// alertRow is an alert of the rules, with what it says at this moment.
+// alertRow is an alert of the rules, with its state at this moment.
 type alertRow struct {
 	Name, State, Class string
 	Texts              []string

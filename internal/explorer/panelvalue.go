@@ -57,7 +57,7 @@ func (d drawing) values(ctx context.Context) error {
 	return nil
 }
 
-// rounded keeps as many decimals as the dashboard wants: rates that are drawn out
+// rounded rounds to the dashboard's number of decimals: rates that are extrapolated
 // to whole ranges are broken numbers.
 func (d drawing) rounded(v float64) float64 {
 	decimals := d.in.FieldConfig.Defaults.Decimals
@@ -118,7 +118,7 @@ func (d drawing) meters(found []value, format func(float64) string) {
 }
 
 // buckets draws a histogram: each bucket holds all values up to its bound, so it
-// has the one below taken off.
+// loses the count of the bucket below.
 func (d drawing) buckets(found []value, format func(float64) string) {
 	bound := func(v value) float64 {
 		le, err := strconv.ParseFloat(v.labels["le"], 64)

@@ -14,8 +14,8 @@ import (
 	"dicelab/internal/query"
 )
 
-// A trace may be asked for before its last span was stored: the page that says
-// so loads itself again a few times.
+// A trace may be opened before its last span was stored: the page that shows
+// an incomplete trace reloads a few times.
 const reloads = 5
 
 type traceView struct {

@@ -270,7 +270,7 @@ func (v *tracesView) read(r *http.Request) error {
 }
 
 // options turns values into choices; a selected one that is not among them is
-// added, so that a form never loses what was asked.
+// added, so that a form never loses a selection.
 func options(values []string, selected string) []choice {
 	var out []choice
 	found := selected == ""

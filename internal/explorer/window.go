@@ -23,7 +23,7 @@ type choice struct {
 	Href         string
 }
 
-// maxWindow bounds what is asked of the backends at once.
+// maxWindow is the longest time range of one query to a backend.
 const maxWindow = 31 * 24 * time.Hour
 
 // earliest and latest return the first and the last moment that a 63-bit number of

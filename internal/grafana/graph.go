@@ -10,7 +10,7 @@ import (
 // GraphPart is the part of a service graph that a query provides.
 type GraphPart string
 
-// The parts, in the order in which they are asked for.
+// The parts, in the order of their queries.
 const (
 	GraphRequests GraphPart = "requests" // per second, by client and server
 	GraphSeconds  GraphPart = "seconds"  // that the server took, per second

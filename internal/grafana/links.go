@@ -175,8 +175,8 @@ func (s DataSources) ExemplarToTrace(x query.Exemplar) (string, error) {
 		ErrNoLink, strings.Join(sortedKeys(x.Labels), ", "))
 }
 
-// ServiceGraph lists what the service graph of the Tempo data source asks its
-// Prometheus over a range, unfiltered.
+// ServiceGraph returns the queries that the service graph of the Tempo data source sends to its
+// Prometheus for a time range, unfiltered.
 func (s DataSources) ServiceGraph(over time.Duration) ([]LinkedQuery, error) {
 	if s.Tempo.Data.ServiceMap.DatasourceUID == "" {
 		return nil, fmt.Errorf("%w: serviceMap names no data source", ErrNoLink)

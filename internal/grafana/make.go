@@ -2,10 +2,10 @@ package grafana
 
 import "dicelab/internal/contract"
 
-// What panels are made with. A panel says what it is in its first lines: title,
+// Constructors of panels. The first lines of each call describe the panel: title,
 // unit, what to look for, and how wide and high it is.
 
-// noRolls is the empty state of most panels: what there is to do.
+// noRolls is the empty state of most panels, with what to do.
 const noRolls = "No rolls in this time: roll a die at http://localhost:" + contract.PortFrontend
 
 // size of a panel in the grid.

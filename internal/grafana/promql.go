@@ -8,7 +8,7 @@ import (
 	"dicelab/internal/contract"
 )
 
-// How long rates are taken over: of a line, and of a single number.
+// The time ranges of rates: for a line, and for a single number.
 const (
 	perStep  = "[$__rate_interval]"
 	perRange = "[$__range]"
@@ -42,7 +42,7 @@ func sum(of string, by ...string) string {
 	return "sum by (" + strings.Join(by, ", ") + ") (" + of + ")"
 }
 
-// quantile of a histogram, of all its series together or by labels.
+// quantile returns the query of a quantile of a histogram, of all its series together or by labels.
 func quantile(q float64, histogram string, matchers []string, by ...string) string {
 	return fmt.Sprintf("histogram_quantile(%v, %s)", q, sum(rate(of(histogram+"_bucket", matchers...), perStep), append(by, "le")...))
 }
@@ -56,7 +56,7 @@ func quantiles(histogram string, matchers ...string) []Target {
 	return withExemplars(out...)
 }
 
-// mean of a histogram.
+// mean returns the query of the mean of a histogram.
 func mean(histogram string, matchers []string, by ...string) string {
 	return sum(rate(of(histogram+"_sum", matchers...), perStep), by...) + " / " + sum(rate(of(histogram+"_count", matchers...), perStep), by...)
 }

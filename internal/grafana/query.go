@@ -46,7 +46,7 @@ func (d Dashboard) Queries(s Settings) ([]Query, error) {
 	return out, nil
 }
 
-// PanelQueries lists what one panel asks.
+// PanelQueries returns the queries of one panel.
 func (d Dashboard) PanelQueries(p Panel, s Settings) ([]Query, error) {
 	var out []Query
 	for _, inner := range p.Panels {

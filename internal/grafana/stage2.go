@@ -8,7 +8,7 @@ import (
 	"dicelab/internal/contract"
 )
 
-// What the dashboard is known by. The file is beside stack.go.
+// The dashboard's names. The file is beside stack.go.
 const (
 	Stage2UID   = "dice-roller-stage2"
 	Stage2Title = "Dice Roller - Stage 2 (with Frontend)"

@@ -12,7 +12,7 @@ const (
 )
 
 // Target is a query of a panel. Which fields may be set depends on the type of its
-// data source; Validate holds that.
+// data source; Validate checks that.
 type Target struct {
 	RefID      string        `json:"refId"`
 	Datasource DataSourceRef `json:"datasource"`

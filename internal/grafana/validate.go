@@ -35,7 +35,7 @@ func (d Dashboard) Validate() error {
 	return errors.Join(c.errs...)
 }
 
-// checker collects what is wrong.
+// checker collects errors.
 type checker struct {
 	dashboard Dashboard
 	ids       map[int]string
@@ -98,8 +98,8 @@ func (c *checker) panel(p Panel) {
 	}
 }
 
-// fields checks how values are shown: every panel says what it shows where there
-// is nothing, and in which unit, if what it shows are numbers of its own. The
+// fields checks how values are shown: every panel has a text for the case that there
+// is no value, and a unit, if it shows numbers of its own. The
 // units of tables and node graphs come with the data.
 func (c *checker) fields(name string, p Panel) {
 	if p.FieldConfig == nil {

@@ -68,7 +68,7 @@ func (r *run) step(doing string, p Part, f func(context.Context) error) error {
 	case <-r.killed:
 		return nil
 	case <-ctx.Done():
-		// It has a moment to heed its context, so that its own error is heard.
+		// It has a moment to notice the end of its context and to return its own error.
 		select {
 		case err = <-done:
 		case <-r.killed:

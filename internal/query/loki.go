@@ -232,7 +232,7 @@ func (w *wholeLine) UnmarshalJSON(raw []byte) error {
 
 // Page returns the lines of a log query from Start up to, but without, End: the
 // oldest Limit of them, the oldest first. Lines are whole, whatever their length,
-// and their Fields are not set. Step means nothing here.
+// and their Fields are not set. Step is not used.
 func (l *Loki) Page(ctx context.Context, q LogQuery) ([]LogLine, error) {
 	p := url.Values{"query": {q.LogQL}, "direction": {"forward"}, "limit": {strconv.Itoa(q.Limit)},
 		"start": {strconv.FormatInt(q.Start.UnixNano(), 10)}, "end": {strconv.FormatInt(q.End.UnixNano(), 10)}}

@@ -50,7 +50,7 @@ func (p *Point) UnmarshalJSON(b []byte) error {
 }
 
 // seconds converts Unix seconds, to the millisecond, which is Prometheus' own
-// resolution. What lies before the year 1 or after 9999, which no clock says, is
+// resolution. A time before the year 1 or after 9999, which no clock shows, is
 // moved there.
 func seconds(s float64) time.Time {
 	const first, last = -62135596800, 253402300799

@@ -35,7 +35,7 @@ const maxForm = 64 << 10
 //   - refuses a name in the header Host that is neither localhost nor one of
 //     hosts, so that a page elsewhere cannot reach the lab by pointing its own
 //     name at this machine (DNS rebinding); see refuseHost for addresses,
-//   - refuses what pages of other origins request, but for a link that somebody
+//   - refuses requests of pages of other origins, except for a link that the user
 //     opens; NoLinks refuses that too,
 //   - sets the security headers of answers that are data; see Page for others.
 func Guard(next http.Handler, hosts ...string) http.Handler {

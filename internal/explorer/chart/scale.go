@@ -30,7 +30,7 @@ func (s Time) At(t time.Time) float64 {
 	return Linear{0, float64(s.End.Sub(s.Start)), 0, 100}.At(float64(t.Sub(s.Start)))
 }
 
-// Width returns how much of the width d takes, in percent.
+// Width returns the part of the width that d takes, in percent.
 func (s Time) Width(d time.Duration) float64 { return s.At(s.Start.Add(d)) }
 
 // maxPercent is the farthest outside of a drawing that something is placed.

@@ -140,7 +140,7 @@ func (c *Child) Drain(ctx context.Context) error {
 
 // Stop asks the child to end (SIGTERM), and kills its group when ctx ends
 // first. It returns when the process is gone and its output has been read to
-// the end; an error says that it had to be killed or ended in failure.
+// the end; an error reports that it had to be killed or ended in failure.
 func (c *Child) Stop(ctx context.Context) error {
 	p := c.end()
 	if !c.wasStarted() {

@@ -13,7 +13,7 @@ const (
 	pathMetrics = "/metrics"
 )
 
-// What a closed gate says on /readyz.
+// Responses of a closed gate on /readyz.
 const (
 	bodyDraining = "draining"
 	bodyDrained  = "drained"
@@ -67,6 +67,6 @@ func (g *Gate) answer(w http.ResponseWriter) {
 	if g.underWay.Load() > 0 {
 		body = bodyDraining
 	}
-	// An error means that the lab hung up, and it looks again.
+	// An error means that the lab closed the connection; it will ask again.
 	_, _ = io.WriteString(w, body+"\n")
 }

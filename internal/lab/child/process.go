@@ -148,8 +148,8 @@ func (p *process) order(word string) error {
 	return err
 }
 
-// terminate asks the process, not its group, to end: how it ends its own
-// children is its business.
+// terminate asks the process, not its group, to end, because the process ends its own
+// children.
 func (p *process) terminate() error {
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("sending SIGTERM: %w", err)

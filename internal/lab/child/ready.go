@@ -51,7 +51,7 @@ func awaitDrained(ctx context.Context, url string, exited <-chan struct{}) error
 	return err
 }
 
-// poll looks at url until accept says yes or ctx ends.
+// poll requests url until accept returns true or ctx ends.
 func poll(ctx context.Context, url string, accept func(status int, body string) bool) error {
 	transport := &http.Transport{DisableKeepAlives: true}
 	client := &http.Client{Transport: transport, Timeout: probeTimeout}

@@ -20,8 +20,8 @@ const settleEvery = 50 * time.Millisecond
 // delivered by then is on disk, and is delivered at the next start.
 const settleTimeout = 5 * time.Second
 
-// until looks again and again, until done says yes. The error is done's last
-// word.
+// until calls done again and again, until it returns neither a reason to wait nor an error. Its
+// own error has the last reason.
 func until(ctx context.Context, done func(context.Context) (why string, err error)) error {
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
