@@ -46,12 +46,12 @@ func runCommand(ctx context.Context, env environment) error {
 	return kctx.Run(env)
 }
 
-// statusError is an exit status that says all: it is not printed.
+// statusError is an exit status without a message.
 type statusError int
 
 func (s statusError) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
 
-// warn prints something that is no error but should not pass unseen.
+// warn prints a warning.
 func warn(env environment, format string, args ...any) {
 	fmt.Fprintln(env.stderr, "dicelab: warning: "+terminal.Sprintf(format, args...))
 }

@@ -1,5 +1,5 @@
-// Package doctest runs the commands that a document shows, and compares what they
-// print with what the document says that they print. It is for tests.
+// Package doctest runs the commands that a document shows, and compares their
+// output with the document. It is for tests.
 //
 // A command stands in a block of the language "console", after "$ "; its output, errors included,
 // follows. A comment above the block, which readers do not see, gives the labs on which it runs and

@@ -1,6 +1,6 @@
 // Package fault is the catalogue of things that can be broken on purpose, and
-// the switch for each. A service asks its Set at the place where the fault
-// bites; nothing else in the lab knows about faults. Probes and /metrics are
+// the switch for each. A service checks its Set in the code that the fault
+// breaks; nothing else in the lab knows about faults. Probes and /metrics are
 // spared, so that a broken service can still be watched.
 package fault
 

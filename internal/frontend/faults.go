@@ -16,8 +16,8 @@ import (
 	"dicelab/internal/web"
 )
 
-// strike lets the faults slow and fail bite, before the roller is asked. It
-// returns nil where the roll goes on.
+// strike applies the faults slow and fail, before the request to the roller. It
+// returns nil if the roll goes on.
 func (s *service) strike(ctx context.Context, span trace.Span, die string) *web.Problem {
 	faults := s.Faults.State()
 	if faults.Slow > 0 {
@@ -40,7 +40,7 @@ func (s *service) strike(ctx context.Context, span trace.Span, die string) *web.
 		Detail: "The roll failed because the fault \"fail\" is switched on in the front end."}
 }
 
-// switchFault does what a switch on the page asks, and shows the page again.
+// switchFault applies a switch of the page, and shows the page again.
 func (s *service) switchFault(w http.ResponseWriter, r *http.Request) {
 	if err := r.ParseForm(); err != nil {
 		web.Fail(w, web.BadForm(err))

@@ -63,7 +63,7 @@ func (s *service) roll(ctx context.Context, die string) outcome {
 	return out
 }
 
-// problemOf maps what the roller's client says to the front end's own status.
+// problemOf maps the error of the roller's client to the front end's own status.
 func problemOf(err error) *web.Problem {
 	switch {
 	case err == nil:

@@ -1,6 +1,6 @@
 // Command licences writes the licence texts of all that is linked into dicelab: of
-// the modules, and of Go itself. They are to go wherever the program goes, into its
-// image and into archives of it.
+// the modules, and of Go itself. They belong with every copy of the program, in its
+// image and in archives of it.
 //
 //	go run ./internal/licences > THIRD-PARTY-LICENSES
 //

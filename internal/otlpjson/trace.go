@@ -26,7 +26,7 @@ type Trace struct {
 	Spans    int
 	Services []string // in the order of their first span; "" if one has no name
 	// Oldest and Newest are the first and the last start of a span, UTC, clamped to
-	// what nanoseconds in 63 bits can say (the year 2262).
+	// what nanoseconds in 63 bits can express (the year 2262).
 	Oldest, Newest time.Time
 	Data           []*tracepb.ResourceSpans
 }

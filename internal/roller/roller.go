@@ -3,7 +3,7 @@
 //
 // The risky die pays one more than the fair one and fails one time in ten, so
 // that a lab has something to find: a failed roll is a 500 whose span, log line
-// and counter say the same.
+// and counter agree.
 package roller
 
 import (

@@ -106,7 +106,7 @@ func (g *Generator) Close() { g.pool.close() }
 // awaitEvery is the pause between two looks at a target that does not answer.
 const awaitEvery = 100 * time.Millisecond
 
-// Await returns nil once the target says that it is ready. It looks at least
+// Await returns nil once the target is ready. It asks at least
 // once, and until wait has passed.
 func (g *Generator) Await(ctx context.Context, wait time.Duration) error {
 	transport := g.pool.transport(1)

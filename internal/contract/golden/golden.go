@@ -1,7 +1,7 @@
-// Package golden holds what one roll leaves behind: its spans, its log lines and
+// Package golden holds the telemetry of one roll: its spans, its log lines and
 // the metrics that it moves, for the four ways in which a roll can end. It is the
-// contract of package contract as data. Tests and checks hold what they observe,
-// wherever they observed it, against it.
+// contract of package contract as data. Tests and checks compare it with what they
+// observe.
 //
 // Values that differ from roll to roll are placeholders in angle brackets, such
 // as <seconds>; Blank puts them into an observation before it is compared.
