@@ -33,8 +33,8 @@ func batch(service string, spans ...*tracepb.Span) *tracepb.ResourceSpans {
 	}
 }
 
-// generated returns trace n of eight spans of three services, each the child of
-// the one before, with values that do not repeat.
+// generated returns trace n: eight spans of three services, each the child of the span before it,
+// with values that do not repeat.
 func generated(random *rand.Rand, n int, base time.Time) sqlexport.Trace {
 	id := binary.BigEndian.AppendUint64(nil, random.Uint64())
 	id = binary.BigEndian.AppendUint64(id, uint64(n)+1)

@@ -27,7 +27,7 @@ type buckets struct {
 	all  [numBuckets]bucket
 }
 
-// bucket is spans as TracesData of OTLP, of which one after another are one.
+// bucket is a list of spans as messages TracesData of OTLP, which may be joined end to end.
 type bucket struct {
 	chunks []chunk
 	last   []byte // not in the file

@@ -9,15 +9,15 @@ import (
 	"dicelab/internal/query"
 )
 
-// Options are what Export reads and where it writes.
+// Options selects what Export reads and where it writes.
 type Options struct {
 	Tempo *query.Tempo
 	Loki  *query.Loki // nil for no log lines
 	// Journals are read instead of Tempo and Loki if they are set.
 	Journals *Journals
-	// From and To bound what is read: traces of which a part is in that time, with
-	// all of their spans, and the log lines of it. To is excluded, but for the
-	// second that Tempo rounds to; journals are read to their ends.
+	// From and To bound the telemetry: traces with a part in that time range, with all of their
+	// spans, and the log lines of it. To is excluded, but Tempo rounds it up to a second; journals
+	// are read to their ends.
 	From, To time.Time
 	Path     string // of the file, which must not exist yet
 	// Progress is called after every page. Nil means nothing.

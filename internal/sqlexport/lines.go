@@ -51,9 +51,9 @@ func (e *export) writeLines(ctx context.Context, page []query.LogLine) error {
 	return nil
 }
 
-// selectors returns LogQL's selectors of which exactly one matches any stream. A
-// selector must name a label that is not empty, and no label is on all streams: so
-// each selects the streams that have a label and none of those before.
+// selectors returns LogQL selectors such that exactly one of them matches any stream. A selector
+// must name a label that is not empty, and no label is on all streams. So each selects the streams
+// that have one label and none of the labels before it.
 func selectors(labels []string) []string {
 	labels = slices.Clone(labels)
 	slices.SortStableFunc(labels, func(a, b string) int { // what nearly every stream has comes first

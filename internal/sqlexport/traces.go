@@ -49,8 +49,7 @@ func (r *reader) read(ctx context.Context, send func([]Trace) error) error {
 	})
 }
 
-// first returns the first time of which traces are written, in whole seconds as
-// Tempo's.
+// first returns the start of the time range of the traces, in whole seconds as Tempo's.
 func (e *export) first() time.Time { return e.From.Truncate(time.Second) }
 
 // search returns the traces that a query finds, and how full the answer is. Servers

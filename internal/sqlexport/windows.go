@@ -2,15 +2,14 @@ package sqlexport
 
 import "time"
 
-// firstWindow is where windows begins: a short time costs little where there is much,
-// and where there is little, windows grow fast.
+// firstWindow is the length of the first time range of windows. A short range costs little where
+// traces are dense, and the ranges grow fast where they are sparse.
 const firstWindow = 10 * time.Second
 
-// windows calls read with stretches of time that together are [from, to), the newest
-// first, as servers find traces. read returns how full the answer was: 1 or more if
-// it was full, and then read is called again with the last half of the stretch or
-// less, unless that would be shorter than leastTime: last reports that it cannot be
-// halved.
+// windows calls read with time ranges that together are [from, to), the newest first, as servers
+// find traces. read returns how full the response was: 1 or more if it was full. Then read is
+// called again with the last half of the range or less, unless that would be shorter than
+// leastTime: last reports that it cannot be halved.
 func windows(from, to time.Time, read func(from, to time.Time, last bool) (fill float64, err error)) error {
 	width := firstWindow
 	for from.Before(to) {
@@ -24,23 +23,23 @@ func windows(from, to time.Time, read func(from, to time.Time, last bool) (fill 
 			return err
 		}
 		if fill >= full && !last {
-			width = max(min(width/2, time.Duration(float64(width)*wanted/fill)), leastTime)
+			width = max(min(width/2, time.Duration(float64(width)*targetFill/fill)), leastTime)
 			continue
 		}
 		to = start
-		width = min(max(time.Duration(float64(width)*wanted/max(fill, leastFill)), leastTime), maxWindow)
+		width = min(max(time.Duration(float64(width)*targetFill/max(fill, leastFill)), leastTime), maxWindow)
 	}
 	return nil
 }
 
 const (
-	// full is the fill of an answer that may not have everything, and nearlyFull the
-	// most of one that has.
+	// full is the fill of a response that may not have everything, and nearlyFull the largest of
+	// one that has.
 	full       = 1.0
 	nearlyFull = 0.99
-	// wanted is the fill for which the next stretch is chosen. A full answer is asked
-	// for in vain, and many small ones cost more than a few large ones.
-	wanted = 0.8
+	// targetFill is the fill for which the next range is chosen. A query with a full response is
+	// wasted, and many small ones cost more than a few large ones.
+	targetFill = 0.8
 	// leastFill bounds the growth of stretches.
 	leastFill = 0.1
 )
