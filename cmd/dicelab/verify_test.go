@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
 	gocmpopts "github.com/google/go-cmp/cmp/cmpopts"
@@ -171,6 +172,7 @@ func TestVerify(t *testing.T) {
 			var err error
 			for err == nil && ctx.Err() == nil {
 				_, err = l.tryRoll(contract.DieFair)
+				time.Sleep(100 * time.Millisecond) // a few others, not a load
 			}
 			ended <- err
 		}()
