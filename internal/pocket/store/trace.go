@@ -128,12 +128,12 @@ func (s *Store) Trace(ctx context.Context, id TraceID) (Trace, error) {
 // traces reads several traces, each as Trace does. It fails with errLargeBatch if there
 // is more than one, and they are too large together.
 func (s *Store) traces(ctx context.Context, ids ...TraceID) ([]Trace, error) {
-	readers, total := make(map[string]*traceReader, len(ids)), 0
+	readers := make(map[string]*traceReader, len(ids))
 	texts := make([]string, len(ids))
 	for i, id := range ids {
 		text := hex.EncodeToString(id[:])
 		texts[i] = quote(text)
-		readers[text] = &traceReader{Trace: Trace{ID: id}, seen: map[spanIdentity]bool{}, total: &total}
+		readers[text] = &traceReader{Trace: Trace{ID: id}, seen: map[spanIdentity]bool{}}
 	}
 	query := fmt.Sprintf("%s:in(%s) | fields %s, %s, %s | limit %d", fieldTrace, strings.Join(texts, ","), fieldTrace, fieldAt, fieldRow, maxTraceRows)
 	from, to := bounds(time.Time{}, time.Time{})
@@ -182,7 +182,7 @@ func (p *partition) readSpans(ctx context.Context, rows []row, readers map[strin
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if first := readers[rows[0].value(fieldTrace)]; len(readers) > 1 && *first.total > maxBatchBytes {
+		if len(readers) > 1 && bytesOf(readers) > maxBatchBytes {
 			return errLargeBatch
 		}
 		wanted := byRecord[at]
@@ -219,8 +219,15 @@ type spanIdentity struct {
 // traceReader collects the spans of a trace.
 type traceReader struct {
 	Trace
-	seen  map[spanIdentity]bool
-	total *int // bytes of all traces that are read at once
+	seen map[spanIdentity]bool
+}
+
+// bytesOf returns the bytes of several traces together, as in MaxTraceBytes.
+func bytesOf(readers map[string]*traceReader) (total int) {
+	for _, r := range readers {
+		total += r.bytes
+	}
+	return total
 }
 
 // full reports whether the trace has reached MaxTraceBytes.
@@ -238,9 +245,7 @@ func (r *traceReader) add(s Span) {
 		return
 	}
 	r.seen[key] = true
-	size := jsonBytes * proto.Size(s.Span)
-	r.bytes += size
-	*r.total += size
+	r.bytes += jsonBytes * proto.Size(s.Span)
 	s.TraceId = bytes.Clone(r.ID[:])
 	r.Spans = append(r.Spans, s)
 }
