@@ -27,7 +27,7 @@ type Row struct {
 	Help string `json:"help"`
 }
 
-// Outcome is how a check ended.
+// Outcome is the outcome of a check.
 type Outcome string
 
 // The outcomes.
@@ -75,7 +75,7 @@ type Exchange struct {
 	Cut     bool   `json:"cut,omitempty"`    // whether the answer is longer
 }
 
-// Mode is how a lab's telemetry servers run. It decides what a few rows mean; the
+// Mode names the kind of a lab's telemetry servers. It decides what a few rows mean; the
 // checks are the same.
 type Mode string
 
@@ -99,7 +99,7 @@ func (m Mode) Check() error {
 	return fmt.Errorf("there is no mode %q: choose embedded, native, compose or own", string(m))
 }
 
-// Start is what is known when the checks begin.
+// Start describes a run when its checks begin.
 type Start struct {
 	Mode    Mode   `json:"mode"`
 	ModeWhy string `json:"mode_why"` // how the mode was found out

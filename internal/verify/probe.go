@@ -15,7 +15,7 @@ import (
 	"dicelab/internal/wait"
 )
 
-// Probe is what one check asks with. It keeps the requests and the answers.
+// Probe makes the requests of one check. It keeps the requests and the answers.
 type Probe struct {
 	*run
 	deadline time.Time // of what must come, for this check

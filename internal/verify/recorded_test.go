@@ -42,7 +42,7 @@ const recordedFile = "testdata/healthy.json.gz"
 var hosts = []string{"http://frontend.test", "http://roller.test", "http://prometheus.test", "http://loki.test",
 	"http://tempo.test", "http://alloy.test", "http://grafana.test"}
 
-// recording is what a run of all checks has seen of a lab.
+// recording has all answers of a lab to a run of all checks.
 type recording struct {
 	Rolls         []*frontpage.Roll
 	Before, After map[string]compare.Samples

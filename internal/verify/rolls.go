@@ -177,7 +177,7 @@ func (s *rolls) reached(service string) (n int) {
 	return n
 }
 
-// over is when the stretch ended. No rolls have ended long ago.
+// over is the end of the stretch. No rolls have ended long ago.
 func (s *rolls) over() time.Time {
 	if s == nil {
 		return time.Time{}

@@ -17,14 +17,14 @@ func trafficDependencies(context.Context, *Probe) (string, error) {
 	return "", skip("nothing to install: the generator is part of this program")
 }
 
-// simulation is what came of the traffic generator.
+// simulation is the result of the traffic generator.
 type simulation struct {
 	Traffic
 	ended time.Time
 	err   error
 }
 
-// onTraffic makes a check of a run of the traffic generator, of which there is one.
+// onTraffic makes a check of the one run of the traffic generator.
 func onTraffic(look func(context.Context, *Probe, simulation) (string, error)) Func {
 	return func(ctx context.Context, p *Probe) (string, error) {
 		if p.Traffic == nil {

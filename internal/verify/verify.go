@@ -16,7 +16,7 @@ import (
 // up to 19 s through its remote write; a machine may be busy.
 const DefaultTimeout = 45 * time.Second
 
-// defaultAlloy is where a lab has Alloy.
+// defaultAlloy is the usual URL of Alloy in a lab.
 const defaultAlloy = "http://localhost:12345"
 
 // Options say what is checked.
@@ -27,7 +27,7 @@ type Options struct {
 	Grafana                                   string // "": none
 	// Header is sent with every request to the telemetry servers: tenants, tokens.
 	Header http.Header
-	// Mode is how the lab runs; "" lets it be found out.
+	// Mode names the servers of the lab; "" lets it be found out.
 	Mode checklist.Mode
 	// Only names the rows and groups to check; none means all.
 	Only []string

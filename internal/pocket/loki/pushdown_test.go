@@ -80,7 +80,7 @@ func randomLines(r *rand.Rand, n int, seldom bool) []store.Line {
 	return lines
 }
 
-// What the index finds and counts is what reading every line gives.
+// The index finds and counts the same lines as reading every line.
 func TestPushedDown(t *testing.T) {
 	for _, seldom := range []bool{false, true} {
 		t.Run(fmt.Sprintf("seldom=%v", seldom), func(t *testing.T) {
@@ -88,7 +88,7 @@ func TestPushedDown(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 0))
 			t.Logf("seed %d", seed)
 			base, s := serve(t)
-			for range 20 { // pushes, of which each is a record
+			for range 20 { // pushes; each is a record
 				if err := s.AppendLines(t.Context(), randomLines(r, 100, seldom)); err != nil {
 					t.Fatal(err)
 				}

@@ -83,7 +83,7 @@ func (a *api) metricsInstant(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
-// metrics answers with series, of each of which write writes the values.
+// metrics answers with series. write writes the values of one.
 func (a *api) metrics(w http.ResponseWriter, r *http.Request, within metricRange, write func(*encoder, []float64)) error {
 	q, err := a.parser.ParseMetric(cmp.Or(r.URL.Query().Get("q"), r.URL.Query().Get("query")))
 	if err != nil {

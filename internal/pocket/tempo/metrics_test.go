@@ -94,7 +94,7 @@ func (s readingSpans) CountSpans(ctx context.Context, q store.SpanCount, yield f
 	return s.Store.CountSpans(ctx, q, yield)
 }
 
-// What the index counts is what reading every span gives.
+// The index counts the same spans as reading every span.
 func TestCountsPushedDown(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/net/html"
 )
 
-// Page is what a page shows.
+// Page has the contents of a page.
 type Page struct {
 	Title    string
 	Form     bool     // there is a form that posts to /roll, with a button

@@ -61,7 +61,7 @@ func (r *Roll) Make(ctx context.Context, next http.RoundTripper, address, agent 
 		r.Page, err = Parse(text)
 	}
 	r.Err = err
-	// Without it, what needs the ID says so.
+	// Without it, checks that need the ID fail and name it.
 	r.Trace, _ = query.ParseTraceparent(resp.Header.Get(contract.HeaderTraceresponse))
 }
 

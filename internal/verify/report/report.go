@@ -34,7 +34,7 @@ type Options struct {
 	Version string
 }
 
-// Output is where a report goes.
+// Output takes a report.
 type Output interface {
 	io.Writer       // control characters are made visible
 	Raw() io.Writer // bytes are written as they come
