@@ -65,7 +65,7 @@ test-stack: build ## run the tests of the real servers (Linux): those of PATH or
 	$(GO) vet -tags stack ./internal/stacktest
 	$(GO) test -tags stack -count 1 -parallel 4 -timeout 30m -v ./internal/stacktest -dicelab $(CURDIR)/$(BIN) $(SERVERS_TEST)
 
-conformance: build ## record anew what the real servers answer to the list of queries in internal/pocket/conformance
+conformance: build ## record anew what the real servers answer to the list of queries in internal/embedded/conformance
 	$(GO) test -tags stack -count 1 -timeout 10m -v ./internal/stacktest -run TestConformance -dicelab $(CURDIR)/$(BIN) $(SERVERS_TEST) -update
 
 bench: build ## measure speed and size into bench/RESULTS.md, about 3 minutes (LONG=1: 5 million spans, about 15); needs wrk

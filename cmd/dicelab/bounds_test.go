@@ -23,9 +23,9 @@ import (
 // the code: a folder, and there a constant, or what a default is assigned to. A
 // number that follows from others and has no constant is derived.
 func bounds() map[string][]string {
-	const otlp, intake, loki, tempo, store, metrics = "internal/pocket/otlp ", "internal/pocket/intake ", "internal/pocket/loki ",
-		"internal/pocket/tempo ", "internal/pocket/store ", "internal/pocket/metrics "
-	const logql, traceql, pattern = "internal/pocket/logql ", "internal/pocket/traceql ", "internal/pocket/pattern "
+	const otlp, intake, loki, tempo, store, metrics = "internal/embedded/otlp ", "internal/embedded/intake ", "internal/embedded/loki ",
+		"internal/embedded/tempo ", "internal/embedded/store ", "internal/embedded/metrics "
+	const logql, traceql, pattern = "internal/embedded/logql ", "internal/embedded/traceql ", "internal/embedded/pattern "
 	const explorer = "internal/explorer "
 	return map[string][]string{
 		"one OTLP export, before and after decompression":                                                           {otlp + "opts.MaxBytes"},
@@ -37,7 +37,7 @@ func bounds() map[string][]string {
 		"time of the store to take an export, of an export to arrive":                                               {otlp + "opts.Timeout", otlp + "opts.Receive"},
 		"exports under way on one gRPC connection":                                                                  {"internal/web maxStreams"},
 		"a log line; its structured metadata":                                                                       {loki + "maxLine", loki + "maxMetadataBytes", loki + "maxMetadata"},
-		"labels of a stream; streams":                                                                               {loki + "maxLabels", loki + "maxLabelBytes", loki + "maxLabelName", "internal/pocket/streams Max", "internal/pocket/streams Reserve"},
+		"labels of a stream; streams":                                                                               {loki + "maxLabels", loki + "maxLabelBytes", loki + "maxLabelName", "internal/embedded/streams Max", "internal/embedded/streams Reserve"},
 		"a form of a page; headers of a request, or of an answer to a service":                                      {"internal/web maxForm", "internal/web MaxHeaderBytes"},
 		"an answer of the dice roller":                                                                              {"internal/roller maxAnswer"},
 		"pages of the explorer that are made at once; large ones, of which one is made and the others wait":         {explorer + "maxPages", explorer + "maxLarge"},
@@ -49,7 +49,7 @@ func bounds() map[string][]string {
 		"connections of one listener, every server of the lab":                                                      {"internal/web MaxConnections"},
 		"free space of the file system":                                                                             {store + "minFree"},
 		"queries at once, on each of the three APIs":                                                                {intake + "MaxQueries", derived, intake + "memoryOfQuery", intake + "memoryOfRest", derived},
-		"one answer; all answers under way, of the three APIs together":                                             {"internal/pocket/answer DefaultMost", "internal/pocket/answer DefaultBytes"},
+		"one answer; all answers under way, of the three APIs together":                                             {"internal/embedded/answer DefaultMost", "internal/embedded/answer DefaultBytes"},
 		"text of a query: TraceQL, LogQL, PromQL and its form":                                                      {traceql + "MaxLength", logql + "MaxQueryLength", metrics + "maxForm"},
 		"parentheses within each other":                                                                             {metrics + "maxNesting"},
 		"stages of a LogQL query; spansets of a TraceQL query; operators, ranges and selectors of a PromQL request": {logql + "MaxStages", traceql + "MaxSpansets", metrics + "maxOperators"},

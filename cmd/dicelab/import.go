@@ -10,10 +10,10 @@ import (
 	"time"
 
 	"dicelab/internal/cli"
+	"dicelab/internal/embedded/store"
 	"dicelab/internal/lab"
 	"dicelab/internal/otlpclient"
 	"dicelab/internal/otlpjson"
-	"dicelab/internal/pocket/store"
 	"dicelab/internal/terminal"
 )
 

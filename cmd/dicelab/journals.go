@@ -9,8 +9,8 @@ import (
 
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 
+	"dicelab/internal/embedded/store"
 	"dicelab/internal/lab"
-	"dicelab/internal/pocket/store"
 	"dicelab/internal/query"
 	"dicelab/internal/sqlexport"
 )

@@ -15,7 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	dicelab "dicelab/cmd/dicelab"
-	"dicelab/internal/pocket/pockettest"
+	"dicelab/internal/embedded/embeddedtest"
 )
 
 // The test binary is also the program: run under the name dicelab it does what
@@ -43,7 +43,7 @@ func (m tests) Run() int {
 		}
 	}
 	code := m.M.Run()
-	if err := goleak.Find(pockettest.EngineGoroutines()...); err != nil && code == 0 {
+	if err := goleak.Find(embeddedtest.EngineGoroutines()...); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, "goroutines are left:", err)
 		return 1
 	}

@@ -22,10 +22,10 @@ import (
 
 	"dicelab/internal/explorer"
 
+	"dicelab/internal/embedded"
+	"dicelab/internal/embedded/store"
 	"dicelab/internal/grafana"
 	"dicelab/internal/otlpjson"
-	"dicelab/internal/pocket"
-	"dicelab/internal/pocket/store"
 	"dicelab/internal/query"
 	"dicelab/stack"
 )
@@ -42,7 +42,7 @@ type noChecks struct{ explorer.Checker }
 
 func newReaders(tb testing.TB) *readers {
 	tb.Helper()
-	s := pocket.New(pocket.Options{Dir: tb.TempDir(), Store: store.Options{TraceAge: math.MaxInt64}}) // times of any year are kept
+	s := embedded.New(embedded.Options{Dir: tb.TempDir(), Store: store.Options{TraceAge: math.MaxInt64}}) // times of any year are kept
 	if err := s.OpenStore(tb.Context()); err != nil {
 		tb.Fatal(err)
 	}

@@ -19,8 +19,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"dicelab/internal/contract"
+	"dicelab/internal/embedded/store"
 	"dicelab/internal/lab"
-	"dicelab/internal/pocket/store"
 	"dicelab/stack"
 )
 

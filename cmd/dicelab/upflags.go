@@ -9,8 +9,8 @@ import (
 
 	"dicelab/internal/cli"
 	"dicelab/internal/contract"
+	"dicelab/internal/embedded/store"
 	"dicelab/internal/lab"
-	"dicelab/internal/pocket/store"
 )
 
 // The stacks that up can run besides the embedded one.

@@ -11,10 +11,10 @@ import (
 
 	"dicelab/internal/cli"
 	"dicelab/internal/contract"
+	"dicelab/internal/embedded"
+	"dicelab/internal/embedded/store"
 	"dicelab/internal/lab"
 	"dicelab/internal/lab/native"
-	"dicelab/internal/pocket"
-	"dicelab/internal/pocket/store"
 	"dicelab/stack"
 )
 
@@ -47,7 +47,7 @@ func (u upLab) stack() (telemetryStack, lab.OTLP, error) {
 	otlp.OwnKey = rand.Text()
 	keep := u.Keep.options()
 	keep.Fail = u.storeFailed
-	return pocket.New(pocket.Options{
+	return embedded.New(embedded.Options{
 		OwnKey: otlp.OwnKey, Print: u.report.Note, Recover: u.Keep.Recover,
 		Memory: u.container.OfLab(u.env.getenv), Listeners: u.at, Hosts: cli.Texts(u.AllowHost),
 		Dir: u.dir.Path(), Store: keep, Rules: rules, Explorer: u.at.URL(explorerAt), Version: version(),
@@ -95,12 +95,12 @@ func withHint(err error) error {
 	if failed, ok := errors.AsType[*store.FailedError](err); ok {
 		return lab.Hint(err, failed.Hint)
 	}
-	if damaged, ok := errors.AsType[*pocket.DamagedError](err); ok {
+	if damaged, ok := errors.AsType[*embedded.DamagedError](err); ok {
 		return lab.Hint(err, fmt.Sprintf("start without the old %s, and keep them in a folder of the data directory, "+
 			"with: dicelab up --recover --data %s; by hand: %s",
-			damaged.Lost, pocket.Quoted(damaged.Dir), damaged.ByHand()))
+			damaged.Lost, embedded.Quoted(damaged.Dir), damaged.ByHand()))
 	}
-	if _, ok := errors.AsType[*pocket.OpenError](err); ok {
+	if _, ok := errors.AsType[*embedded.OpenError](err); ok {
 		return lab.Hint(err, "another data directory can be given with --data")
 	}
 	return err

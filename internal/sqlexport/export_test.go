@@ -23,8 +23,8 @@ import (
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
 
-	"dicelab/internal/pocket"
-	"dicelab/internal/pocket/pockettest"
+	"dicelab/internal/embedded"
+	"dicelab/internal/embedded/embeddedtest"
 	"dicelab/internal/query"
 	"dicelab/internal/sqlexport"
 )
@@ -42,7 +42,7 @@ func post(t *testing.T, url, kind string, body []byte) {
 	}
 }
 
-func sendSpans(t *testing.T, stack pockettest.Stack, batches ...*tracepb.ResourceSpans) {
+func sendSpans(t *testing.T, stack embeddedtest.Stack, batches ...*tracepb.ResourceSpans) {
 	t.Helper()
 	body, err := proto.Marshal(&coltracepb.ExportTraceServiceRequest{ResourceSpans: batches})
 	if err != nil {
@@ -56,7 +56,7 @@ type pushed struct {
 	Values [][]any           `json:"values"`
 }
 
-func sendLines(t *testing.T, stack pockettest.Stack, streams ...pushed) {
+func sendLines(t *testing.T, stack embeddedtest.Stack, streams ...pushed) {
 	t.Helper()
 	body, err := json.Marshal(map[string]any{"streams": streams})
 	if err != nil {
@@ -66,7 +66,7 @@ func sendLines(t *testing.T, stack pockettest.Stack, streams ...pushed) {
 }
 
 // export exports an hour until a minute from now. A warning is an error of the test.
-func export(t *testing.T, stack pockettest.Stack, path string) (sqlexport.Counts, error) {
+func export(t *testing.T, stack embeddedtest.Stack, path string) (sqlexport.Counts, error) {
 	t.Helper()
 	tempo, err := query.NewTempo(query.Config{URL: stack.Tempo})
 	if err != nil {
@@ -89,7 +89,7 @@ func rootSpan(n uint64, at time.Time, took time.Duration) *tracepb.Span {
 
 // What OTLP and push brought in stands in the tables, value by value.
 func TestExport(t *testing.T) {
-	stack := pockettest.Start(t, pocket.Options{})
+	stack := embeddedtest.Start(t, embedded.Options{})
 	at := time.Now().UTC().Truncate(time.Second).Add(-10 * time.Minute)
 	parent, child := rootSpan(0, at, 5*time.Millisecond), rootSpan(1, at.Add(time.Millisecond), 1500*time.Microsecond)
 	child.TraceId, child.ParentSpanId, child.Name, child.Kind, child.TraceState = parent.TraceId, parent.SpanId, "child", tracepb.Span_SPAN_KIND_CLIENT, "a=b"
@@ -165,7 +165,7 @@ func TestExport(t *testing.T) {
 // more lines in a millisecond, than a page.
 func TestExportPages(t *testing.T) {
 	const traces, lines = 1500, 12_000
-	stack := pockettest.Start(t, pocket.Options{})
+	stack := embeddedtest.Start(t, embedded.Options{})
 	at := time.Now().UTC().Truncate(time.Second).Add(-10 * time.Minute)
 	var spans []*tracepb.Span
 	for n := range uint64(traces) {
@@ -201,7 +201,7 @@ func TestExportPages(t *testing.T) {
 
 // An export that is stopped leaves nothing.
 func TestExportStopped(t *testing.T) {
-	stack := pockettest.Start(t, pocket.Options{})
+	stack := embeddedtest.Start(t, embedded.Options{})
 	sendSpans(t, stack, batch("shop", rootSpan(0, time.Now().Add(-time.Minute), time.Second)))
 	tempo, err := query.NewTempo(query.Config{URL: stack.Tempo})
 	if err != nil {

@@ -13,11 +13,11 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"dicelab/internal/embedded"
+	"dicelab/internal/embedded/conformance"
+	"dicelab/internal/embedded/embeddedtest"
+	"dicelab/internal/embedded/metrics"
 	"dicelab/internal/lab/native"
-	"dicelab/internal/pocket"
-	"dicelab/internal/pocket/conformance"
-	"dicelab/internal/pocket/metrics"
-	"dicelab/internal/pocket/pockettest"
 	"dicelab/stack"
 )
 
@@ -45,7 +45,7 @@ func TestConformance(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	embedded := conformance.Stack(pockettest.Start(t, pocket.Options{
+	embedded := conformance.Stack(embeddedtest.Start(t, embedded.Options{
 		Rules: rules, Targets: []metrics.Target{{Job: conformance.Job, Address: endpoint}},
 	}))
 	servers := startServers(t, stack.Configs, native.Target{Job: conformance.Job, Address: endpoint})
@@ -95,7 +95,7 @@ func TestConformance(t *testing.T) {
 		}
 	}
 	if *update {
-		if err := conformance.Record("../pocket/conformance", list, want, got); err != nil {
+		if err := conformance.Record("../embedded/conformance", list, want, got); err != nil {
 			t.Fatal(err)
 		}
 	}

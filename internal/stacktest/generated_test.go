@@ -22,9 +22,9 @@ import (
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
 
+	"dicelab/internal/embedded"
+	"dicelab/internal/embedded/embeddedtest"
 	"dicelab/internal/lab/native"
-	"dicelab/internal/pocket"
-	"dicelab/internal/pocket/pockettest"
 	"dicelab/internal/query"
 )
 
@@ -141,7 +141,7 @@ type embeddedStack struct {
 
 func embed(t *testing.T) embeddedStack {
 	t.Helper()
-	at := pockettest.Start(t, pocket.Options{})
+	at := embeddedtest.Start(t, embedded.Options{})
 	prometheus, err1 := query.NewPrometheus(query.Config{URL: at.Prometheus})
 	tempo, err2 := query.NewTempo(query.Config{URL: at.Tempo})
 	if err := errors.Join(err1, err2); err != nil {

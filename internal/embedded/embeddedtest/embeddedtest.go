@@ -1,0 +1,61 @@
+// Package embeddedtest runs an embedded stack for the length of a test, behind HTTP
+// as the lab serves it.
+package embeddedtest
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"dicelab/internal/embedded"
+)
+
+// Stack holds the base URLs of a stack: of OTLP over HTTP and of the three query APIs.
+type Stack struct {
+	OTLP, Prometheus, Tempo, Loki string
+}
+
+// Start opens a stack in a directory of the test's own and serves it until the
+// test ends.
+func Start(t testing.TB, o embedded.Options) Stack {
+	t.Helper()
+	o.Dir = t.TempDir()
+	stack := embedded.New(o)
+	open := func(open, stop func(context.Context) error) {
+		t.Helper()
+		if err := open(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := stop(context.Background()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	open(stack.OpenStore, stack.CloseStore)
+	open(stack.OpenMetrics, stack.CloseMetrics)
+	serve := func(h http.Handler) string {
+		server := httptest.NewServer(h)
+		t.Cleanup(server.Close)
+		return server.URL
+	}
+	return Stack{serve(stack.Receiver()), serve(stack.Prometheus()), serve(stack.Tempo()), serve(stack.Loki())}
+}
+
+// EngineGoroutines are options of goleak that leave out the goroutines which the
+// store's engine starts when the program starts, or once afterwards, and never ends.
+func EngineGoroutines() []goleak.Option {
+	const metrics, logs = "github.com/VictoriaMetrics/VictoriaMetrics/lib/", "github.com/VictoriaMetrics/VictoriaLogs/lib/"
+	var options []goleak.Option
+	for _, name := range []string{
+		metrics + "fasttime.init.0.func1", metrics + "timeutil.init.0.func1", metrics + "bytesutil.newInternStringMap.func1",
+		metrics + "blockcache.(*Cache).cleaner", metrics + "logger.newLogThrottler.func1",
+		logs + "logstorage.init.0.func1", "github.com/VictoriaMetrics/metrics.summariesSwapCron",
+	} {
+		options = append(options, goleak.IgnoreAnyFunction(name))
+	}
+	return options
+}

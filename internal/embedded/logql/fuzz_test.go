@@ -1,0 +1,62 @@
+package logql_test
+
+import (
+	"errors"
+	"testing"
+
+	"dicelab/internal/embedded/logql"
+)
+
+// FuzzParse checks that no text makes the parser panic, that every error has a place inside
+// the text, and that parsed queries can be run.
+func FuzzParse(f *testing.F) {
+	for _, seed := range []string{
+		``, `{a="b"}`, `{a="b",c!="d",e=~"f.*",g!~"h"}`, "{a=`b`} |= \"x\" != `y` |~ \"z\" !~ \"w\" or \"v\"",
+		`{a="b"} | json | c="d" or (e>5 and f<=1.5s), g==2KB`, `sum by (x) (rate({a="b"} | json [5m]))`,
+		`count_over_time({a="b"}[1m30s] |= "x")`, `((((({a="b"})))))`, `{a="b"} | logfmt`, "{a=\"b\"}\n# x\n|> \"<_>\"", `{a="\u00e9"`, `sum(`, `rate({a="b"}[99999999999999999999y])`,
+	} {
+		f.Add(seed, rollLine)
+	}
+	f.Fuzz(func(t *testing.T, query, line string) {
+		q, err := logql.Parse(query)
+		if err != nil {
+			var at *logql.Error
+			if !errors.As(err, &at) {
+				t.Fatalf("error of type %T: %v", err, err)
+			}
+			if at.Line < 1 || at.Col < 1 || at.Line > len(query)+1 || at.Col > len(query)+1 || at.Message == "" {
+				t.Fatalf("error without a place or a reason: %+v", at)
+			}
+			return
+		}
+		if _, err := q.Selector.Matches(t.Context(), stream()); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := q.Pipeline.Process(t.Context(), stream(), metadata(), line); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// FuzzJSON checks that no line makes the json stage panic or drop the line, and that the
+// extracted labels have valid names.
+func FuzzJSON(f *testing.F) {
+	for _, seed := range []string{rollLine, ``, `{`, `[]`, `{"a":{"b":{"c":[1,{"d":2}]}}}`, `{"":""}`, `{"a":"\ud800"}`, `{"a":tru}`, `{"a" 1}`, "{\"\x00\":1}"} {
+		f.Add(seed)
+	}
+	q, err := logql.Parse(`{a="b"} | json`)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		l, ok, err := q.Pipeline.Process(t.Context(), stream(), nil, line)
+		if !ok || err != nil {
+			t.Fatalf("the line was lost: %v", err)
+		}
+		for name := range l.Parsed {
+			if _, err := logql.ParseLabels("{" + name + `="x"}`); err != nil {
+				t.Fatalf("the name %q: %v", name, err)
+			}
+		}
+	})
+}
