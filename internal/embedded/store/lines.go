@@ -81,12 +81,17 @@ func (s *Store) AppendLines(ctx context.Context, lines []Line) error {
 	if len(lines) == 0 {
 		return nil
 	}
-	var payload []byte
+	size := 0
+	for _, l := range lines {
+		size += len(l.Text) + 200 // usual labels and metadata
+	}
+	payload := make([]byte, 0, size)
+	var keys []string
 	for i, l := range lines {
 		if at := nanos(l.Time); l.Time.IsZero() || at == math.MinInt64 || at == math.MaxInt64 {
 			return fmt.Errorf("storing log line %d of %d: its time %v is outside of the years 1678 to 2261: give it the time when it was written or read", i+1, len(lines), l.Time)
 		}
-		payload = appendLine(payload, l)
+		payload, keys = appendLine(payload, l, keys)
 	}
 	return s.append(s.lines, journal.Record{Kind: recordLines, Rows: len(lines), Payload: payload}, func(at int64, known *names) rows {
 		return lineRows(at, lines, known, nil)
@@ -94,19 +99,32 @@ func (s *Store) AppendLines(ctx context.Context, lines []Line) error {
 }
 
 // appendLine appends a line as the journal has it: time, text, labels and metadata.
-// Numbers are varints, texts begin with their length.
-func appendLine(b []byte, l Line) []byte {
-	text := func(s string) { b = append(binary.AppendUvarint(b, uint64(len(s))), s...) }
+// Numbers are varints, texts begin with their length. It uses keys as a buffer.
+func appendLine(b []byte, l Line, keys []string) ([]byte, []string) {
 	b = binary.AppendVarint(b, nanos(l.Time))
-	text(l.Text)
+	b = appendText(b, l.Text)
 	for _, m := range []map[string]string{l.Stream, l.Metadata} {
 		b = binary.AppendUvarint(b, uint64(len(m)))
-		for _, k := range slices.Sorted(maps.Keys(m)) {
-			text(k)
-			text(m[k])
+		keys = sortedKeys(keys, m)
+		for _, k := range keys {
+			b = appendText(appendText(b, k), m[k])
 		}
 	}
-	return b
+	return b, keys
+}
+
+func appendText(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+// sortedKeys returns the keys of m in the memory of buffer.
+func sortedKeys(buffer []string, m map[string]string) []string {
+	buffer = buffer[:0]
+	for k := range m {
+		buffer = append(buffer, k)
+	}
+	slices.Sort(buffer)
+	return buffer
 }
 
 // lineReader reads what appendLine wrote.
@@ -179,18 +197,22 @@ func lineRows(at int64, lines []Line, known *names, skip map[string]bool) rows {
 	out := newRows()
 	record := strconv.FormatInt(at, 10)
 	var row fieldList
+	var keys []string
+	ofLabel, ofMetadata := prefixes{}, prefixes{}
 	for i, l := range lines {
 		number := strconv.Itoa(i)
 		if skip[number] {
 			continue
 		}
 		row.reset()
-		for _, k := range slices.Sorted(maps.Keys(l.Stream)) {
-			row.add(prefixLabel+k, l.Stream[k])
+		keys = sortedKeys(keys, l.Stream)
+		for _, k := range keys {
+			row.add(ofLabel.of(prefixLabel, k), l.Stream[k])
 		}
 		stream := len(row.fields)
-		for _, k := range slices.Sorted(maps.Keys(l.Metadata)) {
-			name := prefixMetadata + k
+		keys = sortedKeys(keys, l.Metadata)
+		for _, k := range keys {
+			name := ofMetadata.of(prefixMetadata, k)
 			if l.Metadata[k] == "" || !known.take(name) {
 				row.more = true
 				continue
@@ -206,6 +228,18 @@ func lineRows(at int64, lines []Line, known *names, skip map[string]bool) rows {
 		out.row(nanos(l.Time), stream, row.fields)
 	}
 	return out
+}
+
+// prefixes has the names of fields for keys: successive lines have the same ones.
+type prefixes map[string]string
+
+func (p prefixes) of(prefix, key string) string {
+	name, ok := p[key]
+	if !ok {
+		name = prefix + key
+		p[key] = name
+	}
+	return name
 }
 
 // Lines calls yield for each line that q selects, newest first unless
