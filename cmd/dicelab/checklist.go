@@ -4,9 +4,12 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"net/http"
 
 	"dicelab/internal/checklist"
 	"dicelab/internal/cli"
+	"dicelab/internal/contract"
+	"dicelab/internal/fault"
 	"dicelab/internal/lab"
 	"dicelab/internal/verify"
 )
@@ -41,6 +44,13 @@ func serversGiven(o verify.Options, given cli.Given) []checklist.Server {
 func serversOf(o verify.Options) []checklist.Server {
 	return []checklist.Server{{Name: "front end", URL: o.Frontend}, {Name: "dice roller", URL: o.Roller}, {Name: "Prometheus", URL: o.Prometheus},
 		{Name: "Loki", URL: o.Loki}, {Name: "Tempo", URL: o.Tempo}, {Name: "Alloy", URL: o.Alloy, Optional: true}, {Name: "Grafana", URL: o.Grafana, Optional: true}}
+}
+
+// faults returns a function that lists the faults that are on in the services.
+func (c *explorerChecks) faults() func() []string {
+	on := fault.NewLab(map[string]string{contract.ServiceFrontend: c.options.Frontend, contract.ServiceRoller: c.options.Roller},
+		&http.Client{Transport: &http.Transport{DisableKeepAlives: true}})
+	return func() []string { return on.On(context.Background()) } // it has a timeout of its own
 }
 
 // Servers lists what is looked at.

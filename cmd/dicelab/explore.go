@@ -66,5 +66,6 @@ func (b *backendFlags) explorer(frontend cli.URL, checks *explorerChecks) (http.
 	return explorer.NewHandler(explorer.Options{
 		Prometheus: prometheus, Loki: loki, Tempo: tempo,
 		Dashboard: dashboard, Checklist: checks, FrontendURL: string(frontend), Version: version(),
+		Faults: checks.faults(),
 	})
 }

@@ -103,20 +103,25 @@ func (m Mode) Check() error {
 type Start struct {
 	Mode    Mode   `json:"mode"`
 	ModeWhy string `json:"mode_why"` // how the mode was found out
-	Rows    []Row  `json:"rows"`     // what will be checked
+	// Faults lists the faults that are on, as in Report.
+	Faults []string `json:"faults,omitempty"`
+	Rows   []Row    `json:"rows"` // what will be checked
 }
 
 // Report is a run that has ended.
 type Report struct {
-	Mode          Mode      `json:"mode"`
-	ModeWhy       string    `json:"mode_why"`
-	Began         time.Time `json:"began"`
-	Took          Seconds   `json:"took_seconds"`
-	Rolls         int       `json:"rolls"` // number of rolls made, without the traffic generator's
-	Passed        int       `json:"passed"`
-	Failed        int       `json:"failed"`
-	NotApplicable int       `json:"not_applicable"`
-	Results       []Result  `json:"results"`
+	Mode    Mode      `json:"mode"`
+	ModeWhy string    `json:"mode_why"`
+	Began   time.Time `json:"began"`
+	Took    Seconds   `json:"took_seconds"`
+	// Faults lists the faults that were on when the run began, as "up --fault" takes
+	// them: dice-roller:slow=2s.
+	Faults        []string `json:"faults,omitempty"`
+	Rolls         int      `json:"rolls"` // number of rolls made, without the traffic generator's
+	Passed        int      `json:"passed"`
+	Failed        int      `json:"failed"`
+	NotApplicable int      `json:"not_applicable"`
+	Results       []Result `json:"results"`
 }
 
 // Add appends a result and counts it.

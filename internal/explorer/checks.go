@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"html/template"
 	"net/http"
 	"slices"
 	"strings"
@@ -56,7 +57,9 @@ func (c *checkRuns) start(ctx context.Context, group string) {
 	ctx, cancel := web.UntilDraining(ctx)
 	go func() {
 		defer cancel()
-		report, err := c.Run(ctx, group, func(s checklist.Start) { c.change(func() { c.run.Start = &s }) },
+		report, err := c.Run(ctx, group, func(s checklist.Start) {
+			c.change(func() { c.run.Start, c.run.Report.Faults = &s, s.Faults })
+		},
 			func(r checklist.Result) { c.change(func() { c.run.Report.Add(r) }) })
 		c.change(func() {
 			if c.run.Running, c.err = false, err; err == nil {
@@ -166,6 +169,18 @@ func (e *explorer) checksView() checksView {
 	}
 	v.Percent = fmt.Sprintf("%.1f%%", 100*float64(len(run.Report.Results))/float64(max(all, 1)))
 	return v
+}
+
+// code writes a text of which some parts stand between backquotes.
+func code(text string) template.HTML {
+	var b strings.Builder
+	for i, part := range strings.Split(template.HTMLEscapeString(text), "`") {
+		if i%2 == 1 {
+			part = "<code>" + part + "</code>"
+		}
+		b.WriteString(part)
+	}
+	return template.HTML(b.String())
 }
 
 // startChecks starts a run and leads to the page that shows it.

@@ -96,7 +96,7 @@ func (f *fakeChecks) three() []checklist.Result {
 }
 
 func (f *fakeChecks) report() checklist.Report {
-	report := checklist.Report{Rolls: 30, Took: checklist.Seconds(5234 * time.Millisecond)}
+	report := checklist.Report{Rolls: 30, Faults: []string{"dice-roller:slow=2s"}, Took: checklist.Seconds(5234 * time.Millisecond)}
 	for _, r := range f.three() {
 		report.Add(r)
 	}
@@ -170,7 +170,7 @@ func TestChecklistBeforeARun(t *testing.T) {
 		}
 	}
 	want = []string{"Service Health 2 checks",
-		"starts Does does starts Expects expects starts By hand Both start: `ps`", "answers Does does answers Expects expects answers",
+		"starts Does does starts Expects expects starts By hand Both start: ps", "answers Does does answers Expects expects answers",
 		"Log Collection 1 check", "has-logs Does does has-logs Expects expects has-logs By hand Logs in Loki"}
 	if d := cmp.Diff(want, plan); d != "" {
 		t.Errorf("plan (-want +got):\n%s", d)
@@ -250,6 +250,8 @@ func checkThree(t *testing.T, l lab, p node) {
 	if got := detail.one(t, "[data-copy]").attr("data-copy"); got != `curl -s "http://tempo/x" & echo '<b>'` {
 		t.Errorf("what is copied is %s", got)
 	}
+	contains(t, p.one(t, "#verdict").text(), "This fault is on: dice-roller:slow=2s . What it does")
+	contains(t, p.one(t, ".faults-on").text(), "Faults on: dice-roller:slow=2s · streamlit-frontend:no-export What each does")
 	resp := get(t, l.handler, p.one(t, "#verdict").link(t, "Download JSON"))
 	var report struct {
 		Passed, Failed, Rolls int

@@ -38,6 +38,9 @@ type Options struct {
 	// Now is the clock, whose zone is that of the times shown. Nil means
 	// time.Now.
 	Now func() time.Time
+	// Faults lists the faults that are on in the lab, for a strip on every page; it
+	// must not take long. Nil means that there are none.
+	Faults func() []string
 	// Version is shown at the foot of each page.
 	Version string
 }
@@ -78,7 +81,7 @@ func NewHandler(o Options) (http.Handler, error) {
 	}
 	e := &explorer{Options: o, pages: map[string]*template.Template{}, runs: &checkRuns{Checker: o.Checklist, clock: o.Now}, bounds: newBounds()}
 	for _, name := range []string{"overview", "traces", "trace", "notrace", "file", "logs", "metrics", "targets", "checks", "doc", "message"} {
-		t, err := template.ParseFS(files, "templates/layout.html", "templates/parts.html", "templates/"+name+".html")
+		t, err := template.New("layout.html").Funcs(template.FuncMap{"code": code}).ParseFS(files, "templates/layout.html", "templates/parts.html", "templates/"+name+".html")
 		if err != nil {
 			return nil, fmt.Errorf("parsing the explorer's page %s: %w", name, err)
 		}
@@ -134,6 +137,7 @@ type page struct {
 	Version        string
 	Zone           string
 	Now            string
+	Faults         []string // that are on
 }
 
 // NavItem is an entry of the navigation.
@@ -155,6 +159,9 @@ func (p page) Nav() []NavItem {
 // filled returns p with what all pages show.
 func (e *explorer) filled(p page) page {
 	now := e.Now()
+	if e.Faults != nil {
+		p.Faults = e.Faults()
+	}
 	p.FrontendURL, p.Version, p.Zone, p.Now = e.FrontendURL, e.Version, now.Format("MST"), now.Format("15:04:05")
 	return p
 }

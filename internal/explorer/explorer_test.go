@@ -24,6 +24,9 @@ import (
 
 func now() time.Time { return time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC) }
 
+// faultsOn lists the faults of the lab.
+func faultsOn() []string { return []string{"dice-roller:slow=2s", "streamlit-frontend:no-export"} }
+
 // lab is an explorer over the test servers.
 type lab struct {
 	*querytest.Stack
@@ -58,7 +61,7 @@ func handlerOf(t *testing.T, checks explorer.Checker, prometheus, loki, tempo st
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := explorer.NewHandler(explorer.Options{Prometheus: p, Loki: l, Tempo: tm, Now: now, Version: "1.2.3",
+	h, err := explorer.NewHandler(explorer.Options{Prometheus: p, Loki: l, Tempo: tm, Now: now, Version: "1.2.3", Faults: faultsOn,
 		Dashboard: grafana.Stage2(), Checklist: checks, FrontendURL: "http://front.test:8102", Retention: "for 24 hours"})
 	if err != nil {
 		t.Fatal(err)

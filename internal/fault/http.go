@@ -51,9 +51,16 @@ func (s *Set) Apply(form url.Values) error {
 	return fmt.Errorf("nothing to switch: send the form field enable=NAME or disable=NAME")
 }
 
-// List answers GET /faults with every fault and whether it is on.
-func List(s *Set) http.Handler {
+// List answers GET /faults with every fault and whether it is on: what is on is no
+// secret, also where nothing can be switched. The header Allow says whether POST
+// switches faults.
+func List(s *Set, switches bool) http.Handler {
+	allow := "GET, HEAD"
+	if switches {
+		allow += ", POST"
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Allow", allow)
 		web.Respond(w, http.StatusOK, "application/json", s.Entries())
 	})
 }
@@ -82,50 +89,75 @@ type Remote struct {
 // remoteTimeout bounds one call; a page waits for it.
 const remoteTimeout = 2 * time.Second
 
-// Entries requests the faults of the service and whether they are on.
+// Entries requests the faults of the service and whether they are on. It fails if
+// they cannot be switched there.
 func (r Remote) Entries(ctx context.Context) ([]Entry, error) {
-	return r.call(ctx, http.MethodGet, nil)
+	list, allow, err := r.call(ctx, http.MethodGet, nil)
+	if err == nil && !strings.Contains(allow, http.MethodPost) {
+		return nil, r.noSwitches()
+	}
+	return list, err
+}
+
+// On requests the faults that are on, each as it is typed after --fault.
+func (r Remote) On(ctx context.Context) (on []string, err error) {
+	list, _, err := r.call(ctx, http.MethodGet, nil)
+	for _, e := range list {
+		switch {
+		case e.On && e.Value != "":
+			on = append(on, e.Name+"="+e.Value)
+		case e.On:
+			on = append(on, e.Name)
+		}
+	}
+	return on, err
 }
 
 // Apply switches a fault there; see Set.Apply.
 func (r Remote) Apply(ctx context.Context, form url.Values) error {
-	_, err := r.call(ctx, http.MethodPost, form)
+	_, _, err := r.call(ctx, http.MethodPost, form)
 	return err
 }
 
-func (r Remote) call(ctx context.Context, method string, form url.Values) ([]Entry, error) {
+func (r Remote) target() string { return strings.TrimSuffix(r.URL, "/") + "/faults" }
+
+func (r Remote) noSwitches() error {
+	return fmt.Errorf("%s cannot be switched: start that service with --fault-switches too", r.target())
+}
+
+// call returns the faults of the service, and the methods that /faults has there.
+func (r Remote) call(ctx context.Context, method string, form url.Values) (list []Entry, allow string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, remoteTimeout)
 	defer cancel()
-	target := strings.TrimSuffix(r.URL, "/") + "/faults"
+	target := r.target()
 	req, err := http.NewRequestWithContext(ctx, method, target, strings.NewReader(form.Encode()))
 	if err != nil {
-		return nil, fmt.Errorf("asking %s: %w", target, err)
+		return nil, "", fmt.Errorf("asking %s: %w", target, err)
 	}
 	if form != nil {
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	resp, err := r.Client.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("asking %s: %w", target, err)
+		return nil, "", fmt.Errorf("asking %s: %w", target, err)
 	}
 	defer func() { _ = resp.Body.Close() }() // it was read; closing it can only fail to reuse the connection
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", target, err)
+		return nil, "", fmt.Errorf("reading %s: %w", target, err)
 	}
-	var list []Entry
 	switch {
-	case resp.StatusCode == http.StatusNotFound:
-		return nil, fmt.Errorf("%s is not there: start that service with --fault-switches too", target)
+	case resp.StatusCode == http.StatusMethodNotAllowed:
+		return nil, "", r.noSwitches()
 	case resp.StatusCode != http.StatusOK:
 		var p web.Problem
 		if json.Unmarshal(body, &p) == nil && p.Detail != "" {
-			return nil, fmt.Errorf("%s", p.Detail)
+			return nil, "", fmt.Errorf("%s", p.Detail)
 		}
-		return nil, fmt.Errorf("%s answered %s", target, resp.Status)
+		return nil, "", fmt.Errorf("%s answered %s", target, resp.Status)
 	}
 	if err := json.Unmarshal(body, &list); err != nil {
-		return nil, fmt.Errorf("reading %s: %w", target, err)
+		return nil, "", fmt.Errorf("reading %s: %w", target, err)
 	}
-	return list, nil
+	return list, resp.Header.Get("Allow"), nil
 }

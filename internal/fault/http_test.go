@@ -20,7 +20,7 @@ import (
 func service(t *testing.T, set *fault.Set) string {
 	t.Helper()
 	mux := http.NewServeMux()
-	mux.Handle("GET /faults", fault.List(set))
+	mux.Handle("GET /faults", fault.List(set, true))
 	mux.Handle("POST /faults", fault.Switch(set))
 	server := httptest.NewServer(web.GuardForms(web.Unmatched(mux)))
 	t.Cleanup(server.Close)
@@ -38,7 +38,7 @@ func TestListIsTheCatalogue(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := httptest.NewRecorder()
-	fault.List(set).ServeHTTP(out, httptest.NewRequest(http.MethodGet, "/faults", nil))
+	fault.List(set, true).ServeHTTP(out, httptest.NewRequest(http.MethodGet, "/faults", nil))
 	for _, want := range []string{
 		`[{"name":"no-propagation","summary":"trace context is not passed on: one roll becomes two traces","on":false},`,
 		`{"name":"no-export","summary":"spans are made but never sent: traces have holes","on":true},`,
@@ -145,12 +145,15 @@ func TestRemoteErrors(t *testing.T) {
 	answer := func(status int, body string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status); _, _ = io.WriteString(w, body) }
 	}
+	listed := http.NewServeMux()
+	listed.Handle("GET /faults", fault.List(new(fault.Set), false))
 	tests := []struct {
 		name    string
 		handler http.HandlerFunc
 		want    string // URL stands for the service's
 	}{
-		{name: "no switches there", handler: answer(404, "not found"), want: "URL/faults is not there: start that service with --fault-switches too"},
+		{name: "no switches there", handler: listed.ServeHTTP, want: "URL/faults cannot be switched: start that service with --fault-switches too"},
+		{name: "not a service of the lab", handler: answer(404, "not found"), want: "URL/faults answered 404 Not Found"},
 		{name: "problem", handler: answer(422, `{"title":"Unprocessable Entity","status":422,"detail":"fault slow=long: want less"}`), want: "fault slow=long: want less"},
 		{name: "failure without a problem", handler: answer(500, "oops"), want: "URL/faults answered 500 Internal Server Error"},
 		{name: "empty problem", handler: answer(403, "{}"), want: "URL/faults answered 403 Forbidden"},
@@ -191,4 +194,21 @@ func TestRemoteErrors(t *testing.T) {
 			t.Errorf("Entries says %v", err)
 		}
 	})
+}
+
+func TestLab(t *testing.T) {
+	roller, frontend := new(fault.Set), new(fault.Set)
+	for set, specs := range map[*fault.Set][]string{roller: {"slow=2s", "no-export"}, frontend: {"clock-skew=3s"}} {
+		for _, spec := range specs {
+			if err := set.Enable(spec); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	lab := fault.NewLab(map[string]string{"roller": service(t, roller), "frontend": service(t, frontend), "gone": "http://127.0.0.1:1"}, client)
+	want := []string{"frontend:clock-skew=3s", "roller:no-export", "roller:slow=2s"}
+	if diff := cmp.Diff(want, lab.On(t.Context())); diff != "" {
+		t.Errorf("on (-want +got):\n%s", diff)
+	}
 }

@@ -115,7 +115,7 @@ func TestRefusedSwitch(t *testing.T) {
 		{name: "no such service", roller: withSwitches, service: "tempo", form: url.Values{"enable": {"no-export"}},
 			want: `Service "tempo" has no switches: choose streamlit-frontend or dice-roller.`},
 		{name: "roller without switches", roller: without, service: contract.ServiceRoller, form: url.Values{"enable": {"no-export"}},
-			want: "/faults is not there: start that service with --fault-switches too."},
+			want: "/faults cannot be switched: start that service with --fault-switches too."},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := start(t, config{roller: tt.roller, faults: faults(t), switches: true})
@@ -141,7 +141,7 @@ func TestUnreadableSwitch(t *testing.T) {
 // If the roller has no switches or is gone, the page works and shows which it is.
 func TestRollerWithoutSwitches(t *testing.T) {
 	for _, tt := range []struct{ name, roller, want string }{
-		{name: "none", roller: diceRoller(t, nil, false), want: "/faults is not there: start that service with --fault-switches too."},
+		{name: "none", roller: diceRoller(t, nil, false), want: "/faults cannot be switched: start that service with --fault-switches too."},
 		{name: "gone", roller: nowhere(t), want: "connection refused."},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -161,9 +161,9 @@ func TestRollerWithoutSwitches(t *testing.T) {
 // Without switches on the page there is no way to switch.
 func TestNoSwitches(t *testing.T) {
 	s := start(t, config{roller: nowhere(t), faults: faults(t)})
-	for _, path := range []string{"/faults", "/faults/switch"} {
-		if a := s.post(t, path, url.Values{"service": {contract.ServiceFrontend}, "enable": {"no-export"}}); a.status != 404 {
-			t.Errorf("POST %s answered %d", path, a.status)
+	for path, want := range map[string]int{"/faults": 405, "/faults/switch": 404} {
+		if a := s.post(t, path, url.Values{"service": {contract.ServiceFrontend}, "enable": {"no-export"}}); a.status != want {
+			t.Errorf("POST %s answered %d, want %d", path, a.status, want)
 		}
 	}
 }

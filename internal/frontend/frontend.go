@@ -105,10 +105,10 @@ func (s *service) routes() ([]telemetry.Route, error) {
 		{Pattern: "GET /metrics", Watch: telemetry.Silent, Handler: s.Telemetry.MetricsHandler()},
 		{Pattern: "GET /healthz", Watch: telemetry.Silent, Handler: http.HandlerFunc(web.Alive)},
 		{Pattern: "GET /readyz", Watch: telemetry.Silent, Handler: http.HandlerFunc(web.Ready)},
+		{Pattern: "GET /faults", Watch: telemetry.Silent, Handler: fault.List(s.Faults, s.Switches != nil)},
 	}
 	if s.Switches != nil {
 		list = append(list,
-			telemetry.Route{Pattern: "GET /faults", Watch: telemetry.Silent, Handler: fault.List(s.Faults)},
 			telemetry.Route{Pattern: "POST /faults", Watch: telemetry.Silent, Handler: fault.Switch(s.Faults)},
 			telemetry.Route{Pattern: "POST /faults/switch", Watch: telemetry.Silent, Handler: http.HandlerFunc(s.switchFault)})
 	}

@@ -38,11 +38,10 @@ func (s *service) routes(docs *docs, switches bool) []telemetry.Route {
 		{Pattern: "GET /metrics", Watch: telemetry.Silent, Handler: s.MetricsHandler()},
 		{Pattern: "GET /healthz", Watch: telemetry.Silent, Handler: http.HandlerFunc(web.Alive)},
 		{Pattern: "GET /readyz", Watch: telemetry.Silent, Handler: http.HandlerFunc(web.Ready)},
+		{Pattern: "GET /faults", Watch: telemetry.Silent, Handler: fault.List(s.faults, switches)},
 	}
 	if switches {
-		list = append(list,
-			telemetry.Route{Pattern: "GET /faults", Watch: telemetry.Silent, Handler: fault.List(s.faults)},
-			telemetry.Route{Pattern: "POST /faults", Watch: telemetry.Silent, Handler: fault.Switch(s.faults)})
+		list = append(list, telemetry.Route{Pattern: "POST /faults", Watch: telemetry.Silent, Handler: fault.Switch(s.faults)})
 	}
 	return list
 }

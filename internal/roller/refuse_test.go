@@ -81,8 +81,7 @@ func TestMethodsAndPaths(t *testing.T) {
 		{method: http.MethodPost, path: "/dice", status: 404, detail: "There is nothing at /dice."},
 		{method: http.MethodGet, path: "/roll/", status: 404, detail: "There is nothing at /roll/."},
 		{method: http.MethodGet, path: "/schemas/Outcome.json", status: 404, detail: "There is nothing at /schemas/Outcome.json."},
-		{method: http.MethodGet, path: "/faults", status: 404, detail: "There is nothing at /faults."}, // not without Switches
-		{method: http.MethodPost, path: "/faults", status: 404, detail: "There is nothing at /faults."},
+		{method: http.MethodPost, path: "/faults", status: 405, allow: "GET", detail: "/faults does not take POST. It takes GET"}, // not without Switches
 	} {
 		t.Run(tt.method+" "+tt.path, func(t *testing.T) {
 			before := s.metrics(t)

@@ -32,7 +32,7 @@ type Options struct {
 	Dice      *Dice
 	Version   string
 	Faults    *fault.Set // nil: nothing is broken
-	Switches  bool       // serve /faults, so that faults can be switched while it runs
+	Switches  bool       // POST /faults switches faults while it runs
 	Hosts     []string   // names besides localhost that it answers to on loopback
 }
 

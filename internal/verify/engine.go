@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"dicelab/internal/checklist"
+	"dicelab/internal/fault"
 	"dicelab/internal/grafana"
 	"dicelab/internal/query"
 )
@@ -25,9 +26,9 @@ func (v *Verifier) Run(ctx context.Context, began func(checklist.Start), each fu
 	if err := r.find(ctx); err != nil {
 		return report, err
 	}
-	report.Mode, report.ModeWhy = r.mode, r.modeWhy
+	report.Mode, report.ModeWhy, report.Faults = r.mode, r.modeWhy, fault.NewLab(r.services(), (&Probe{run: r}).client()).On(ctx)
 	if began != nil {
-		began(checklist.Start{Mode: r.mode, ModeWhy: r.modeWhy, Rows: rows(v.chosen)})
+		began(checklist.Start{Mode: r.mode, ModeWhy: r.modeWhy, Faults: report.Faults, Rows: rows(v.chosen)})
 	}
 	plan := v.plan()
 	if plan[rowRoll] != nil {

@@ -29,7 +29,7 @@ func run() (checklist.Start, checklist.Report) {
 	refused := checklist.Exchange{Request: "GET http://localhost:3200/api/search?limit=1&q=%7B%7D", Command: "curl -s -G http://localhost:3200/api/search --data-urlencode limit=1 --data-urlencode 'q={}'",
 		Answer: "connect: connection refused"}
 	ready := checklist.Exchange{Request: "GET http://localhost:8102/readyz", Command: "curl -s http://localhost:8102/readyz", Status: 200, Answer: "ready\n", Cut: true}
-	r := checklist.Report{Mode: checklist.Embedded, ModeWhy: "as it was called", Took: checklist.Seconds(4210 * time.Millisecond), Rolls: 20, Passed: 1, Failed: 2, NotApplicable: 1,
+	r := checklist.Report{Mode: checklist.Embedded, ModeWhy: "as it was called", Faults: []string{"dice-roller:slow=2s", "streamlit-frontend:no-export"}, Took: checklist.Seconds(4210 * time.Millisecond), Rolls: 20, Passed: 1, Failed: 2, NotApplicable: 1,
 		Results: []checklist.Result{
 			{Row: rows[0], Outcome: checklist.Pass, Evidence: "both are ready", Reproduce: ready.Command, Exchanges: []checklist.Exchange{ready}},
 			{Row: rows[1], Outcome: checklist.Fail, Why: "asking Tempo: connection refused", Reproduce: refused.Command, Exchanges: []checklist.Exchange{refused}},

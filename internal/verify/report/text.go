@@ -103,6 +103,9 @@ func (r *text) End(rep checklist.Report) error {
 	if causes := rep.Causes(); len(causes) > 0 {
 		r.Line("%s", r.Paint(terminal.Red, "Failed: "+strings.Join(causes, ", ")))
 	}
+	if len(rep.Faults) > 0 {
+		r.Line("Faults on: %s. What each one does: docs/faults.md", strings.Join(rep.Faults, ", "))
+	}
 	r.Line("%d passed, %d failed, %d not applicable; %d rolls; %.1f s",
 		rep.Passed, rep.Failed, rep.NotApplicable, rep.Rolls, time.Duration(rep.Took).Seconds())
 	return r.Err()
