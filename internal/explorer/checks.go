@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"html/template"
 	"net/http"
 	"slices"
 	"strings"
@@ -169,18 +168,6 @@ func (e *explorer) checksView() checksView {
 	}
 	v.Percent = fmt.Sprintf("%.1f%%", 100*float64(len(run.Report.Results))/float64(max(all, 1)))
 	return v
-}
-
-// code writes a text of which some parts stand between backquotes.
-func code(text string) template.HTML {
-	var b strings.Builder
-	for i, part := range strings.Split(template.HTMLEscapeString(text), "`") {
-		if i%2 == 1 {
-			part = "<code>" + part + "</code>"
-		}
-		b.WriteString(part)
-	}
-	return template.HTML(b.String())
 }
 
 // startChecks starts a run and leads to the page that shows it.

@@ -2,9 +2,11 @@ package explorer
 
 import (
 	"fmt"
+	"html/template"
 	"math"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"dicelab/internal/query"
@@ -151,4 +153,16 @@ func linked(text string) (pieces []piece) {
 		at = m[1]
 	}
 	return append(pieces, piece{Text: text[at:]})
+}
+
+// code writes a text of which some parts stand between backquotes.
+func code(text string) template.HTML {
+	var b strings.Builder
+	for i, part := range strings.Split(template.HTMLEscapeString(text), "`") {
+		if i%2 == 1 {
+			part = "<code>" + part + "</code>"
+		}
+		b.WriteString(part)
+	}
+	return template.HTML(b.String())
 }
