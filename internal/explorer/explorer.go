@@ -49,11 +49,12 @@ type Options struct {
 const defaultFrontend = "http://localhost:" + contract.PortFrontend
 
 // explorer answers the pages. Nothing in it changes after NewHandler but the runs of
-// the checklist.
+// the checklist and the colours of services.
 type explorer struct {
 	Options
 	pages map[string]*template.Template
 	runs  *checkRuns
+	*palette
 	bounds
 }
 
@@ -79,7 +80,7 @@ func NewHandler(o Options) (http.Handler, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	e := &explorer{Options: o, pages: map[string]*template.Template{}, runs: &checkRuns{Checker: o.Checklist, clock: o.Now}, bounds: newBounds()}
+	e := &explorer{Options: o, pages: map[string]*template.Template{}, runs: &checkRuns{Checker: o.Checklist, clock: o.Now}, palette: newPalette(), bounds: newBounds()}
 	for _, name := range []string{"overview", "traces", "trace", "notrace", "file", "logs", "metrics", "targets", "checks", "doc", "message"} {
 		t, err := template.New("layout.html").Funcs(template.FuncMap{"code": code}).ParseFS(files, "templates/layout.html", "templates/parts.html", "templates/"+name+".html")
 		if err != nil {
@@ -271,19 +272,6 @@ func inParallel(fs ...func()) {
 		panic(p)
 	default:
 	}
-}
-
-// serviceClass returns the class that colours a service.
-func serviceClass(service string) string {
-	switch service {
-	case contract.ServiceFrontend:
-		return "c-frontend"
-	case contract.ServiceRoller:
-		return "c-roller"
-	case contract.ServiceTraffic:
-		return "c-traffic"
-	}
-	return "c-other"
 }
 
 // dieClass returns the class that colours a die.

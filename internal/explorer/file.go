@@ -200,7 +200,7 @@ func (e *explorer) fileList(w http.ResponseWriter, v fileView, traces []*query.T
 		root := tree.Roots[0]
 		row := fileRow{traceRow: e.row(query.Found{TraceID: t.ID, RootService: root.Service, RootName: root.Name, Start: t.Spans[0].Start, Duration: tree.Duration()})}
 		row.Spans, row.Errors, row.Duration = len(t.Spans), t.Errors(), duration(tree.Duration())
-		row.setServices(t.Services())
+		e.setServices(&row.traceRow, t.Services())
 		row.Open = control{Text: "Open", Class: "button small", Label: "Open trace " + row.Short, Show: url.Values{"trace": {t.ID}}.Encode()}
 		v.Rows = append(v.Rows, row)
 	}

@@ -1,13 +1,13 @@
 package explorer
 
 import (
+	"cmp"
 	"fmt"
 	"html/template"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 
 	"dicelab/internal/contract"
 	"dicelab/internal/explorer/chart"
@@ -112,7 +112,7 @@ func (v *logsView) read() (err error) {
 
 func (v *logsView) show(e *explorer, res *query.LogResult, win window) {
 	if res.Type != "streams" {
-		v.Graph, v.Legend = seriesGraph("Result of the LogQL query", res.Series, win, e.Now().Location())
+		v.Graph, v.Legend = e.seriesGraph("Result of the LogQL query", res.Series, win)
 		return
 	}
 	seen := map[string]int{}
@@ -134,7 +134,7 @@ func (v *logsView) show(e *explorer, res *query.LogResult, win window) {
 }
 
 func (e *explorer) logRow(l query.LogLine) logRow {
-	row := logRow{Time: e.moment(l.Time), Level: l.Level(), Service: l.Service(), Class: serviceClass(l.Service()), Message: shortened(l.Message()),
+	row := logRow{Time: e.moment(l.Time), Level: l.Level(), Service: l.Service(), Class: e.class(l.Service()), Message: shortened(l.Message()),
 		Text: l.Text, Fields: l.Fields, Labels: sortedFields(l.Labels), Metadata: sortedFields(l.Metadata), TraceID: l.TraceID(), SpanID: l.SpanID()}
 	if l.Cut > 0 {
 		row.More = fmt.Sprintf("and %s more bytes, which this page does not show", grouped(l.Cut))
@@ -206,16 +206,19 @@ func (w window) values() url.Values {
 // legendItem names a line of a chart.
 type legendItem struct{ Name, Class, Value string }
 
-// seriesGraph draws whatever series a typed query gave, at most eight of them.
-func seriesGraph(label string, series []query.Series, win window, zone *time.Location) (template.HTML, []legendItem) {
+// seriesGraph draws whatever series a typed query gave, at most eight of them. Series
+// of different services have the colours of these.
+func (e *explorer) seriesGraph(label string, series []query.Series, win window) (template.HTML, []legendItem) {
 	const most = 8
+	zone := e.Now().Location()
+	classes := e.seriesClasses(series)
 	p := chart.Plot{Label: label, Start: win.Start.In(zone), End: win.End.In(zone), Height: 180, Format: short}
 	var legend []legendItem
 	for i, s := range series {
 		if i == most {
 			break
 		}
-		l := chart.Line{Name: seriesName(s.Labels), Class: "c-s" + strconv.Itoa(i), Gap: 3 * win.step()}
+		l := chart.Line{Name: seriesName(s.Labels), Class: classes[i], Gap: 3 * win.step()}
 		for _, pt := range s.Points {
 			l.Samples = append(l.Samples, chart.Sample{Time: pt.Time.In(zone), Value: pt.Value})
 		}
@@ -226,6 +229,22 @@ func seriesGraph(label string, series []query.Series, win window, zone *time.Loc
 		return "", nil
 	}
 	return p.HTML(), legend
+}
+
+// seriesClasses returns the classes that colour series: those of their services if
+// each has another one, or by their place.
+func (e *explorer) seriesClasses(series []query.Series) []string {
+	var services, places []string
+	seen := map[string]bool{}
+	for i, s := range series {
+		service := cmp.Or(s.Labels["service_name"], s.Labels["service"], s.Labels["job"])
+		seen[service] = true
+		services, places = append(services, e.class(service)), append(places, "c-s"+strconv.Itoa(i%8))
+	}
+	if len(seen) == len(series) && !seen[""] {
+		return services
+	}
+	return places
 }
 
 // seriesName writes labels as PromQL does.

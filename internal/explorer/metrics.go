@@ -135,7 +135,7 @@ func (v *metricsView) ask(ctx context.Context, e *explorer, win window) {
 		v.Failure = newFailure(err)
 		return
 	}
-	v.Graph, v.Legend = seriesGraph("Result of the PromQL query", ranged.Series, win, e.Now().Location())
+	v.Graph, v.Legend = e.seriesGraph("Result of the PromQL query", ranged.Series, win)
 	if len(ranged.Series) > len(v.Legend) {
 		v.Warnings = append(v.Warnings, fmt.Sprintf("The graph shows the first %d of %d series.", len(v.Legend), len(ranged.Series)))
 	}

@@ -78,7 +78,7 @@ func (e *explorer) overview(w http.ResponseWriter, r *http.Request) {
 		v.Scatter = scatter(v.Traces, window{Start: win.End.Add(-span), End: win.End}, e.Now().Location())
 	}
 	for _, name := range contract.Services() {
-		row := service(name, results, targets, win)
+		row := e.service(name, results, targets, win)
 		if targetsErr != nil {
 			row.Health, row.HealthClass = "unknown", ""
 		}
@@ -87,7 +87,7 @@ func (e *explorer) overview(w http.ResponseWriter, r *http.Request) {
 	e.render(w, http.StatusOK, "overview", page{Title: "Overview", Section: "Overview", Live: true, Data: v})
 }
 
-func service(name string, results []*query.Result, targets []query.Target, win window) serviceRow {
+func (e *explorer) service(name string, results []*query.Result, targets []query.Target, win window) serviceRow {
 	value := func(i int) float64 {
 		if results[i] != nil {
 			for _, s := range results[i].Series {
@@ -98,7 +98,7 @@ func service(name string, results []*query.Result, targets []query.Target, win w
 		}
 		return math.NaN()
 	}
-	row := serviceRow{Name: name, Class: serviceClass(name), Rate: short(value(0)), Errors: percent(value(1)), Failing: value(1) > 0,
+	row := serviceRow{Name: name, Class: e.class(name), Rate: short(value(0)), Errors: percent(value(1)), Failing: value(1) > 0,
 		P95: secondsText(value(2)), Health: "not scraped", HealthClass: "warn", Known: !math.IsNaN(value(0)),
 		TracesHref: "/traces?" + merge(win, "service", name), FailedHref: "/traces?" + merge(win, "service", name, "status", query.StatusError),
 		LogsHref: "/logs?" + merge(win, "service", name)}

@@ -63,10 +63,10 @@ func (e *explorer) serviceMap(ctx context.Context, label string, queries []grafa
 	slices.SortFunc(busy, func(a, b call) int {
 		return cmp.Or(cmp.Compare(b.requests, a.requests), cmp.Compare(a.client, b.client), cmp.Compare(a.server, b.server))
 	})
-	return drawMap(label, busy[:min(len(busy), mostEdges)], win, height), nil
+	return e.drawMap(label, busy[:min(len(busy), mostEdges)], win, height), nil
 }
 
-func drawMap(label string, calls []call, win window, height int) template.HTML {
+func (e *explorer) drawMap(label string, calls []call, win window, height int) template.HTML {
 	g := chart.Graph{Label: label, Height: height}
 	into := map[string]*call{} // what is called, by server
 	var names []string
@@ -83,7 +83,7 @@ func drawMap(label string, calls []call, win window, height int) template.HTML {
 	}
 	slices.SortFunc(names, compareServices)
 	for _, name := range slices.Compact(names) {
-		n := chart.Node{Name: name, Class: serviceClass(name)}
+		n := chart.Node{Name: name, Class: e.class(name)}
 		if name != contract.ClientUser {
 			n.Href = "/traces?" + merge(win, "service", name)
 		}

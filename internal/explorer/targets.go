@@ -29,7 +29,7 @@ func (e *explorer) targets(w http.ResponseWriter, r *http.Request) {
 		if t.Health == "up" {
 			v.Up++
 		}
-		v.Targets = append(v.Targets, targetRow{Target: t, Class: healthClass(t.Health), ServiceClass: serviceClass(t.Job), Ago: e.ago(t.LastScrape),
+		v.Targets = append(v.Targets, targetRow{Target: t, Class: healthClass(t.Health), ServiceClass: e.class(t.Job), Ago: e.ago(t.LastScrape),
 			Took: duration(t.LastDuration), Time: e.moment(t.LastScrape), Scraped: !t.LastScrape.IsZero()})
 	}
 	e.render(w, v.Failure.status(), "targets", page{Title: "Targets", Section: "Targets", Live: true, Data: v})

@@ -157,7 +157,7 @@ func (e *explorer) traceView(t *query.Trace, params url.Values, file *fileView) 
 	v.LogsHref = logsHref(query.LogFilter{TraceID: t.ID}, "", around)
 	v.MetricsHref = "/metrics?" + around.values().Encode()
 	v.Notes = traceNotes(t, tree)
-	v.Services = shares(tree)
+	v.Services = e.shares(tree)
 
 	wf := waterfall{view: e, traceID: t.ID, around: around, file: file != nil, sheet: &sheet{maxSheet}}
 	show := tree
@@ -178,7 +178,7 @@ func (e *explorer) traceView(t *query.Trace, params url.Values, file *fileView) 
 	}
 	v.Ticks = wf.ticks()
 	v.Rows = wf.rows(skipped(params))
-	v.Hops = hops(tree, t.ID)
+	v.Hops = e.hops(tree, t.ID)
 	return v
 }
 
@@ -226,7 +226,7 @@ func traceNotes(t *query.Trace, tree *query.Tree) []string {
 }
 
 // shares adds up self time by service, in the order in which they appear.
-func shares(tree *query.Tree) []serviceShare {
+func (e *explorer) shares(tree *query.Tree) []serviceShare {
 	var out []serviceShare
 	at := map[string]int{}
 	self := map[string]time.Duration{}
@@ -235,7 +235,7 @@ func shares(tree *query.Tree) []serviceShare {
 		if !ok {
 			i = len(out)
 			at[n.Service] = i
-			out = append(out, serviceShare{Name: n.Service, Class: serviceClass(n.Service)})
+			out = append(out, serviceShare{Name: n.Service, Class: e.class(n.Service)})
 		}
 		out[i].Spans++
 		if n.Failed() {
@@ -264,14 +264,14 @@ type hop struct {
 }
 
 // hops lists where the trace crosses from one service to another.
-func hops(tree *query.Tree, traceID string) []hop {
+func (e *explorer) hops(tree *query.Tree, traceID string) []hop {
 	var out []hop
 	tree.Walk(func(n *query.Node) bool {
 		if n.Parent == nil || n.Parent.Service == n.Service || len(out) == 50 {
 			return true
 		}
-		h := hop{From: n.Parent.Service, FromClass: serviceClass(n.Parent.Service), FromSpan: n.Parent.Name, FromHref: "#span-" + n.ParentID,
-			To: n.Service, ToClass: serviceClass(n.Service), ToSpan: n.Name, ToHref: "#span-" + n.SpanID}
+		h := hop{From: n.Parent.Service, FromClass: e.class(n.Parent.Service), FromSpan: n.Parent.Name, FromHref: "#span-" + n.ParentID,
+			To: n.Service, ToClass: e.class(n.Service), ToSpan: n.Name, ToHref: "#span-" + n.SpanID}
 		h.Text = query.Traceparent{Version: "00", TraceID: traceID, ParentID: n.ParentID, Flags: "01"}.String()
 		if sent, ok := n.Attributes.Get(contract.AttrTraceparent).([]any); ok && len(sent) > 0 {
 			h.Text, h.Received = query.FormatValue(sent[0]), true

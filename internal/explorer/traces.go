@@ -66,7 +66,7 @@ func (e *explorer) search(ctx context.Context, s query.Search) ([]traceRow, *que
 
 func (e *explorer) row(t query.Found) traceRow {
 	r := traceRow{ID: t.TraceID, Short: t.TraceID[:8], Href: "/traces/" + t.TraceID, Time: e.moment(t.Start),
-		Service: clip(t.RootService), Class: serviceClass(t.RootService), Name: clip(t.RootName), Spans: t.Spans(), Errors: t.Errors(),
+		Service: clip(t.RootService), Class: e.class(t.RootService), Name: clip(t.RootName), Spans: t.Spans(), Errors: t.Errors(),
 		Duration: duration(t.Duration), Die: t.Text(contract.AttrDieType), start: t.Start, took: t.Duration}
 	if r.Name == "" {
 		r.Name = "root span not received"
@@ -75,7 +75,7 @@ func (e *explorer) row(t query.Found) traceRow {
 		r.Duration = "< 1 ms" // Tempo's search rounds down
 	}
 	r.DieClass = dieClass(r.Die)
-	r.setServices(slices.Collect(maps.Keys(t.Services)))
+	e.setServices(&r, slices.Collect(maps.Keys(t.Services)))
 	for i := range r.Services {
 		r.Services[i].Spans = t.Services[r.Services[i].Name].Spans
 	}
@@ -83,10 +83,10 @@ func (e *explorer) row(t query.Found) traceRow {
 }
 
 // setServices sets the first of a trace's services, in order.
-func (r *traceRow) setServices(names []string) {
+func (e *explorer) setServices(r *traceRow, names []string) {
 	slices.SortFunc(names, compareServices)
 	for _, name := range names[:min(len(names), maxChips)] {
-		r.Services = append(r.Services, serviceCount{Name: name, Class: serviceClass(name)})
+		r.Services = append(r.Services, serviceCount{Name: name, Class: e.class(name)})
 	}
 	r.MoreServices = len(names) - len(r.Services)
 }

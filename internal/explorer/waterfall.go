@@ -192,7 +192,7 @@ func indexOf(nodes []*query.Node, n *query.Node) int {
 func (wf waterfall) row(n *query.Node, base int) spanRow {
 	x, width := wf.scale.At(n.Start), wf.scale.Width(n.Duration)
 	depth := n.Depth - base
-	r := spanRow{SpanID: n.SpanID, ParentID: n.ParentID, Name: clip(n.Name), Service: clip(n.Service), Class: serviceClass(n.Service),
+	r := spanRow{SpanID: n.SpanID, ParentID: n.ParentID, Name: clip(n.Name), Service: clip(n.Service), Class: wf.view.class(n.Service),
 		Indent: min(depth, maxDepth), Depth: depth, X: chart.Percent(x), Width: chart.Percent(max(width, .25)),
 		Kind: n.Kind, Status: n.Status, StatusMessage: shortened(n.StatusMessage), Failed: n.Failed(),
 		Offset: "+" + duration(n.Start.Sub(wf.scale.Start)), Duration: duration(n.Duration), Self: duration(n.SelfTime),
