@@ -133,6 +133,7 @@ type page struct {
 	ReloadURL      string
 	ReloadScripted bool // a script reloads better: the browser does it only without scripts
 	Live           bool // offer to refresh by itself
+	Wide           bool // use the whole width of the window
 	Data           any
 	FrontendURL    string
 	Version        string

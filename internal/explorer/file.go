@@ -92,7 +92,7 @@ func (e *explorer) file(w http.ResponseWriter, r *http.Request) {
 	for _, t := range traces {
 		if id == "" || t.ID == id {
 			view := e.traceView(t, show, &v)
-			e.render(w, http.StatusOK, "trace", page{Title: view.Root + " " + t.ID[:8] + " from a file", Section: "Traces", Data: view})
+			e.render(w, http.StatusOK, "trace", page{Wide: true, Title: view.Root + " " + t.ID[:8] + " from a file", Section: "Traces", Data: view})
 			return
 		}
 	}

@@ -61,7 +61,7 @@ func (e *explorer) trace(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	view := e.traceView(t, r.URL.Query(), nil)
-	e.render(w, http.StatusOK, "trace", page{Title: view.Root + " " + id[:8], Section: "Traces", Data: view})
+	e.render(w, http.StatusOK, "trace", page{Wide: true, Title: view.Root + " " + id[:8], Section: "Traces", Data: view})
 }
 
 // traceID reads the ID in the path. One without its leading zeros, or in

@@ -232,7 +232,7 @@ func (e *explorer) traces(w http.ResponseWriter, r *http.Request) {
 	if v.InputError != "" {
 		status = http.StatusBadRequest
 	}
-	e.render(w, status, "traces", page{Title: "Traces", Section: "Traces", Live: win.Since != "", Data: v})
+	e.render(w, status, "traces", page{Wide: true, Title: "Traces", Section: "Traces", Live: win.Since != "", Data: v})
 }
 
 // read makes the query from the filters unless one was typed.
