@@ -13,7 +13,6 @@ import (
 	"dicelab/internal/lab"
 	"dicelab/internal/query"
 	"dicelab/internal/web"
-	"dicelab/stack"
 )
 
 type exploreCommand struct {
@@ -59,13 +58,9 @@ func (b *backendFlags) explorer(frontend cli.URL, checks *explorerChecks) (http.
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return nil, &lab.UsageError{Err: err}
 	}
-	dashboard, err := grafana.LoadDashboard(stack.Configs)
-	if err != nil {
-		return nil, err
-	}
 	return explorer.NewHandler(explorer.Options{
 		Prometheus: prometheus, Loki: loki, Tempo: tempo,
-		Dashboard: dashboard, Checklist: checks, FrontendURL: string(frontend), Version: version(),
+		Dashboard: grafana.Stage2(), Checklist: checks, FrontendURL: string(frontend), Version: version(),
 		Faults: checks.faults(),
 	})
 }

@@ -27,7 +27,6 @@ import (
 	"dicelab/internal/grafana"
 	"dicelab/internal/otlpjson"
 	"dicelab/internal/query"
-	"dicelab/stack"
 )
 
 // readers are all that reads traces, over one stack.
@@ -69,11 +68,7 @@ func newReaders(tb testing.TB) *readers {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	dashboard, err := grafana.LoadDashboard(stack.Configs)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	pages, err := explorer.NewHandler(explorer.Options{Prometheus: prometheus, Loki: loki, Tempo: client, Dashboard: dashboard, Checklist: noChecks{}})
+	pages, err := explorer.NewHandler(explorer.Options{Prometheus: prometheus, Loki: loki, Tempo: client, Dashboard: grafana.Stage2(), Checklist: noChecks{}})
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -64,9 +64,7 @@ type Panel struct {
 	// that is called last. Grafana does not know it: the checklist does.
 	Service     string       `json:"service,omitempty"`
 	FieldConfig *FieldConfig `json:"fieldConfig,omitempty"`
-	// Options are a pointer to the struct of the panel's type; see options.go. A
-	// row has none.
-	Options any `json:"options,omitempty"`
+	Options     Options      `json:"options,omitempty"`
 
 	Collapsed *bool   `json:"collapsed,omitempty"` // rows only
 	Panels    []Panel `json:"panels,omitempty"`    // those of a collapsed row

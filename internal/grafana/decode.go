@@ -5,14 +5,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 )
 
-// Decode reads a dashboard, strictly.
+// Decode reads a dashboard, such as one that was edited and saved in Grafana. It
+// leaves out the fields that this package does not use.
 func Decode(text []byte) (Dashboard, error) {
 	var d Dashboard
-	if err := decodeJSON(text, &d); err != nil {
+	if err := json.Unmarshal(text, &d); err != nil {
 		return Dashboard{}, fmt.Errorf("decoding a dashboard: %w", err)
+	}
+	if len(d.Panels) == 0 {
+		return Dashboard{}, errors.New("decoding a dashboard: it has no panels: want the JSON model of a dashboard")
 	}
 	return d, nil
 }
@@ -27,46 +30,4 @@ func (d Dashboard) Encode() ([]byte, error) {
 		return nil, fmt.Errorf("encoding a dashboard: %w", err)
 	}
 	return b.Bytes(), nil
-}
-
-// UnmarshalJSON reads a panel, whose options depend on its type.
-func (p *Panel) UnmarshalJSON(text []byte) error {
-	type plain Panel // without this method
-	var raw struct {
-		*plain
-		Options json.RawMessage `json:"options"`
-	}
-	raw.plain = (*plain)(p)
-	if err := decodeJSON(text, &raw); err != nil {
-		return fmt.Errorf("panel %d, %q: %w", p.ID, p.Title, err)
-	}
-	options := newOptions(p.Type)
-	switch {
-	case options == nil && p.Type != PanelRow:
-		return fmt.Errorf("panel %d, %q: type %q is not known", p.ID, p.Title, p.Type)
-	case options == nil && raw.Options != nil:
-		return fmt.Errorf("panel %d, %q: a row has no options", p.ID, p.Title)
-	case options == nil:
-		return nil
-	case raw.Options == nil:
-		return fmt.Errorf("panel %d, %q: it has no options", p.ID, p.Title)
-	}
-	if err := decodeJSON(raw.Options, options); err != nil {
-		return fmt.Errorf("panel %d, %q: options: %w", p.ID, p.Title, err)
-	}
-	p.Options = options
-	return nil
-}
-
-// decodeJSON reads one value and nothing else.
-func decodeJSON(text []byte, into any) error {
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	if err := d.Decode(into); err != nil {
-		return err
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("there is more after the end")
-	}
-	return nil
 }

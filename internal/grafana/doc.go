@@ -7,8 +7,9 @@
 //
 // The rules:
 //
-//   - What is read is read strictly: a field that Grafana does not know is an
-//     error, and so is a unit, a panel type or a variable that it does not have.
+//   - A test checks the dashboard for what Grafana does not know: a unit, a colour, a
+//     data source, a variable.
+//   - The file of data sources is read strictly: an unknown field is an error.
 //   - Names of metrics, labels, spans and log fields come from internal/contract.
 //   - The dashboard is defined in Stage2 and nowhere else; its file under stack is
 //     made from it.

@@ -33,15 +33,17 @@ type Provider struct {
 	} `yaml:"options"`
 }
 
-// Load reads the files beneath a folder such as stack.Configs, and validates the
-// dashboard.
+// Load reads the files beneath a folder such as stack.Configs.
 func Load(from fs.FS) (Files, error) {
-	d, err := LoadDashboard(from)
+	text, err := fs.ReadFile(from, Stage2Path)
 	if err != nil {
-		return Files{}, err
+		return Files{}, fmt.Errorf("reading Grafana's dashboard: %w", err)
 	}
-	text, err := fs.ReadFile(from, dataSourcesPath)
+	d, err := Decode(text)
 	if err != nil {
+		return Files{}, fmt.Errorf("reading %s: %w", Stage2Path, err)
+	}
+	if text, err = fs.ReadFile(from, dataSourcesPath); err != nil {
 		return Files{}, fmt.Errorf("reading Grafana's data sources: %w", err)
 	}
 	sources, err := DecodeDataSources(text)
@@ -62,22 +64,6 @@ func Load(from fs.FS) (Files, error) {
 		return Files{}, fmt.Errorf("reading %s: want one provider, and apiVersion 1", providersPath)
 	}
 	return Files{Dashboard: d, DataSources: sources, Provider: providers.Providers[0]}, nil
-}
-
-// LoadDashboard reads the dashboard alone.
-func LoadDashboard(from fs.FS) (Dashboard, error) {
-	text, err := fs.ReadFile(from, Stage2Path)
-	if err != nil {
-		return Dashboard{}, fmt.Errorf("reading Grafana's dashboard: %w", err)
-	}
-	d, err := Decode(text)
-	if err != nil {
-		return Dashboard{}, fmt.Errorf("reading %s: %w", Stage2Path, err)
-	}
-	if err := d.Validate(); err != nil {
-		return Dashboard{}, fmt.Errorf("reading %s: %w", Stage2Path, err)
-	}
-	return d, nil
 }
 
 func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }

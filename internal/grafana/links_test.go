@@ -139,7 +139,7 @@ func TestNoLink(t *testing.T) {
 	}
 }
 
-// The data source files are read as strictly as the dashboard.
+// The data source files are read strictly.
 func TestDecodeDataSources(t *testing.T) {
 	const good = `
 apiVersion: 1

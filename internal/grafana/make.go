@@ -45,9 +45,9 @@ func timeSeries(title, unit string, s size, lookFor string, paints []paint, targ
 			Min: number(0), Color: &Color{Mode: colorPalette},
 			Custom: &Custom{DrawStyle: "line", LineWidth: 2, FillOpacity: 8, ShowPoints: "auto"},
 		}, paints),
-		Options: &TimeSeriesOptions{
-			Legend:  Legend{ShowLegend: true, DisplayMode: "list", Placement: "bottom", Calcs: []string{lastNotNull}},
-			Tooltip: Tooltip{Mode: "multi", Sort: "desc"},
+		Options: Options{
+			"legend":  Options{"showLegend": true, "displayMode": "list", "placement": "bottom", "calcs": []string{lastNotNull}},
+			"tooltip": Options{"mode": "multi", "sort": "desc"},
 		},
 	}
 }
@@ -55,7 +55,7 @@ func timeSeries(title, unit string, s size, lookFor string, paints []paint, targ
 // lastNotNull takes the newest value of a series.
 const lastNotNull = "lastNotNull"
 
-func reduce() Reduce { return Reduce{Calcs: []string{lastNotNull}} }
+func reduce() Options { return Options{"values": false, "calcs": []string{lastNotNull}, "fields": ""} }
 
 // gauge shows a share, good above limits.
 func gauge(title string, s size, lookFor string, fair, good float64, target Target) Panel {
@@ -65,7 +65,10 @@ func gauge(title string, s size, lookFor string, fair, good float64, target Targ
 			Min: number(0), Max: number(1), Decimals: whole(1), Color: &Color{Mode: colorThresholds},
 			Thresholds: &Thresholds{Mode: "absolute", Steps: []Threshold{{Color: Red}, {Yellow, number(fair)}, {Green, number(good)}}},
 		}, nil),
-		Options: &GaugeOptions{ReduceOptions: reduce(), Orientation: "auto", ShowThresholdMarkers: true},
+		Options: Options{
+			"reduceOptions": reduce(), "orientation": "auto",
+			"showThresholdLabels": false, "showThresholdMarkers": true,
+		},
 	}
 }
 
@@ -79,7 +82,10 @@ func stat(title, unit string, s size, lookFor string, limit float64, target Targ
 	return Panel{
 		Type: PanelStat, Title: title, Description: lookFor, GridPos: GridPos{W: s.w, H: s.h}, Datasource: ref(prometheus()), Targets: lettered([]Target{target}),
 		FieldConfig: fieldConfig(unit, d, nil),
-		Options:     &StatOptions{ReduceOptions: reduce(), Orientation: "auto", TextMode: "auto", ColorMode: "value", GraphMode: "none", JustifyMode: "auto"},
+		Options: Options{
+			"reduceOptions": reduce(), "orientation": "auto", "textMode": "auto",
+			"colorMode": "value", "graphMode": "none", "justifyMode": "auto",
+		},
 	}
 }
 
@@ -92,7 +98,10 @@ func bars(title, unit string, s size, lookFor string, paints []paint, color, ori
 	return Panel{
 		Type: PanelBarGauge, Title: title, Description: lookFor, GridPos: GridPos{W: s.w, H: s.h}, Datasource: ref(prometheus()), Targets: lettered([]Target{target}),
 		FieldConfig: fieldConfig(unit, d, paints),
-		Options:     &BarGaugeOptions{ReduceOptions: reduce(), Orientation: orientation, DisplayMode: "basic", ValueMode: "color", ShowUnfilled: true},
+		Options: Options{
+			"reduceOptions": reduce(), "orientation": orientation, "displayMode": "basic",
+			"valueMode": "color", "showUnfilled": true,
+		},
 	}
 }
 
@@ -102,7 +111,10 @@ func logs(title string, s size, lookFor, empty, logQL string, most int) Panel {
 		Type: PanelLogs, Title: title, Description: lookFor, GridPos: GridPos{W: s.w, H: s.h}, Datasource: ref(loki()),
 		Targets:     lettered([]Target{{Datasource: loki(), Expr: logQL, QueryType: lokiRange, MaxLines: most, EditorMode: "code"}}),
 		FieldConfig: fieldConfig("", FieldDefaults{NoValue: empty}, nil),
-		Options:     &LogsOptions{ShowTime: true, EnableLogDetails: true, DedupStrategy: "none", SortOrder: "Descending"},
+		Options: Options{
+			"showTime": true, "showLabels": false, "showCommonLabels": false, "wrapLogMessage": false,
+			"prettifyLogMessage": false, "enableLogDetails": true, "dedupStrategy": "none", "sortOrder": "Descending",
+		},
 	}
 }
 

@@ -67,7 +67,7 @@ func betweenPanels() []Panel {
 			Type: PanelNodeGraph, Title: "Service graph", GridPos: GridPos{W: 10, H: 12}, Datasource: ref(tempo()),
 			Description: "Which service calls which: requests per second and mean time on each edge, the share of failed calls as the ring's red part. Made from spans: an edge that is missing is a traceparent that was not passed on.",
 			Targets:     lettered([]Target{{Datasource: tempo(), QueryType: tempoServiceMap, ServiceMapQuery: "{" + began + "}"}}),
-			FieldConfig: fieldConfig("", FieldDefaults{}, nil), Options: &NodeGraphOptions{ZoomMode: "cooperative"},
+			FieldConfig: fieldConfig("", FieldDefaults{}, nil), Options: Options{"zoomMode": "cooperative"},
 		},
 		{
 			Type: PanelTable, Title: "Recent distributed traces", GridPos: GridPos{W: 14, H: 12}, Datasource: ref(tempo()),
@@ -75,7 +75,7 @@ func betweenPanels() []Panel {
 			Targets: lettered([]Target{{Datasource: tempo(), QueryType: tempoTraceQL, Limit: 20, TableType: "traces", Query: fmt.Sprintf(
 				`{resource.service.name=%q && name=%q && span.%s=~"$%s" && rootServiceName!=%q && rootServiceName!="$%s"}`,
 				contract.ServiceRoller, contract.SpanRollerRoll, contract.AttrDieType, VariableDie, contract.ServiceRoller, VariableSynthetic)}}),
-			FieldConfig: fieldConfig("", FieldDefaults{}, nil), Options: &TableOptions{ShowHeader: true, CellHeight: "sm"},
+			FieldConfig: fieldConfig("", FieldDefaults{}, nil), Options: Options{"showHeader": true, "cellHeight": "sm"},
 		},
 	}
 }
@@ -141,8 +141,14 @@ func healthPanels() []Panel {
 			Type: PanelAlerts, Title: "Alerts", GridPos: GridPos{W: 12, H: 8}, Datasource: ref(prometheus()),
 			Description: "The alerts of Prometheus' rules.yml with their state. Each says what is wrong and where to look.",
 			FieldConfig: fieldConfig("", FieldDefaults{NoValue: "No alerts: Prometheus has no rules"}, nil),
-			Options: &AlertsOptions{ViewMode: "list", GroupMode: "default", GroupBy: []string{}, MaxItems: 20, SortOrder: 3, Datasource: "Prometheus",
-				ShowInstances: true, ShowInactiveAlerts: true, StateFilter: StateFilter{Firing: true, Pending: true, Recovering: true, NoData: true, Normal: true, Error: true}},
+			Options: Options{
+				"viewMode": "list", "groupMode": "default", "groupBy": []string{}, "maxItems": 20, "sortOrder": 3, // by importance
+				"dashboardAlerts": false, "alertName": "", "alertInstanceLabelFilter": "", "datasource": "Prometheus",
+				"showInstances": true, "showInactiveAlerts": true,
+				"stateFilter": map[string]bool{
+					"firing": true, "pending": true, "recovering": true, "noData": true, "normal": true, "error": true,
+				},
+			},
 		},
 		dropped,
 	}

@@ -1,6 +1,7 @@
 package grafana
 
 import (
+	"errors"
 	"fmt"
 	"time"
 )
@@ -99,6 +100,9 @@ func (d Dashboard) target(p Panel, t Target, s Settings) ([]Query, error) {
 		q.Expr, err = fill(t.Query, values)
 	default:
 		err = fmt.Errorf("data source type %q is not known", t.Datasource.Type)
+	}
+	if err == nil && q.Expr == "" {
+		err = errors.New("it is empty")
 	}
 	if err != nil {
 		return nil, err

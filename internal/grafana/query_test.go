@@ -104,6 +104,22 @@ func TestQueriesRefuse(t *testing.T) {
 	}
 }
 
+// A query that an edited dashboard spells in another way is not left out in silence.
+func TestQueriesRefuseWhatIsNotThere(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"datasource": {"type": "prometheus"}, "refId": "A", "exprs": "up"}`: `panel "P", query A: it is empty`,
+		`{"datasource": {"type": "elastic"}, "refId": "A", "query": "up"}`:    `panel "P", query A: data source type "elastic" is not known`,
+	} {
+		d, err := grafana.Decode([]byte(`{"panels": [{"title": "P", "targets": [` + text + `]}]}`))
+		if err == nil {
+			_, err = d.Queries(grafana.Settings{Range: time.Hour, Step: time.Minute})
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", text, err, want)
+		}
+	}
+}
+
 // Rate intervals are made from the scrape interval that the data source has, which is the one that
 // Prometheus uses.
 func TestRateIntervalFollowsTheScrapeInterval(t *testing.T) {
