@@ -16,6 +16,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"dicelab/internal/wait"
 )
 
 // patience bounds a wait for a server.
@@ -72,20 +74,20 @@ func (p *process) stop() error {
 func (p *process) wait(ctx context.Context, url string) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	for {
-		if body, err := get(ctx, url); err == nil {
-			_ = body
-			return nil
-		}
+	err := wait.Until(ctx, func(ctx context.Context) error {
 		select {
 		case err := <-p.ended:
 			p.ended <- err
-			return fmt.Errorf("%s ended before it answered: %w\n%s", p.cmd.Path, err, p.output)
-		case <-ctx.Done():
-			return fmt.Errorf("%s does not answer: %w\n%s", url, ctx.Err(), p.output)
-		case <-time.After(5 * time.Millisecond):
+			return wait.Final(fmt.Errorf("%s ended: %w", p.cmd.Path, err))
+		default:
 		}
+		_, err := get(ctx, url)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("%s does not answer: %w\n%s", url, err, p.output)
 	}
+	return nil
 }
 
 // cpu returns the CPU time that the process has used, from Linux's /proc.

@@ -13,8 +13,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
+	"dicelab/internal/scrape"
 )
 
 // contender is one way to serve a roll.
@@ -139,7 +138,7 @@ func load(ctx context.Context, c contender, wrk, sink string, d time.Duration) (
 	if err != nil {
 		return round{}, err
 	}
-	mallocs, err := gauge(ctx, metrics, "go_memstats_mallocs_total")
+	before, err := mallocs(ctx, metrics)
 	if err != nil {
 		return round{}, err
 	}
@@ -151,8 +150,8 @@ func load(ctx context.Context, c contender, wrk, sink string, d time.Duration) (
 	if err != nil {
 		return round{}, err
 	}
-	mallocsAfter, err := gauge(ctx, metrics, "go_memstats_mallocs_total")
-	return round{perSecond: done.perSecond, cpu: (after - cpu) / time.Duration(done.requests), mallocs: (mallocsAfter - mallocs) / done.requests}, err
+	mallocsAfter, err := mallocs(ctx, metrics)
+	return round{perSecond: done.perSecond, cpu: (after - cpu) / time.Duration(done.requests), mallocs: (mallocsAfter - before) / done.requests}, err
 }
 
 // wrkReport holds the results of a run of wrk.
@@ -188,21 +187,14 @@ func runWrk(ctx context.Context, wrk string, connections int, d time.Duration, u
 	return r, errors.Join(err, e)
 }
 
-// gauge reads one sample without labels.
-func gauge(ctx context.Context, url, name string) (float64, error) {
-	body, err := get(ctx, url)
-	if err != nil {
-		return 0, err
+// mallocs reads how many objects a Go program has allocated so far.
+func mallocs(ctx context.Context, url string) (float64, error) {
+	m, err := scrape.Fetch(ctx, url)
+	n := m.Sum("go_memstats_mallocs_total")
+	if err == nil && n == 0 {
+		err = fmt.Errorf("%s has no go_memstats_mallocs_total", url)
 	}
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(bytes.NewReader(body))
-	if err != nil {
-		return 0, err
-	}
-	for _, m := range families[name].GetMetric() {
-		return m.GetCounter().GetValue() + m.GetGauge().GetValue() + m.GetUntyped().GetValue(), nil
-	}
-	return 0, fmt.Errorf("%s has no %s", url, name)
+	return n, err
 }
 
 func medianOf(rounds []round, f func(round) float64) float64 {

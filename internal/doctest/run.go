@@ -1,7 +1,6 @@
 package doctest
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +9,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"dicelab/internal/wait"
 )
 
 // Lab is the environment in which the commands of a block run.
@@ -30,9 +31,6 @@ type Lab struct {
 	Patience time.Duration
 }
 
-// pause is the time before a command is repeated.
-const pause = 200 * time.Millisecond
-
 // Run runs a block, up to the first command that does not print what is shown: it
 // is run again until it does or patience is over.
 func (l Lab) Run(ctx context.Context, b Block) error {
@@ -48,22 +46,13 @@ func (l Lab) Run(ctx context.Context, b Block) error {
 func (l Lab) step(ctx context.Context, s Step, known ids) error {
 	ctx, cancel := context.WithTimeout(ctx, l.Patience)
 	defer cancel()
-	var last error // about the output, which explains more than "deadline exceeded"
-	for {
+	return wait.Until(ctx, func(ctx context.Context) error {
 		printed, err := l.bash(ctx, known.fill(s.Command))
-		if err == nil {
-			err = known.match(s.Shown, printed)
-			last = err
+		if err != nil {
+			return err
 		}
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return cmp.Or(last, err)
-		}
-	}
+		return known.match(s.Shown, printed)
+	})
 }
 
 // bash runs a command as a reader does, and returns what it prints. Its exit

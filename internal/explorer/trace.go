@@ -12,6 +12,7 @@ import (
 	"dicelab/internal/contract"
 	"dicelab/internal/explorer/chart"
 	"dicelab/internal/query"
+	"dicelab/internal/traceparent"
 )
 
 // A trace may be opened before its last span was stored: the page that shows
@@ -256,7 +257,7 @@ type hop struct {
 	From, FromClass, FromSpan string
 	To, ToClass, ToSpan       string
 	ToHref, FromHref          string
-	Header                    query.Traceparent
+	Header                    traceparent.Header
 	Text                      string
 	Received                  bool // as the receiving span recorded it; else put together from its parent ID
 	Problem                   string
@@ -272,12 +273,12 @@ func (e *explorer) hops(tree *query.Tree, traceID string) []hop {
 		}
 		h := hop{From: n.Parent.Service, FromClass: e.class(n.Parent.Service), FromSpan: n.Parent.Name, FromHref: "#span-" + n.ParentID,
 			To: n.Service, ToClass: e.class(n.Service), ToSpan: n.Name, ToHref: "#span-" + n.SpanID}
-		h.Text = query.Traceparent{Version: "00", TraceID: traceID, ParentID: n.ParentID, Flags: "01"}.String()
+		h.Text = traceparent.Header{Version: "00", TraceID: traceID, ParentID: n.ParentID, Flags: "01"}.String()
 		if sent, ok := n.Attributes.Get(contract.AttrTraceparent).([]any); ok && len(sent) > 0 {
 			h.Text, h.Received = query.FormatValue(sent[0]), true
 		}
 		var err error
-		if h.Header, err = query.ParseTraceparent(h.Text); err != nil {
+		if h.Header, err = traceparent.Parse(h.Text); err != nil {
 			h.Problem = err.Error()
 		}
 		h.TraceOK, h.ParentOK = h.Header.TraceID == traceID, h.Header.ParentID == n.ParentID

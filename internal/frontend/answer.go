@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"dicelab/internal/contract"
+	"dicelab/internal/traceparent"
 	"dicelab/internal/web"
 )
 
@@ -135,20 +136,20 @@ type resultView struct {
 // part is one field of a traceparent (W3C Trace Context, section 3.2).
 type part struct{ Name, Value, Meaning string }
 
-func parts(traceparent string) []part {
-	f := strings.Split(traceparent, "-")
-	if len(f) != 4 {
+func parts(sent string) []part {
+	header, err := traceparent.Parse(sent)
+	if err != nil { // none was sent
 		return nil
 	}
 	sampled := "sampled: record this trace"
-	if flags, err := strconv.ParseUint(f[3], 16, 8); err != nil || trace.TraceFlags(flags)&trace.FlagsSampled == 0 {
+	if !header.Sampled {
 		sampled = "not sampled: do not record this trace"
 	}
 	return []part{
-		{"version", f[0], "of the header's format"},
-		{"trace ID", f[1], "the same in every service of this roll"},
-		{"parent ID", f[2], "the front end's GET span, the parent of the roller's"},
-		{"flags", f[3], sampled},
+		{"version", header.Version, "of the header's format"},
+		{"trace ID", header.TraceID, "the same in every service of this roll"},
+		{"parent ID", header.ParentID, "the front end's GET span, the parent of the roller's"},
+		{"flags", header.Flags, sampled},
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -13,6 +12,7 @@ import (
 
 	"dicelab/internal/contract"
 	"dicelab/internal/fault"
+	"dicelab/internal/wait"
 	"dicelab/internal/web"
 )
 
@@ -20,12 +20,8 @@ import (
 // returns nil if the roll goes on.
 func (s *service) strike(ctx context.Context, span trace.Span, die string) *web.Problem {
 	faults := s.Faults.State()
-	if faults.Slow > 0 {
-		select {
-		case <-time.After(faults.Slow):
-		case <-ctx.Done():
-			return nil // the call to the roller, next, reports it
-		}
+	if wait.Sleep(ctx, faults.Slow) != nil {
+		return nil // the call to the roller, next, reports it
 	}
 	if faults.Fail == 0 || rand.Float64() >= faults.Fail {
 		return nil

@@ -13,7 +13,6 @@ import (
 	"html/template"
 	"io/fs"
 	"net/http"
-	"net/url"
 	"strings"
 
 	"dicelab/internal/contract"
@@ -69,21 +68,15 @@ func NewHandler(o Options) (http.Handler, error) {
 // checkLinks returns an error for a link that would lead nowhere, before it is clicked.
 func (o Options) checkLinks() error {
 	for _, link := range []struct{ name, address string }{{"trace link", o.TraceURL}, {"logs link", o.LogsURL}} {
-		if !strings.Contains(link.address, placeholder) || !isWeb(strings.ReplaceAll(link.address, placeholder, "0")) {
+		if !strings.Contains(link.address, placeholder) || web.CheckURL(strings.ReplaceAll(link.address, placeholder, "0")) != nil {
 			return fmt.Errorf("%s %q: want an address with %s in it, such as http://localhost:%s/traces/%s",
 				link.name, link.address, placeholder, contract.PortExplorer, placeholder)
 		}
 	}
-	if o.ExplorerURL != "" && !isWeb(o.ExplorerURL) {
+	if o.ExplorerURL != "" && web.CheckURL(o.ExplorerURL) != nil {
 		return fmt.Errorf("explorer URL %q: want an address such as http://localhost:%s", o.ExplorerURL, contract.PortExplorer)
 	}
 	return nil
-}
-
-// isWeb reports whether a browser can open address from any page.
-func isWeb(address string) bool {
-	u, err := url.Parse(address)
-	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != ""
 }
 
 // routes returns every path that the front end answers.

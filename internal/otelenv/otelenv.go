@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"dicelab/internal/web"
 )
 
 // Defaults of the batch processor. The first two differ from the specification's,
@@ -83,7 +85,7 @@ func checks() []check {
 		oneOf(otlpNames("COMPRESSION"), "gzip", "none"),
 		oneOf([]string{"OTEL_TRACES_SAMPLER"}, "always_on", "always_off", "traceidratio",
 			"parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio"),
-		{"an address such as http://localhost:4318", isAddress, otlpNames("ENDPOINT")},
+		{"an address such as http://localhost:4318", func(v string) bool { return web.CheckURL(v) == nil }, otlpNames("ENDPOINT")},
 		{"key=value pairs, separated by commas, values percent-encoded", isPairs,
 			append(otlpNames("HEADERS"), "OTEL_RESOURCE_ATTRIBUTES")},
 		{"a list of tracecontext, baggage, none", isPropagators, []string{"OTEL_PROPAGATORS"}},
@@ -116,11 +118,6 @@ func isCount(v string) bool {
 func isShare(v string) bool {
 	ratio, err := strconv.ParseFloat(v, 64)
 	return err == nil && ratio >= 0 && ratio <= 1
-}
-
-func isAddress(v string) bool {
-	u, err := url.Parse(v)
-	return err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https")
 }
 
 func isPropagators(v string) bool {

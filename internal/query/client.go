@@ -17,6 +17,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"dicelab/internal/terminal"
+	"dicelab/internal/web"
 )
 
 const (
@@ -89,7 +90,7 @@ func newAPI(name string, cfg Config) (api, error) {
 	if err != nil {
 		return api{}, fmt.Errorf("parsing the URL of %s: %w", name, err)
 	}
-	if (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+	if web.CheckURL(cfg.URL) != nil {
 		return api{}, fmt.Errorf("parsing the URL of %s: %q is not like http://localhost:3200", name, cfg.URL)
 	}
 	a := api{name: name, base: u, client: cfg.HTTP, header: cfg.Header.Clone(), maxBody: cfg.MaxBody}

@@ -448,32 +448,6 @@ func TestParseIDs(t *testing.T) {
 	}
 }
 
-func TestParseTraceparent(t *testing.T) {
-	const good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-	tests := []struct {
-		name, in string
-		want     query.Traceparent
-	}{
-		{"sampled", good, query.Traceparent{Version: "00", TraceID: querytest.TraceFair, ParentID: "00f067aa0ba902b7", Flags: "01", Sampled: true}},
-		{"not sampled", good[:53] + "02", query.Traceparent{Version: "00", TraceID: querytest.TraceFair, ParentID: "00f067aa0ba902b7", Flags: "02"}},
-		{"a later version with more", "01" + good[2:] + "-x", query.Traceparent{Version: "01", TraceID: querytest.TraceFair, ParentID: "00f067aa0ba902b7", Flags: "01", Sampled: true}},
-		{"version 00 with more", good + "-x", query.Traceparent{}},
-		{"version ff", "ff" + good[2:], query.Traceparent{}},
-		{"capitals", strings.ToUpper(good), query.Traceparent{}},
-		{"zeros", "00-" + strings.Repeat("0", 32) + good[35:], query.Traceparent{}},
-		{"short", "00-4bf9-00f0-01", query.Traceparent{}},
-		{"empty", "", query.Traceparent{}},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			got, err := query.ParseTraceparent(test.in)
-			if got != test.want || (err == nil) != (test.want.Version != "") {
-				t.Errorf("got %+v, %v", got, err)
-			}
-		})
-	}
-}
-
 func TestFilters(t *testing.T) {
 	tests := []struct{ name, got, want string }{
 		{"every trace", query.SpanFilter{}.TraceQL(), `{}`},
@@ -517,20 +491,6 @@ func FuzzDecodeTrace(f *testing.F) {
 		})
 		if n != tree.Spans || n+tree.Redundant != len(tr.Spans) {
 			t.Errorf("the tree shows %d, counts %d and dropped %d of %d spans", n, tree.Spans, tree.Redundant, len(tr.Spans))
-		}
-	})
-}
-
-func FuzzParseTraceparent(f *testing.F) {
-	f.Add("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
-	f.Add("cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-what")
-	f.Fuzz(func(t *testing.T, s string) {
-		p, err := query.ParseTraceparent(s)
-		if err != nil {
-			return
-		}
-		if !strings.HasPrefix(strings.TrimSpace(s), p.String()) {
-			t.Errorf("%q became %q", s, p)
 		}
 	})
 }

@@ -29,15 +29,12 @@ type Client struct {
 // through transport, and waits timeout for each answer. A password in base is
 // refused: the URL goes into spans, log lines and the page.
 func NewClient(base string, transport http.RoundTripper, timeout time.Duration) (*Client, error) {
-	u, err := url.Parse(base)
-	switch {
-	case err == nil && u.User != nil:
-		return nil, fmt.Errorf("roller URL %q: leave user and password out", u.Redacted())
-	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "", u.RawQuery != "", u.ForceQuery, u.Fragment != "":
-		return nil, fmt.Errorf("roller URL %q: want an address such as http://localhost:%s", base, contract.PortRoller)
+	base, err := web.BaseURL(base, "http://localhost:"+contract.PortRoller)
+	if err != nil {
+		return nil, fmt.Errorf("roller %w", err)
 	}
 	client := &http.Client{Transport: transport, CheckRedirect: answerItself}
-	return &Client{base: strings.TrimRight(base, "/"), http: client, timeout: timeout}, nil
+	return &Client{base: base, http: client, timeout: timeout}, nil
 }
 
 // answerItself takes a redirect for an answer: no dice roller sends one, and one

@@ -23,6 +23,7 @@ import (
 	"dicelab/internal/contract"
 	"dicelab/internal/fault"
 	"dicelab/internal/telemetry"
+	"dicelab/internal/wait"
 	"dicelab/internal/web"
 )
 
@@ -100,10 +101,10 @@ func (s *service) throw(ctx context.Context, die string) (int, error) {
 
 	faults := s.faults.State()
 	drawn := s.dice.draw(die)
-	if !wait(ctx, drawn.delay+faults.Slow) {
+	if err := wait.Sleep(ctx, drawn.delay+faults.Slow); err != nil {
 		span.SetAttributes(attribute.String(contract.AttrErrorType, contract.ErrorTypeCanceled))
-		s.Logger.WarnContext(ctx, contract.MsgRollAbandoned, fields(die, contract.StatusClientClosedRequest, start, context.Cause(ctx))...)
-		return 0, &web.Problem{Status: contract.StatusClientClosedRequest, Detail: "The caller went away before the die had settled.", Cause: context.Cause(ctx)}
+		s.Logger.WarnContext(ctx, contract.MsgRollAbandoned, fields(die, contract.StatusClientClosedRequest, start, err)...)
+		return 0, &web.Problem{Status: contract.StatusClientClosedRequest, Detail: "The caller went away before the die had settled.", Cause: err}
 	}
 	switch {
 	case drawn.luck < faults.Fail:
@@ -150,19 +151,4 @@ func fields(die string, status int, start time.Time, err error) []any {
 		f = append(f, contract.FieldError, err.Error())
 	}
 	return f
-}
-
-// wait lets d pass. It reports whether d passed before ctx ended.
-func wait(ctx context.Context, d time.Duration) bool {
-	if d <= 0 {
-		return ctx.Err() == nil
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

@@ -11,6 +11,7 @@ import (
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 
 	"dicelab/internal/contract"
+	"dicelab/internal/wait"
 )
 
 // Load is a run at a rate.
@@ -69,8 +70,8 @@ type pacer struct {
 }
 
 // Pace waits until roll number hits is due (vegeta.Pacer).
-func (p *pacer) Pace(elapsed time.Duration, hits uint64) (wait time.Duration, stop bool) {
-	if hits >= p.total || !pause(p.ctx, p.Load.Rate.due(hits, p.Duration)-elapsed) {
+func (p *pacer) Pace(elapsed time.Duration, hits uint64) (pause time.Duration, stop bool) {
+	if hits >= p.total || wait.Sleep(p.ctx, p.Load.Rate.due(hits, p.Duration)-elapsed) != nil {
 		p.sent(hits >= p.total)
 		return 0, true
 	}

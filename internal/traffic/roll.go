@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"dicelab/internal/contract"
+	"dicelab/internal/traceparent"
 )
 
 // Roll is one roll in the report.
@@ -121,12 +122,11 @@ func outcome(a answer, err error) string {
 func (g *Generator) traceOf(sc trace.SpanContext, a answer) (id, link string) {
 	sampled := sc.IsSampled()
 	if id = sc.TraceID().String(); !sc.IsValid() {
-		parts := strings.Split(a.trace, "-") // version, trace ID, span ID, flags
-		if len(parts) != 4 {
+		header, err := traceparent.Parse(a.trace) // traceresponse has its form
+		if err != nil {
 			return "", ""
 		}
-		flags, err := strconv.ParseUint(parts[3], 16, 8)
-		id, sampled = parts[1], err == nil && trace.TraceFlags(flags).IsSampled()
+		id, sampled = header.TraceID, header.Sampled
 	}
 	if !sampled || g.TraceURL == "" {
 		return id, ""

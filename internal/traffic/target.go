@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 
 	"dicelab/internal/contract"
+	"dicelab/internal/web"
 )
 
 // The services that can be sent rolls.
@@ -38,14 +39,11 @@ func NewTarget(name, base string) (Target, error) {
 	if !slices.Contains(Targets(), name) {
 		return Target{}, fmt.Errorf("target %q: choose one of %s", name, strings.Join(Targets(), ", "))
 	}
-	u, err := url.Parse(base)
-	switch {
-	case err == nil && u.User != nil:
-		return Target{}, fmt.Errorf("%s URL %q: leave user and password out", name, u.Redacted())
-	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "", u.RawQuery != "", u.ForceQuery, u.Fragment != "":
-		return Target{}, fmt.Errorf("%s URL %q: want an address such as http://localhost:%s", name, base, port(name))
+	base, err := web.BaseURL(base, "http://localhost:"+port(name))
+	if err != nil {
+		return Target{}, fmt.Errorf("%s %w", name, err)
 	}
-	return Target{Name: name, base: strings.TrimRight(base, "/")}, nil
+	return Target{Name: name, base: base}, nil
 }
 
 // port returns the default port of a target.

@@ -30,6 +30,7 @@ import (
 
 	"dicelab/internal/contract"
 	"dicelab/internal/telemetry"
+	"dicelab/internal/wait"
 )
 
 // Mix stands for rolling either die with equal odds.
@@ -103,31 +104,21 @@ func (g *Generator) transport(limit int) http.RoundTripper {
 // Close closes the connections.
 func (g *Generator) Close() { g.pool.close() }
 
-// awaitEvery is the pause between two looks at a target that does not answer.
-const awaitEvery = 100 * time.Millisecond
-
 // Await returns nil once the target is ready. It asks at least
-// once, and until wait has passed.
-func (g *Generator) Await(ctx context.Context, wait time.Duration) error {
+// once, and until patience has passed.
+func (g *Generator) Await(ctx context.Context, patience time.Duration) error {
 	transport := g.pool.transport(1)
 	defer transport.CloseIdleConnections()
-	deadline := time.NewTimer(wait)
-	defer deadline.Stop()
-	tick := time.NewTicker(awaitEvery)
-	defer tick.Stop()
-	for {
-		err := g.look(ctx, transport)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			return fmt.Errorf("waiting %v for the %s at %s: %w", wait, g.Target.Name, g.Target.base, err)
-		case <-ctx.Done():
-			return fmt.Errorf("waiting for the %s at %s: %w", g.Target.Name, g.Target.base, context.Cause(ctx))
-		}
+	timed, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	err := wait.Until(timed, func(context.Context) error { return g.look(ctx, transport) })
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return fmt.Errorf("waiting for the %s at %s: %w", g.Target.Name, g.Target.base, context.Cause(ctx))
 	}
+	return fmt.Errorf("waiting %v for the %s at %s: %w", patience, g.Target.Name, g.Target.base, err)
 }
 
 func (g *Generator) look(ctx context.Context, transport http.RoundTripper) (err error) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"dicelab/internal/contract"
+	"dicelab/internal/wait"
 )
 
 // Users is a run of simulated users. Each makes 1 to MaxRolls rolls and thinks
@@ -84,7 +85,7 @@ func (g *Generator) visit(ctx context.Context, u Users, n int, via http.RoundTri
 		if number == 1 { // users do not arrive all at the same moment
 			think = time.Duration(share * float64(u.Think.Max))
 		}
-		if !pause(ctx, think) {
+		if wait.Sleep(ctx, think) != nil {
 			break
 		}
 		r := g.roll(order{user: user, number: number, die: die, via: via})
@@ -95,19 +96,4 @@ func (g *Generator) visit(ctx context.Context, u Users, n int, via http.RoundTri
 		}
 	}
 	g.Telemetry.Logger.Info(contract.MsgUserFinished, contract.FieldUserID, user, contract.FieldRolls, made, contract.FieldFailed, failed)
-}
-
-// pause lets d pass. It reports whether d passed before ctx ended.
-func pause(ctx context.Context, d time.Duration) bool {
-	if d <= 0 || ctx.Err() != nil {
-		return ctx.Err() == nil
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"dicelab/internal/contract"
 	"dicelab/internal/query"
+	"dicelab/internal/traceparent"
 	"dicelab/internal/verify/frontpage"
 	"dicelab/internal/wait"
 )
@@ -86,7 +87,7 @@ func traceparentPropagated(ctx context.Context, p *Probe) (string, error) {
 		return "", errors.New("the front end's page shows that it sent no traceparent to the dice roller")
 	}
 	return onCall(func(t *query.Trace, client, server *query.Span) (string, error) {
-		want := query.Traceparent{Version: "00", TraceID: t.ID, ParentID: client.SpanID, Flags: "01"}.String()
+		want := traceparent.Header{Version: "00", TraceID: t.ID, ParentID: client.SpanID, Flags: "01"}.String()
 		if got := first(server.Attributes.Get(contract.AttrTraceparent)); got != want || o.Page.Sent != want {
 			return "", fmt.Errorf("the span has %q, the page shows %q; want %q (trace %s)", got, o.Page.Sent, want, t.ID)
 		}
@@ -103,11 +104,11 @@ func first(v any) string {
 }
 
 // continues returns the context that went with a roll, if the answer names its trace.
-func continues(o *frontpage.Roll) (query.Traceparent, error) {
+func continues(o *frontpage.Roll) (traceparent.Header, error) {
 	if o.Err != nil {
-		return query.Traceparent{}, o.Err
+		return traceparent.Header{}, o.Err
 	}
-	sent, err := query.ParseTraceparent(o.Sent.Get(contract.HeaderTraceparent))
+	sent, err := traceparent.Parse(o.Sent.Get(contract.HeaderTraceparent))
 	if err == nil && o.Trace.TraceID != sent.TraceID {
 		err = fmt.Errorf("sent trace %s, but the answer names %q: the front end does not take the caller's context",
 			sent.TraceID, o.Trace.TraceID)

@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
-	"net/url"
 	"time"
 
 	"dicelab/internal/checklist"
+	"dicelab/internal/web"
 )
 
 // DefaultTimeout is the longest wait for what must come. Tempo's service graph takes
@@ -76,8 +76,7 @@ func newVerifier(o Options, all []Check) (*Verifier, error) {
 		if server.optional && server.url == "" {
 			continue
 		}
-		u, err := url.Parse(server.url)
-		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
+		if web.CheckURL(server.url) != nil {
 			return nil, fmt.Errorf("the URL of %s, %q, is not like http://localhost:8102", server.name, server.url)
 		}
 	}

@@ -11,7 +11,7 @@ import (
 
 // Bounds of the pause between two attempts.
 const (
-	first = 50 * time.Millisecond
+	first = 10 * time.Millisecond
 	last  = 500 * time.Millisecond
 )
 
@@ -61,8 +61,14 @@ func Never(ctx context.Context, d time.Duration, attempt func(context.Context) e
 }
 
 // Sleep waits for d and returns nil, or returns the cause of ctx if that ends
-// first.
+// first, or has ended. It does not wait if d is 0 or less.
 func Sleep(ctx context.Context, d time.Duration) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if d <= 0 {
+		return nil
+	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

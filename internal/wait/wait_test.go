@@ -21,8 +21,8 @@ func TestUntil(t *testing.T) {
 			}
 			return nil
 		})
-		// 50, 75 and 112.5 ms pass between four attempts.
-		if took := time.Since(began); err != nil || attempts != 4 || took != 237500*time.Microsecond {
+		// 10, 15 and 22.5 ms pass between four attempts.
+		if took := time.Since(began); err != nil || attempts != 4 || took != 47500*time.Microsecond {
 			t.Errorf("%v after %d attempts in %v", err, attempts, took)
 		}
 	})
@@ -34,7 +34,7 @@ func TestUntilIsGivenUp(t *testing.T) {
 		defer cancel()
 		attempts := 0
 		err := wait.Until(ctx, func(context.Context) error { attempts++; return errNotYet })
-		if !errors.Is(err, errNotYet) || attempts != 6 {
+		if !errors.Is(err, errNotYet) || attempts != 10 {
 			t.Errorf("%v after %d attempts", err, attempts)
 		}
 		attempts = 0
@@ -101,8 +101,13 @@ func TestSleep(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancelCause(t.Context())
 		cancel(errNotYet)
-		if err := wait.Sleep(ctx, time.Minute); !errors.Is(err, errNotYet) {
-			t.Errorf("with a context that has ended: %v", err)
+		for _, d := range []time.Duration{time.Minute, 0, -1} {
+			if err := wait.Sleep(ctx, d); !errors.Is(err, errNotYet) {
+				t.Errorf("%v with a context that has ended: %v", d, err)
+			}
+			if err := wait.Sleep(t.Context(), min(d, 0)); err != nil {
+				t.Errorf("%v: %v", min(d, 0), err)
+			}
 		}
 	})
 }

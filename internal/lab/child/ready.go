@@ -8,13 +8,11 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"dicelab/internal/wait"
 )
 
 const (
-	// probeEvery is the pause between two looks. It matters little: the first
-	// connection waits in the listener's queue until the child accepts it, so
-	// the first look usually is the last.
-	probeEvery = 10 * time.Millisecond
 	// probeTimeout bounds one look, so that one that hangs is repeated.
 	probeTimeout = 2 * time.Second
 	// probeBody bounds what is read of an answer, in bytes.
@@ -51,29 +49,21 @@ func awaitDrained(ctx context.Context, url string, exited <-chan struct{}) error
 	return err
 }
 
-// poll requests url until accept returns true or ctx ends.
+// poll requests url until accept returns true or ctx ends. Usually the first look at
+// a child that starts is the last: its connection waits in the listener's queue.
 func poll(ctx context.Context, url string, accept func(status int, body string) bool) error {
-	transport := &http.Transport{DisableKeepAlives: true}
-	client := &http.Client{Transport: transport, Timeout: probeTimeout}
-	tick := time.NewTicker(probeEvery)
-	defer tick.Stop()
-	last := errors.New("it was not asked yet")
-	for {
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: probeTimeout}
+	err := wait.Until(ctx, func(ctx context.Context) error {
 		status, body, err := look(ctx, client, url)
-		switch {
-		case err == nil && accept(status, body):
-			return nil
-		case err == nil:
-			last = fmt.Errorf("%s answered %d %q", url, status, body)
-		case ctx.Err() == nil: // otherwise the end of ctx is the reason, not the answer
-			last = err
+		if err == nil && !accept(status, body) {
+			err = fmt.Errorf("%s answered %d %q", url, status, body)
 		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return fmt.Errorf("%w: %w", context.Cause(ctx), last)
-		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("%w: %w", context.Cause(ctx), err)
 	}
+	return nil
 }
 
 func look(ctx context.Context, client *http.Client, url string) (status int, body string, err error) {

@@ -7,11 +7,10 @@ import (
 	"strings"
 
 	dto "github.com/prometheus/client_model/go"
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
 
 	"dicelab/internal/contract"
 	"dicelab/internal/contract/golden"
+	"dicelab/internal/scrape"
 )
 
 // Samples are the counters, and the counts of the histograms, that a service's
@@ -31,10 +30,9 @@ func (s Samples) Sum(metric string) (sum float64, ok bool) {
 // ReadSamples returns the samples that a service shows to Prometheus, but those that
 // move by themselves, and the names of all its metrics.
 func ReadSamples(text []byte) (out Samples, names map[string]bool, err error) {
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(bytes.NewReader(text))
+	families, err := scrape.Read(bytes.NewReader(text))
 	if err != nil {
-		return nil, nil, fmt.Errorf("reading metrics: %w", err)
+		return nil, nil, err
 	}
 	out, names = Samples{}, map[string]bool{}
 	for name, f := range families {

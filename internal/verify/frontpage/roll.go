@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"dicelab/internal/contract"
-	"dicelab/internal/query"
+	"dicelab/internal/traceparent"
 	"dicelab/internal/verify/exchange"
 )
 
@@ -28,8 +28,8 @@ type Roll struct {
 	Die  string
 	Sent http.Header // the trace context that went with it
 
-	Status int               // on the wire; 0 if there was no answer
-	Trace  query.Traceparent // of the answer; zero if it names none
+	Status int                // on the wire; 0 if there was no answer
+	Trace  traceparent.Header // of the answer; zero if it names none
 	Page   Page
 	Err    error                // there was no answer that could be read
 	Asked  []*exchange.Exchange // the request
@@ -62,7 +62,7 @@ func (r *Roll) Make(ctx context.Context, next http.RoundTripper, address, agent 
 	}
 	r.Err = err
 	// Without it, checks that need the ID fail and name it.
-	r.Trace, _ = query.ParseTraceparent(resp.Header.Get(contract.HeaderTraceresponse))
+	r.Trace, _ = traceparent.Parse(resp.Header.Get(contract.HeaderTraceresponse))
 }
 
 // Rolled reports whether the page shows a value.
