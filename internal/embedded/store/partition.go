@@ -25,8 +25,10 @@ type partition struct {
 	journal *journal.Journal
 	index   *index
 	names   *names       // read when rows are added
-	dirty   atomic.Bool  // rows were added that queries may not see yet
 	using   sync.RWMutex // held for reading while the partition is used
+
+	flushing sync.Mutex  // held until added rows are visible
+	dirty    atomic.Bool // rows were added that queries may not see yet
 
 	mu             sync.Mutex
 	oldest, newest int64 // times of rows, nanoseconds since 1970; 0 and 0 before the first
@@ -154,9 +156,12 @@ func (p *partition) append(record journal.Record, make func(at int64, known *nam
 	return nil
 }
 
-// visible makes all rows visible to queries.
+// visible makes all rows visible to queries. It also waits for another query that is
+// doing so.
 func (p *partition) visible() {
-	if p.dirty.CompareAndSwap(true, false) {
+	p.flushing.Lock()
+	defer p.flushing.Unlock()
+	if p.dirty.Swap(false) {
 		p.index.flush()
 	}
 }
