@@ -10,8 +10,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-
-	"dicelab/internal/query/querytest"
 )
 
 // A span of any size is shown: what a page cannot hold is counted.
@@ -19,11 +17,11 @@ func TestHugeSpan(t *testing.T) {
 	list := func(n int, element string) string {
 		return "[" + strings.TrimSuffix(strings.Repeat(element+",", n), ",") + "]"
 	}
-	span := `{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"` + querytest.TraceFair + `","spanId":"` + hex16(1) + `","name":"` + strings.Repeat("n", 5000) + `",` +
-		`"attributes":` + list(200_000, `{}`) + `,"events":` + list(30_000, `{"name":"e"}`) + `,"links":` + list(100, `{"traceId":"`+querytest.TraceZeros+`","spanId":"`+hex16(2)+`"}`) + `},` +
-		`{"traceId":"` + querytest.TraceFair + `","spanId":"` + hex16(2) + `","attributes":[{"key":"long","value":{"stringValue":"` + strings.Repeat("v", 100_000) + `"}},
+	span := `{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"` + traceFair + `","spanId":"` + hex16(1) + `","name":"` + strings.Repeat("n", 5000) + `",` +
+		`"attributes":` + list(200_000, `{}`) + `,"events":` + list(30_000, `{"name":"e"}`) + `,"links":` + list(100, `{"traceId":"`+traceZeros+`","spanId":"`+hex16(2)+`"}`) + `},` +
+		`{"traceId":"` + traceFair + `","spanId":"` + hex16(2) + `","attributes":[{"key":"long","value":{"stringValue":"` + strings.Repeat("v", 100_000) + `"}},
 		{"key":"list","value":{"arrayValue":{"values":` + list(50_000, `{"intValue":7}`) + `}}}]}]}]}]}`
-	p := send(t, start(t).handler, map[string]string{"file": span}, http.StatusOK)
+	p := send(t, alone(t).handler, map[string]string{"file": span}, http.StatusOK)
 	rows := p.all("details.span")
 	if len(rows) != 2 {
 		t.Fatalf("%d spans are shown", len(rows))
@@ -55,7 +53,7 @@ func TestLongLine(t *testing.T) {
 func TestClientsThatDoNotRead(t *testing.T) {
 	var spans []string
 	for i := range 300 {
-		spans = append(spans, fmt.Sprintf(`{"traceId":%q,"spanId":%q,"name":"%d","attributes":[{"key":"k","value":{"stringValue":"%s"}}]}`, querytest.TraceFair, hex16(1+i), i, strings.Repeat("v", 4000)))
+		spans = append(spans, fmt.Sprintf(`{"traceId":%q,"spanId":%q,"name":"%d","attributes":[{"key":"k","value":{"stringValue":"%s"}}]}`, traceFair, hex16(1+i), i, strings.Repeat("v", 4000)))
 	}
 	tempo := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintf(w, `{"trace":{"resourceSpans":[{"scopeSpans":[{"spans":[%s]}]}]}}`, strings.Join(spans, ","))
@@ -79,7 +77,7 @@ func TestClientsThatDoNotRead(t *testing.T) {
 		if err := conn.(*net.TCPConn).SetReadBuffer(4096); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := fmt.Fprintf(conn, "GET /traces/%s HTTP/1.1\r\nHost: localhost\r\n\r\n", querytest.TraceFair); err != nil {
+		if _, err := fmt.Fprintf(conn, "GET /traces/%s HTTP/1.1\r\nHost: localhost\r\n\r\n", traceFair); err != nil {
 			t.Fatal(err)
 		}
 		// The answer has begun, and does not end: it is larger than what sockets buffer.
@@ -88,7 +86,7 @@ func TestClientsThatDoNotRead(t *testing.T) {
 		}
 	}
 	for _, coding := range []string{"gzip", "identity"} {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+"/traces/"+querytest.TraceFair, nil)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+"/traces/"+traceFair, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -108,11 +106,11 @@ func TestClientsThatDoNotRead(t *testing.T) {
 // client that leaves gives its turn to the next.
 func TestLargeTracesTakeTurns(t *testing.T) {
 	arrived, asked := make(chan string, 3), make(chan struct{})
-	filler := `{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"` + querytest.TraceFair + `","spanId":"` + hex16(1) + `","name":"s"}],"schemaUrl":"` + strings.Repeat("x", 1<<20) + `"}]}`
+	filler := `{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"` + traceFair + `","spanId":"` + hex16(1) + `","name":"s"}],"schemaUrl":"` + strings.Repeat("x", 1<<20) + `"}]}`
 	tempo := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := strings.TrimPrefix(r.URL.Path, "/api/v2/traces/")
 		io.WriteString(w, filler) //nolint:errcheck // the page is gone
-		if id == querytest.TraceZeros {
+		if id == traceZeros {
 			http.NewResponseController(w).Flush() //nolint:errcheck // as above
 			arrived <- id
 			<-r.Context().Done() // the page of this trace never ends by itself
@@ -130,13 +128,13 @@ func TestLargeTracesTakeTurns(t *testing.T) {
 	left := make(chan struct{})
 	go func() {
 		defer close(left)
-		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(leaving, http.MethodGet, "/traces/"+querytest.TraceZeros, nil))
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(leaving, http.MethodGet, "/traces/"+traceZeros, nil))
 	}()
 	<-arrived
 	second := make(chan int)
 	go func() {
 		rec := httptest.NewRecorder()
-		h.ServeHTTP(rec, httptest.NewRequestWithContext(context.Background(), http.MethodGet, "/traces/"+querytest.TraceFair, nil))
+		h.ServeHTTP(rec, httptest.NewRequestWithContext(context.Background(), http.MethodGet, "/traces/"+traceFair, nil))
 		second <- rec.Code
 	}()
 	<-asked

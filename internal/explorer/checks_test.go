@@ -106,7 +106,7 @@ func (f *fakeChecks) report() checklist.Report {
 // served returns an explorer behind a real server.
 func served(t *testing.T) (lab, *httptest.Server) {
 	t.Helper()
-	l := start(t)
+	l := alone(t)
 	server := httptest.NewServer(web.GuardForms(l.handler))
 	t.Cleanup(server.Close)
 	server.Client().Timeout = patience // a page that does not come is a failure, not a wait
@@ -148,7 +148,7 @@ func wait[T any](t *testing.T, what string, from <-chan T) (v T) {
 }
 
 func TestChecklistBeforeARun(t *testing.T) {
-	p := page(t, start(t).handler, "/checklist", 200)
+	p := page(t, alone(t).handler, "/checklist", 200)
 	form := p.one(t, "form")
 	if form.attr("method") != "post" || form.attr("action") != "/checklist" || form.one(t, "button").text() != "Run the checklist" {
 		t.Errorf("the form is %v with %q", form.Attr, form.text())
@@ -181,7 +181,7 @@ func TestChecklistBeforeARun(t *testing.T) {
 	if len(p.all("noscript")) > 0 || len(p.all("#verdict")) > 0 {
 		t.Error("the page shows a run, though there was none")
 	}
-	contains(t, page(t, start(t).handler, "/checklist/report.json", 404).text(), "No run has come to its end")
+	contains(t, page(t, alone(t).handler, "/checklist/report.json", 404).text(), "No run has come to its end")
 }
 
 // A run goes on while nothing loads its page, and each load shows how far it has come.
@@ -258,7 +258,7 @@ func checkThree(t *testing.T, l lab, p node) {
 		Results               []struct{ Name, Page, Help string }
 	}
 	if err := json.NewDecoder(resp.Body).Decode(&report); err != nil || resp.Header.Get("Content-Type") != "application/json" ||
-		resp.Header.Get("Content-Disposition") != `attachment; filename="checklist-20260304T120000Z.json"` {
+		resp.Header.Get("Content-Disposition") != `attachment; filename="checklist-`+now().Format("20060102")+`T120000Z.json"` {
 		t.Errorf("the download is %v (%v)", resp.Header, err)
 	}
 	if report.Passed != 1 || report.Failed != 2 || report.Rolls != 30 || report.Results[1].Page != "/traces/"+trace || report.Results[1].Help != "clocks" {
@@ -268,7 +268,7 @@ func checkThree(t *testing.T, l lab, p node) {
 
 // The sections that failures link to are on the page of the document.
 func TestTroubleshootingPage(t *testing.T) {
-	p := page(t, start(t).handler, "/docs/troubleshooting.md", 200)
+	p := page(t, alone(t).handler, "/docs/troubleshooting.md", 200)
 	if got := p.one(t, "#clocks").text(); got != "Clocks" {
 		t.Errorf("the section is headed %q", got)
 	}
@@ -277,7 +277,7 @@ func TestTroubleshootingPage(t *testing.T) {
 			t.Errorf("a link leads to %s, which is not served", a.attr("href"))
 		}
 	}
-	contains(t, page(t, start(t).handler, "/docs/nothing.md", 404).text(), "There is no document nothing.md")
+	contains(t, page(t, alone(t).handler, "/docs/nothing.md", 404).text(), "There is no document nothing.md")
 }
 
 func TestChecklistOfOneGroup(t *testing.T) {
@@ -325,7 +325,7 @@ func TestOneRunAtATime(t *testing.T) {
 
 // A server that shuts down stops the run.
 func TestChecklistStopsWithTheServer(t *testing.T) {
-	l := start(t)
+	l := alone(t)
 	var lc net.ListenConfig
 	listener, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {

@@ -9,7 +9,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"dicelab/internal/grafana"
-	"dicelab/internal/query/querytest"
 )
 
 // panels returns those of a page by their titles.
@@ -56,7 +55,7 @@ func TestMetricsPanels(t *testing.T) {
 	for _, a := range p["Latency"].one(t, ".chart-plot").all("a") {
 		exemplars = append(exemplars, a.attr("href"))
 	}
-	for _, id := range []string{querytest.TraceFair, querytest.TraceFailed, querytest.TraceZeros} {
+	for _, id := range []string{traceFair, traceFailed, traceZeros} {
 		if !slices.Contains(exemplars, "/traces/"+id) {
 			t.Errorf("no exemplar leads to %s: %v", id, exemplars)
 		}
@@ -74,19 +73,18 @@ func TestMetricsPanels(t *testing.T) {
 	if d := cmp.Diff([]string{"2: 4 times", "3: 3 times", "4: 5 times", "5: 2 times", "6: 4 times", "7: 3 times"}, bars); d != "" {
 		t.Errorf("values of the risky die:\n%s", d)
 	}
-	contains(t, p["Success rate"].text(), "93.1 %")
+	contains(t, p["Success rate"].text(), "93 %")
 	contains(t, p["Rolls by die"].text(), "fair success 20", "risky success 20")
-	contains(t, p["Traces"].one(t, ".stat").text(), "20")
+	contains(t, p["Traces"].one(t, ".stat").text(), "40")
 	contains(t, p["Alerts firing"].one(t, ".stat").text(), "0")
 	contains(t, p["Alerts"].text(), "quiet RollErrorRatioHigh firing TargetDown dice-roller at localhost:8101 does not answer, for 1 min 30 s")
-	contains(t, p["Service graph"].text(), "user calls streamlit-frontend", "traffic-generator calls streamlit-frontend", "streamlit-frontend calls dice-roller",
-		"1 s on average, ")
+	contains(t, p["Service graph"].text(), "user calls streamlit-frontend", "traffic-generator calls streamlit-frontend", "streamlit-frontend calls dice-roller: 0.0111 /s, 478 ms on average, 7.5 % failed")
 	params(t, p["Service graph"].one(t, ".graph").one(t, "a").attr("href"), "/traces")
 	contains(t, p["Latency"].one(t, ".about").text(), `histogram_quantile(0.95, sum by (le) (rate(http_request_duration_seconds_bucket{job="dice-roller",handler="/roll"}[75s])))`)
 	if got := params(t, p["Error logs"].one(t, ".about").link(t, "LogQL"), "/logs").Get("q"); !strings.Contains(got, `level="ERROR"`) {
 		t.Errorf("the query leads to %s", got)
 	}
-	if steps := l.Requests("/query_range", "step"); !slices.Contains(steps, "60") {
+	if steps := l.prometheus.asked("/query_range", "step"); !slices.Contains(steps, "60") {
 		t.Errorf("steps are %v", steps)
 	}
 }
@@ -97,10 +95,10 @@ func TestMetricsLists(t *testing.T) {
 	for _, li := range errors.all("li") {
 		contains(t, li.text(), "ERROR")
 	}
-	if got := errors.one(t, "a").attr("href"); !strings.HasPrefix(got, "/traces/"+querytest.TraceFailed+"#span-") {
+	if got := errors.one(t, "a").attr("href"); !strings.HasPrefix(got, "/traces/"+traceFailed+"#span-") {
 		t.Errorf("the first error leads to %s", got)
 	}
-	if got := p["Recent distributed traces"].one(t, ".traces").one(t, "a").attr("href"); got != "/traces/"+querytest.TraceFair {
+	if got := p["Recent distributed traces"].one(t, ".traces").one(t, "a").attr("href"); got != "/traces/"+traceFair {
 		t.Errorf("the first trace leads to %s", got)
 	}
 }
@@ -109,7 +107,7 @@ func TestMetricsLists(t *testing.T) {
 func TestMetricsVariables(t *testing.T) {
 	l := start(t)
 	p := page(t, l.handler, "/metrics?since=1h&var-die_type=risky&var-synthetic=traffic-generator", 200)
-	for _, q := range l.Requests("/query_range", "query") {
+	for _, q := range append(l.prometheus.asked("/query_range", "query"), l.loki.asked("/query_range", "query")...) {
 		if strings.Contains(q, "die_type=~") && !strings.Contains(q, `die_type=~"risky"`) {
 			t.Errorf("not the chosen die: %s", q)
 		}
@@ -136,7 +134,7 @@ func TestMetricsVariables(t *testing.T) {
 // Each server that does not respond is reported once; the data of the others is shown.
 func TestMetricsWithoutLoki(t *testing.T) {
 	s := start(t)
-	p := page(t, handler(t, s.Prometheus.URL, "http://127.0.0.1:1", s.Tempo.URL), "/metrics?since=1h", 200)
+	p := page(t, handler(t, s.prometheus.URL, unreachable, s.tempo.URL), "/metrics?since=1h", 200)
 	if got := p.all(".notice"); len(got) != 1 {
 		t.Errorf("%d notices", len(got))
 	}

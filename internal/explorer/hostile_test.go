@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"dicelab/internal/contract"
-	"dicelab/internal/query/querytest"
 )
 
 // hostile are numbers of telemetry, which may have any value.
@@ -28,12 +27,12 @@ func (h hostile) backend(t *testing.T) string {
 	span := func(id int, parent string, start, end uint64) string {
 		return fmt.Sprintf(`{"traceId":%q,"spanId":%q,"parentSpanId":%q,"name":"s","startTimeUnixNano":"%d","endTimeUnixNano":"%d","events":[{"timeUnixNano":"%d","name":"e"}],
 			"attributes":[{"key":"i","value":{"intValue":"%d"}},{"key":"d","value":{"doubleValue":%s}}]}`,
-			querytest.TraceFair, hex16(id), parent, start, end, h.end, h.n, quotedFloat(h.v))
+			traceFair, hex16(id), parent, start, end, h.end, h.n, quotedFloat(h.v))
 	}
 	trace := `{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"x"}}]},"scopeSpans":[{"spans":[` +
 		strings.Join([]string{span(1, "", good, good+1e6), span(2, hex16(1), h.start, h.end), span(3, hex16(2), h.end, h.start), span(4, hex16(9), h.start, math.MaxUint64)}, ",") + `]}]}]}`
 	found := fmt.Sprintf(`{"traceID":%q,"rootServiceName":"x","rootTraceName":"s","startTimeUnixNano":"%d","durationMs":%d,"serviceStats":{"x":{"spanCount":%d,"errorCount":%d}}}`,
-		querytest.TraceFair, h.start, h.end, int32(h.n), int32(h.n))
+		traceFair, h.start, h.end, int32(h.n), int32(h.n))
 	labels := fmt.Sprintf(`{"job":%q,"client":"user","server":%q,"le":%q}`, contract.ServiceFrontend, contract.ServiceRoller, float(h.w))
 	points := func(at float64) string {
 		return fmt.Sprintf(`[%s,%q]`, strconv.FormatFloat(at, 'f', 3, 64), float(h.v))
@@ -41,7 +40,7 @@ func (h hostile) backend(t *testing.T) string {
 	unix := float64(now().Unix())
 	series := fmt.Sprintf(`{"metric":%s,"value":%s,"values":[%s,%s,[%s,%q]]}`, labels, points(unix), points(unix-60), points(unix), jsonFloat(h.w), float(h.w))
 	answers := map[string]string{
-		"/api/v2/traces/" + querytest.TraceFair:  `{"trace":` + trace + `}`,
+		"/api/v2/traces/" + traceFair:            `{"trace":` + trace + `}`,
 		"/api/search":                            `{"traces":[` + found + `]}`,
 		"/api/v2/search/tag/":                    `{"tagValues":[{"type":"string","value":"x"}]}`,
 		"/api/v1/query":                          `{"status":"success","data":{"resultType":"vector","result":[` + series + `]}}`,
@@ -76,7 +75,7 @@ func (h hostile) backend(t *testing.T) string {
 func exemplars(h hostile, unix float64) string {
 	var out []string
 	for i := range 201 {
-		out = append(out, fmt.Sprintf(`{"labels":{"trace_id":%q},"value":%q,"timestamp":%f}`, querytest.TraceFair, float(h.w), unix-float64(i)))
+		out = append(out, fmt.Sprintf(`{"labels":{"trace_id":%q},"value":%q,"timestamp":%f}`, traceFair, float(h.w), unix-float64(i)))
 	}
 	return strings.Join(out, ",")
 }
@@ -115,7 +114,7 @@ func FuzzPages(f *testing.F) {
 	f.Fuzz(func(t *testing.T, start, end uint64, v, w float64, n int64) {
 		backend := hostile{start, end, v, w, n}.backend(t)
 		h := handler(t, backend, backend, backend)
-		trace := "/traces/" + querytest.TraceFair
+		trace := "/traces/" + traceFair
 		links := map[string]bool{}
 		for _, target := range []string{"/", "/traces", trace, trace + "?focus=" + hex16(2), trace + "/trace.json", "/logs", "/metrics?q=up", "/metrics?start=2026-03-04T11:59:59.99999995Z&end=2026-03-04T12:00:00Z", "/targets"} {
 			if strings.HasSuffix(target, ".json") {

@@ -5,22 +5,38 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"dicelab/internal/contract"
 	"dicelab/internal/query"
-	"dicelab/internal/query/querytest"
 
 	"github.com/google/go-cmp/cmp"
 )
 
 func now() time.Time { return time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC) }
 
-func stack(t *testing.T, opts ...querytest.Option) *querytest.Stack {
+const (
+	traceFair   = "4bf92f3577b34da6a3ce929d0e0e4736"
+	traceFailed = "5c0ffee577b34da6a3ce929d0e0e4711"
+	traceZeros  = "00a1b2c377b34da6a3ce929d0e0e4755" // begins with zeros
+)
+
+// server answers with files of testdata, and keeps what it was asked.
+type server struct {
+	*httptest.Server
+	asked *http.Request
+}
+
+func serve(t *testing.T, file string) *server {
 	t.Helper()
-	s := querytest.Start(now(), opts...)
+	s := &server{}
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.asked = r
+		http.ServeFile(w, r, "testdata/"+file)
+	}))
 	t.Cleanup(s.Close)
 	return s
 }
@@ -66,7 +82,7 @@ func answer(t *testing.T, status int, body string) string {
 }
 
 func TestTrace(t *testing.T) {
-	tr, err := tempo(t, stack(t).Tempo.URL).Trace(t.Context(), querytest.TraceFailed)
+	tr, err := tempo(t, serve(t, "trace.json").URL).Trace(t.Context(), traceFailed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +109,7 @@ func TestTrace(t *testing.T) {
 	if got := server.Attributes.Get(contract.AttrDieError); got != true {
 		t.Errorf("die.error is %v", got)
 	}
-	if got := server.Attributes.Text(contract.AttrTraceparent); got != `["00-`+querytest.TraceFailed+`-0e0e4711000000a2-01"]` {
+	if got := server.Attributes.Text(contract.AttrTraceparent); got != `["00-`+traceFailed+`-0e0e4711000000a2-01"]` {
 		t.Errorf("traceparent is %s", got)
 	}
 	if roll.StatusMessage != "the risky die failed" || len(roll.Events) != 1 || roll.Events[0].Name != "exception" ||
@@ -112,23 +128,24 @@ func TestTrace(t *testing.T) {
 }
 
 func TestTraceWithoutLeadingZeros(t *testing.T) {
-	tr, err := tempo(t, stack(t).Tempo.URL).Trace(t.Context(), strings.TrimLeft(querytest.TraceZeros, "0"))
-	if err != nil || tr.ID != querytest.TraceZeros {
+	url := answer(t, 200, `{"trace":{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"AKGyw3ezTaajzpKdDg5HVQ==","spanId":"APBnqgupArc="}]}]}]}}`)
+	tr, err := tempo(t, url).Trace(t.Context(), strings.TrimLeft(traceZeros, "0"))
+	if err != nil || tr.ID != traceZeros || len(tr.Spans) != 1 {
 		t.Fatalf("got %v, %v", tr, err)
 	}
 }
 
 func TestTraceUnknown(t *testing.T) {
-	_, err := tempo(t, stack(t).Tempo.URL).Trace(t.Context(), querytest.TraceUnknown)
+	_, err := tempo(t, answer(t, 404, "trace not found")).Trace(t.Context(), traceFair)
 	if !errors.Is(err, query.ErrNotFound) {
 		t.Errorf("got %v", err)
 	}
 	// Tempo answers 200 without spans where it knows none.
 	empty := tempo(t, answer(t, 200, `{"trace":{},"metrics":{}}`))
-	if _, err = empty.Trace(t.Context(), querytest.TraceFair); !errors.Is(err, query.ErrNotFound) {
+	if _, err = empty.Trace(t.Context(), traceFair); !errors.Is(err, query.ErrNotFound) {
 		t.Errorf("without spans: got %v", err)
 	}
-	if _, _, err = empty.Export(t.Context(), querytest.TraceFair, 0); !errors.Is(err, query.ErrNotFound) {
+	if _, _, err = empty.Export(t.Context(), traceFair, 0); !errors.Is(err, query.ErrNotFound) {
 		t.Errorf("without spans, as JSON: got %v", err)
 	}
 }
@@ -147,7 +164,7 @@ func TestDecodeTraceSpellings(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			tr, err := query.DecodeTrace(strings.NewReader(test.body), querytest.TraceFair)
+			tr, err := query.DecodeTrace(strings.NewReader(test.body), traceFair)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -186,8 +203,8 @@ func TestDecodeTraceRefuses(t *testing.T) {
 }
 
 func TestSearch(t *testing.T) {
-	s := stack(t)
-	res, err := tempo(t, s.Tempo.URL).Search(t.Context(), query.Search{TraceQL: query.SpanFilter{Die: contract.DieRisky}.TraceQL(),
+	s := serve(t, "search.json")
+	res, err := tempo(t, s.URL).Search(t.Context(), query.Search{TraceQL: query.SpanFilter{Die: contract.DieRisky}.TraceQL(),
 		Start: now().Add(-time.Hour), End: now().Add(time.Millisecond), Limit: 3, SpansPerSet: 1})
 	if err != nil {
 		t.Fatal(err)
@@ -199,8 +216,8 @@ func TestSearch(t *testing.T) {
 			t.Errorf("%s has die %q", f.TraceID, f.Text(contract.AttrDieType))
 		}
 	}
-	// The third begins with zeros, which the server left out.
-	if d := cmp.Diff([]string{querytest.TraceFailed, querytest.TraceZeros}, ids[:2]); d != "" {
+	// The second begins with zeros, which the server left out.
+	if d := cmp.Diff([]string{traceFailed, traceZeros}, ids); d != "" {
 		t.Error(d)
 	}
 	f := res.Traces[0]
@@ -208,31 +225,24 @@ func TestSearch(t *testing.T) {
 		t.Errorf("got %+v", f)
 	}
 	for param, want := range map[string]string{"q": `{span.die.type="risky"}`, "limit": "3", "spss": "1", "start": "1772622000", "end": "1772625601"} {
-		if got := s.Requests("/api/search", param); len(got) != 1 || got[0] != want {
+		if got := s.asked.URL.Query().Get(param); got != want {
 			t.Errorf("%s was %v, want %s", param, got, want)
 		}
 	}
 }
 
 func TestTagValues(t *testing.T) {
-	got, err := tempo(t, stack(t).Tempo.URL).TagValues(t.Context(), "resource.service.name")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff([]string{"dice-roller", "streamlit-frontend", "traffic-generator"}, got); d != "" {
-		t.Error(d)
-	}
 	// Tempo lists the empty name of spans without a service.
-	got, err = tempo(t, answer(t, 200, `{"tagValues":[{"type":"string","value":"b"},{"type":"string"},{"type":"int","value":"7"}]}`)).TagValues(t.Context(), "span.x")
+	got, err := tempo(t, answer(t, 200, `{"tagValues":[{"type":"string","value":"b"},{"type":"string"},{"type":"int","value":"7"}]}`)).TagValues(t.Context(), "span.x")
 	if d := cmp.Diff([]string{"7", "b"}, got); err != nil || d != "" {
 		t.Error(err, d)
 	}
 }
 
 func TestLogs(t *testing.T) {
-	s := stack(t)
-	res, err := loki(t, s.Loki.URL).QueryRange(t.Context(), query.LogQuery{
-		LogQL: query.LogFilter{TraceID: querytest.TraceFailed}.LogQL(), Start: now().Add(-time.Hour), End: now()})
+	s := serve(t, "lines.json")
+	res, err := loki(t, s.URL).QueryRange(t.Context(), query.LogQuery{
+		LogQL: query.LogFilter{TraceID: traceFailed}.LogQL(), Start: now().Add(-time.Hour), End: now()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -250,12 +260,11 @@ func TestLogs(t *testing.T) {
 		t.Fatal(d)
 	}
 	l := res.Lines[1]
-	if l.Field(contract.FieldStatus) != "500" || l.Metadata[contract.FieldTraceID] != querytest.TraceFailed || l.Labels[contract.FieldTraceID] != "" ||
+	if l.Field(contract.FieldStatus) != "500" || l.Metadata[contract.FieldTraceID] != traceFailed || l.Labels[contract.FieldTraceID] != "" ||
 		l.Labels[contract.StreamContainer] != "dice-roller-stage2" {
 		t.Errorf("got %+v", l)
 	}
-	h := s.Headers()[0]
-	if got := h.Get("X-Loki-Response-Encoding-Flags"); got != "categorize-labels" {
+	if got := s.asked.Header.Get("X-Loki-Response-Encoding-Flags"); got != "categorize-labels" {
 		t.Errorf("asked with flags %q", got)
 	}
 }
@@ -274,9 +283,9 @@ func TestLogsMerged(t *testing.T) {
 }
 
 func TestLogMatrix(t *testing.T) {
-	res, err := loki(t, stack(t).Loki.URL).QueryRange(t.Context(), query.LogQuery{LogQL: `sum(rate({service_name=~".+"}[1m]))`,
+	res, err := loki(t, serve(t, "matrix.json").URL).QueryRange(t.Context(), query.LogQuery{LogQL: `sum(rate({service_name=~".+"}[1m]))`,
 		Start: now().Add(-time.Minute), End: now(), Step: 20 * time.Second})
-	if err != nil || res.Type != "matrix" || len(res.Series) != 1 || len(res.Series[0].Points) != 4 {
+	if err != nil || res.Type != "matrix" || len(res.Series) != 1 || len(res.Series[0].Points) != 5 {
 		t.Fatalf("got %+v, %v", res, err)
 	}
 }
@@ -302,11 +311,11 @@ func TestParseFields(t *testing.T) {
 }
 
 func TestPrometheus(t *testing.T) {
-	p := prometheus(t, stack(t).Prometheus.URL)
-	res, err := p.Query(t.Context(), "sum by (job) (rate(http_requests_total[1m]))", now())
+	res, err := prometheus(t, serve(t, "vector.json").URL).Query(t.Context(), "sum by (job) (rate(http_requests_total[1m]))", now())
 	if err != nil || res.Type != "vector" || len(res.Series) != 2 || res.Series[0].Labels["job"] != contract.ServiceFrontend {
 		t.Errorf("got %+v, %v", res, err)
 	}
+	p := prometheus(t, serve(t, "matrix.json").URL)
 	res, err = p.QueryRange(t.Context(), "up", now().Add(-time.Minute), now(), 15*time.Second)
 	if err != nil || res.Type != "matrix" || len(res.Series[0].Points) != 5 || !res.Series[0].Points[4].Time.Equal(now()) {
 		t.Errorf("got %+v, %v", res, err)
@@ -314,21 +323,23 @@ func TestPrometheus(t *testing.T) {
 	if _, err = p.QueryRange(t.Context(), "up", now(), now().Add(-time.Minute), time.Second); err == nil {
 		t.Error("a range that ends before it starts was sent")
 	}
-	xs, err := p.Exemplars(t.Context(), `http_request_duration_seconds_bucket{job="dice-roller"}`, now().Add(-time.Hour), now())
-	if err != nil || len(xs) != 40 || xs[0].TraceID != querytest.TraceFair || xs[0].Value != .418 || xs[0].Series["job"] != contract.ServiceRoller ||
+	xs, err := prometheus(t, serve(t, "exemplars.json").URL).Exemplars(t.Context(), `http_request_duration_seconds_bucket{job="dice-roller"}`, now().Add(-time.Hour), now())
+	if err != nil || len(xs) != 2 || xs[0].TraceID != traceFair || xs[0].Value != .418 || xs[0].Series["job"] != contract.ServiceRoller ||
 		!xs[0].Time.Equal(now().Add(-40*time.Second)) {
 		t.Errorf("got %+v, %v", xs, err)
 	}
-	targets, err := p.Targets(t.Context())
+	targets, err := prometheus(t, serve(t, "targets.json").URL).Targets(t.Context())
 	if err != nil || len(targets) != 2 || targets[1].Job != contract.ServiceRoller || targets[1].Health != "down" ||
 		!strings.Contains(targets[1].LastError, "connection refused") || targets[0].LastDuration != 4200*time.Microsecond ||
 		!targets[0].LastScrape.Equal(now().Add(-1200*time.Millisecond)) {
 		t.Errorf("got %+v, %v", targets, err)
 	}
+	p = prometheus(t, answer(t, 200, `{"status":"success","data":["dice-roller","streamlit-frontend"]}`))
 	values, err := p.LabelValues(t.Context(), "job")
-	if err != nil || len(values) != 2 {
+	if err != nil || !slices.Equal(values, []string{contract.ServiceRoller, contract.ServiceFrontend}) {
 		t.Errorf("got %v, %v", values, err)
 	}
+	p = prometheus(t, answer(t, 200, `{"status":"success","data":{"version":"3.16.0","revision":"abc","goVersion":"go1.26"}}`))
 	info, err := p.BuildInfo(t.Context())
 	if err != nil || info.Version != "3.16.0" {
 		t.Errorf("got %v, %v", info, err)
@@ -427,13 +438,13 @@ func TestNewRefusesURL(t *testing.T) {
 
 func TestParseIDs(t *testing.T) {
 	tests := []struct{ name, in, want string }{
-		{"as it is", querytest.TraceFair, querytest.TraceFair},
-		{"leading zeros missing", "a1b2c377b34da6a3ce929d0e0e4755", querytest.TraceZeros},
-		{"capitals and space", " 4BF92F3577B34DA6A3CE929D0E0E4736\n", querytest.TraceFair},
+		{"as it is", traceFair, traceFair},
+		{"leading zeros missing", "a1b2c377b34da6a3ce929d0e0e4755", traceZeros},
+		{"capitals and space", " 4BF92F3577B34DA6A3CE929D0E0E4736\n", traceFair},
 		{"zeros", "0000", ""},
 		{"empty", "", ""},
 		{"no hex", "xyz", ""},
-		{"too long", querytest.TraceFair + "0", ""},
+		{"too long", traceFair + "0", ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

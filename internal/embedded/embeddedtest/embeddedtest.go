@@ -18,11 +18,13 @@ type Stack struct {
 	OTLP, Prometheus, Tempo, Loki string
 }
 
-// Start opens a stack in a directory of the test's own and serves it until the
-// test ends.
+// Start opens a stack in o.Dir, or in a directory of the test's own if there is none,
+// and serves it until the test ends.
 func Start(t testing.TB, o embedded.Options) Stack {
 	t.Helper()
-	o.Dir = t.TempDir()
+	if o.Dir == "" {
+		o.Dir = t.TempDir()
+	}
 	stack := embedded.New(o)
 	open := func(open, stop func(context.Context) error) {
 		t.Helper()
