@@ -28,11 +28,12 @@ import (
 	"dicelab/internal/embedded/metrics"
 )
 
-// now is the last noon, UTC: pages show fixed times of day, and the stores keep what
-// happened in the hour before.
-func now() time.Time {
-	return time.Now().UTC().Add(-12 * time.Hour).Truncate(24 * time.Hour).Add(12 * time.Hour)
-}
+// now returns the last noon, UTC, before the tests began: pages show fixed times of day,
+// and the stores keep what happened in the hour before.
+var now = sync.OnceValue(func() time.Time {
+	const day = 24 * time.Hour
+	return time.Now().UTC().Add(-day / 2).Truncate(day).Add(day / 2)
+})
 
 // lab is an explorer over an embedded stack with some rolls.
 type lab struct {
