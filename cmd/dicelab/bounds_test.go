@@ -39,7 +39,7 @@ func bounds() map[string][]string {
 		"a log line; its structured metadata":                                                                       {loki + "maxLine", loki + "maxMetadataBytes", loki + "maxMetadata"},
 		"labels of a stream; streams":                                                                               {loki + "maxLabels", loki + "maxLabelBytes", loki + "maxLabelName", "internal/embedded/streams Max", "internal/embedded/streams Reserve"},
 		"a form of a page; headers of a request, or of an answer to a service":                                      {"internal/web maxForm", "internal/web MaxHeaderBytes"},
-		"an answer of the dice roller":                                                                              {"internal/roller maxAnswer"},
+		"an answer of the dice roller":                                                                              {"internal/roll MaxAnswer"},
 		"pages of the explorer that are made at once; large ones, of which one is made and the others wait":         {explorer + "maxPages", explorer + "maxLarge"},
 		"what makes a page of the explorer a large one; what one may read":                                          {explorer + "largeAnswer", explorer + "maxAnswers"},
 		"pages of the explorer that clients have not read yet, compressed":                                          {explorer + "maxUnsent"},

@@ -1,20 +1,19 @@
 package roller
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
 	"net/url"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"dicelab/internal/contract"
+	"dicelab/internal/roll"
 	"dicelab/internal/web"
 )
 
@@ -70,10 +69,6 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("the dice roller answered %d: %s", e.Status, e.Detail)
 }
 
-// maxAnswer bounds what is read of an answer, in bytes; the longest that a dice
-// roller sends is a problem document.
-const maxAnswer = 64 << 10
-
 // Roll rolls a die. The Result is filled in as far as things went, also when
 // there is an error.
 func (c *Client) Roll(ctx context.Context, die string) (result Result, err error) {
@@ -85,77 +80,25 @@ func (c *Client) Roll(ctx context.Context, die string) (result Result, err error
 	}()
 	timed, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	var began atomic.Bool
-	traced := httptrace.WithClientTrace(timed, &httptrace.ClientTrace{
-		WroteHeaderField: func(key string, value []string) {
-			if textproto.CanonicalMIMEHeaderKey(key) == "Traceparent" && len(value) > 0 {
-				sent.Store(&value[0])
-			}
-		},
-		GotFirstResponseByte: func() { began.Store(true) },
-	})
+	traced := httptrace.WithClientTrace(timed, &httptrace.ClientTrace{WroteHeaderField: func(key string, value []string) {
+		if textproto.CanonicalMIMEHeaderKey(key) == "Traceparent" && len(value) > 0 {
+			sent.Store(&value[0])
+		}
+	}})
 	req, err := http.NewRequestWithContext(traced, http.MethodGet, c.URL()+"?"+url.Values{"die": {die}}.Encode(), nil)
 	if err != nil {
 		return result, fmt.Errorf("making the request: %w", err)
 	}
-	// net/http sends a GET again where a used connection breaks: one click would
-	// roll twice, and no span would show it. A body that cannot be read twice
-	// forbids that; this one is empty, and nothing of it goes over the wire.
-	req.Body = io.NopCloser(strings.NewReader(""))
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return result, c.classify(ctx, err, began.Load())
-	}
-	defer func() {
-		if e := resp.Body.Close(); e != nil { // a plain err keeps its type, which spans record
-			err = errors.Join(err, e)
-		}
-	}()
-	if resp.StatusCode == http.StatusSwitchingProtocols { // what follows is not HTTP, and need not end
-		return result, fmt.Errorf("%w: it changes to another protocol", ErrMalformed)
-	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
-	if err != nil { // half an answer is none
-		return result, c.classify(ctx, err, true)
-	}
-	result.Status = resp.StatusCode
-	result.Value, err = read(resp, body)
-	return result, err
-}
-
-// read takes the roll out of an answer.
-func read(resp *http.Response, body []byte) (int, error) {
-	if resp.StatusCode != http.StatusOK {
-		var p web.Problem
-		if err := json.Unmarshal(body, &p); err != nil || p.Detail == "" {
-			return 0, &StatusError{Status: resp.StatusCode, Detail: "It gave no reason."}
-		}
-		return 0, &StatusError{Status: resp.StatusCode, Detail: p.Detail}
-	}
-	if len(body) > maxAnswer {
-		return 0, fmt.Errorf("%w: it is longer than %d bytes", ErrMalformed, maxAnswer)
-	}
-	var out Outcome
-	if err := json.Unmarshal(body, &out); err != nil {
-		return 0, fmt.Errorf("%w: %w", ErrMalformed, err)
-	}
-	if out.Roll < 1 || out.Roll > 7 {
-		return 0, fmt.Errorf("%w: a die shows 1 to 7, not %d", ErrMalformed, out.Roll)
-	}
-	return out.Roll, nil
-}
-
-// classify returns why there is no answer: the caller or the clock gave up, the
-// answer began and could not be read, or nothing came.
-func (c *Client) classify(ctx context.Context, err error, began bool) error {
+	a, err := roll.Send(c.http.Do, req, roll.Causes{Timeout: ErrTimeout, Unreachable: ErrUnreachable, Malformed: ErrMalformed})
+	result.Value, result.Status = a.Value, a.Status
+	status, answered := errors.AsType[*roll.StatusError](err)
 	switch {
-	case ctx.Err() != nil:
-		return fmt.Errorf("%w: %w", ErrCanceled, context.Cause(ctx))
-	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("%w: waited %v", ErrTimeout, c.timeout)
-	case began:
-		return fmt.Errorf("%w: %w", ErrMalformed, err)
-	default:
-		return fmt.Errorf("%w: %w", ErrUnreachable, err)
+	case answered:
+		return result, &StatusError{Status: a.Status, Detail: cmp.Or(status.Detail, "It gave no reason.")}
+	case err != nil && ctx.Err() != nil:
+		return result, fmt.Errorf("%w: %w", ErrCanceled, context.Cause(ctx))
+	case errors.Is(err, ErrTimeout):
+		return result, fmt.Errorf("%w: waited %v", ErrTimeout, c.timeout)
 	}
+	return result, err
 }

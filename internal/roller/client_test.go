@@ -87,7 +87,7 @@ func TestClientAnswers(t *testing.T) {
 		{name: "negative", handler: reply(200, "application/json", `{"roll":-1}`),
 			want: roller.Result{Status: 200}, is: roller.ErrMalformed, text: malformed + "a die shows 1 to 7, not -1"},
 		{name: "not a whole number", handler: reply(200, "application/json", `{"roll":3.5}`),
-			want: roller.Result{Status: 200}, is: roller.ErrMalformed, text: malformed + "json: cannot unmarshal number 3.5 into Go struct field Outcome.roll of type int"},
+			want: roller.Result{Status: 200}, is: roller.ErrMalformed, text: malformed + "json: cannot unmarshal number 3.5 into Go struct field .roll of type int"},
 		{name: "200 that never ends", handler: reply(200, "application/json", `{"roll":3,"x":"`+strings.Repeat("x", 100_000)+`"}`),
 			want: roller.Result{Status: 200}, is: roller.ErrMalformed, text: malformed + "it is longer than 65536 bytes"},
 		{name: "a roll, and spaces without end", handler: reply(200, "application/json", `{"roll":3}`+strings.Repeat(" ", 100_000)),

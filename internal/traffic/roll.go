@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"dicelab/internal/contract"
+	"dicelab/internal/roll"
 	"dicelab/internal/traceparent"
 )
 
@@ -65,24 +66,24 @@ func (g *Generator) roll(o order) (r Roll) {
 	ctx, span := g.tracer.Start(ctx, contract.SpanSimulated, trace.WithAttributes(g.attributes(o)...))
 	defer span.End()
 
-	var a answer
+	var a roll.Answer
 	req, err := g.Target.request(ctx, o.die, g.agent)
 	if err == nil {
-		a, err = ask(o.via, req)
+		a, err = roll.Send(o.via.RoundTrip, req, roll.Causes{Timeout: errTimeout, Unreachable: errUnreachable, Malformed: errMalformed})
 	}
 	r.Latency = Seconds(time.Since(r.Start))
-	r.Value = a.value
+	r.Value = a.Value
 	r.Outcome = outcome(a, err)
 	r.TraceID, r.Link = g.traceOf(span.SpanContext(), a)
-	if a.status != 0 {
-		span.SetAttributes(attribute.Int(contract.AttrBackendStatusCode, a.status))
+	if a.Status != 0 {
+		span.SetAttributes(attribute.Int(contract.AttrBackendStatusCode, a.Status))
 	}
 	if err != nil {
 		r.Error = err.Error()
 		span.SetAttributes(attribute.String(contract.AttrErrorType, r.Outcome))
 		span.SetStatus(codes.Error, r.Error)
 	} else {
-		span.SetAttributes(attribute.Int(contract.AttrRollValue, a.value))
+		span.SetAttributes(attribute.Int(contract.AttrRollValue, a.Value))
 	}
 	if g.LogRolls && o.user != "" { // at a rate there would be too many lines to read
 		g.log(ctx, r, a)
@@ -104,25 +105,25 @@ func (g *Generator) attributes(o order) []attribute.KeyValue {
 }
 
 // outcome returns the status of an answer, or why there is none that makes sense.
-func outcome(a answer, err error) string {
+func outcome(a roll.Answer, err error) string {
 	switch {
 	case errors.Is(err, errTimeout):
 		return contract.ErrorTypeTimeout
 	case errors.Is(err, errMalformed):
 		return contract.ErrorTypeMalformed
-	case a.status == 0:
+	case a.Status == 0:
 		return contract.ErrorTypeUnreachable
 	default:
-		return strconv.Itoa(a.status)
+		return strconv.Itoa(a.Status)
 	}
 }
 
 // traceOf returns the ID of a roll's trace and the link to it. Where no span was made
 // here, the target has begun the trace, and says which in traceresponse.
-func (g *Generator) traceOf(sc trace.SpanContext, a answer) (id, link string) {
+func (g *Generator) traceOf(sc trace.SpanContext, a roll.Answer) (id, link string) {
 	sampled := sc.IsSampled()
 	if id = sc.TraceID().String(); !sc.IsValid() {
-		header, err := traceparent.Parse(a.trace) // traceresponse has its form
+		header, err := traceparent.Parse(a.Header.Get(contract.HeaderTraceresponse)) // traceresponse has its form
 		if err != nil {
 			return "", ""
 		}
@@ -134,11 +135,11 @@ func (g *Generator) traceOf(sc trace.SpanContext, a answer) (id, link string) {
 	return id, strings.ReplaceAll(g.TraceURL, placeholder, url.PathEscape(id))
 }
 
-func (g *Generator) log(ctx context.Context, r Roll, a answer) {
+func (g *Generator) log(ctx context.Context, r Roll, a roll.Answer) {
 	fields := []any{contract.FieldUserID, r.User, contract.FieldRollNumber, r.Number, contract.FieldDieType, r.Die,
 		contract.FieldBackendURL, g.Target.URL(), contract.FieldDurationSeconds, time.Duration(r.Latency).Seconds()}
-	if a.status != 0 {
-		fields = append(fields, contract.FieldBackendStatus, a.status)
+	if a.Status != 0 {
+		fields = append(fields, contract.FieldBackendStatus, a.Status)
 	}
 	if r.Failed() {
 		g.Telemetry.Logger.ErrorContext(ctx, contract.MsgSimulatedFailed, append(fields, contract.FieldError, r.Error)...)

@@ -2,16 +2,12 @@ package traffic
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
 	"slices"
 	"strings"
-	"sync/atomic"
 
 	"dicelab/internal/contract"
 	"dicelab/internal/web"
@@ -65,10 +61,7 @@ func (t Target) request(ctx context.Context, die, agent string) (req *http.Reque
 			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		}
 	} else {
-		// net/http sends a GET again where a used connection breaks, and the
-		// roller would count two rolls. A body that cannot be read twice forbids
-		// that; this one is empty, and nothing of it goes over the wire.
-		req, err = http.NewRequestWithContext(ctx, http.MethodGet, t.URL()+"?"+form, io.NopCloser(strings.NewReader("")))
+		req, err = http.NewRequestWithContext(ctx, http.MethodGet, t.URL()+"?"+form, nil)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("making the request: %w", err)
@@ -78,69 +71,9 @@ func (t Target) request(ctx context.Context, die, agent string) (req *http.Reque
 	return req, nil
 }
 
-// maxAnswer bounds what is read of an answer, in bytes; the longest that a
-// service sends is a problem document.
-const maxAnswer = 64 << 10
-
-// answer is a target's response.
-type answer struct {
-	status int // 0 if there was no response
-	value  int // the roll; 0 if there is none
-	trace  string
-}
-
 // Why a roll brought no value, besides what the target says.
 var (
 	errTimeout     = errors.New("no answer in time")
 	errUnreachable = errors.New("no answer")
 	errMalformed   = errors.New("the answer makes no sense")
 )
-
-// ask sends req and reads the answer to its end.
-func ask(transport http.RoundTripper, req *http.Request) (a answer, err error) {
-	var began atomic.Bool
-	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{GotFirstResponseByte: func() { began.Store(true) }})
-	resp, err := transport.RoundTrip(req.WithContext(ctx))
-	if err != nil {
-		return a, classify(err, began.Load())
-	}
-	if resp.StatusCode == http.StatusSwitchingProtocols { // what follows is not HTTP, and need not end
-		return a, errors.Join(fmt.Errorf("%w: it changes to another protocol", errMalformed), resp.Body.Close())
-	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
-	if err = errors.Join(err, resp.Body.Close()); err != nil {
-		return a, classify(err, true) // half an answer is none
-	}
-	a.status, a.trace = resp.StatusCode, resp.Header.Get(contract.HeaderTraceresponse)
-	var message struct {
-		Roll   int    `json:"roll"`
-		Detail string `json:"detail"` // of a problem document
-	}
-	if err := json.Unmarshal(body, &message); err != nil && a.status == http.StatusOK {
-		return a, fmt.Errorf("%w: %w", errMalformed, err)
-	}
-	switch {
-	case a.status == http.StatusOK && len(body) > maxAnswer:
-		return a, fmt.Errorf("%w: it is longer than %d bytes", errMalformed, maxAnswer)
-	case a.status != http.StatusOK && message.Detail != "":
-		return a, errors.New(message.Detail)
-	case a.status != http.StatusOK:
-		return a, fmt.Errorf("answered %s", resp.Status)
-	case message.Roll < 1 || message.Roll > 7:
-		return a, fmt.Errorf("%w: a die shows 1 to 7, not %d", errMalformed, message.Roll)
-	}
-	a.value = message.Roll
-	return a, nil
-}
-
-// classify returns why there is no answer; began reports whether its first byte
-// has come.
-func classify(err error, began bool) error {
-	switch {
-	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("%w: %w", errTimeout, err)
-	case began:
-		return fmt.Errorf("%w: %w", errMalformed, err)
-	}
-	return fmt.Errorf("%w: %w", errUnreachable, err)
-}

@@ -29,6 +29,7 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 
 	"dicelab/internal/contract"
+	"dicelab/internal/roll"
 	"dicelab/internal/telemetry"
 	"dicelab/internal/wait"
 )
@@ -132,7 +133,7 @@ func (g *Generator) look(ctx context.Context, transport http.RoundTripper) (err 
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(io.Discard, io.LimitReader(resp.Body, maxAnswer))
+	_, err = io.Copy(io.Discard, io.LimitReader(resp.Body, roll.MaxAnswer))
 	if err = errors.Join(err, resp.Body.Close()); err == nil && resp.StatusCode != http.StatusOK {
 		err = fmt.Errorf("/readyz answered %s", resp.Status)
 	}
