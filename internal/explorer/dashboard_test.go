@@ -79,7 +79,7 @@ func TestMetricsPanels(t *testing.T) {
 	contains(t, p["Alerts firing"].one(t, ".stat").text(), "0")
 	contains(t, p["Alerts"].text(), "quiet RollErrorRatioHigh firing TargetDown dice-roller at localhost:8101 does not answer, for 1 min 30 s")
 	contains(t, p["Service graph"].text(), "user calls streamlit-frontend", "traffic-generator calls streamlit-frontend", "streamlit-frontend calls dice-roller: 0.0111 /s, 478 ms on average, 7.5 % failed")
-	params(t, p["Service graph"].one(t, ".graph").one(t, "a").attr("href"), "/traces")
+	params(t, p["Service graph"].one(t, ".graph").one(t, "a").attr("href"), "/service")
 	contains(t, p["Latency"].one(t, ".about").text(), `histogram_quantile(0.95, sum by (le) (rate(http_request_duration_seconds_bucket{job="dice-roller",handler="/roll"}[75s])))`)
 	if got := params(t, p["Error logs"].one(t, ".about").link(t, "LogQL"), "/logs").Get("q"); !strings.Contains(got, `level="ERROR"`) {
 		t.Errorf("the query leads to %s", got)

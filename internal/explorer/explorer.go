@@ -81,7 +81,7 @@ func NewHandler(o Options) (http.Handler, error) {
 		o.Now = time.Now
 	}
 	e := &explorer{Options: o, pages: map[string]*template.Template{}, runs: &checkRuns{Checker: o.Checklist, clock: o.Now}, palette: newPalette(), bounds: newBounds()}
-	for _, name := range []string{"overview", "traces", "trace", "notrace", "file", "logs", "metrics", "targets", "checks", "doc", "message"} {
+	for _, name := range []string{"overview", "service", "traces", "trace", "notrace", "file", "logs", "metrics", "targets", "checks", "doc", "message"} {
 		t, err := template.New("layout.html").Funcs(template.FuncMap{"code": code}).ParseFS(files, "templates/layout.html", "templates/parts.html", "templates/"+name+".html")
 		if err != nil {
 			return nil, fmt.Errorf("parsing the explorer's page %s: %w", name, err)
@@ -95,6 +95,7 @@ func (e *explorer) routes() (http.Handler, error) {
 	mux := http.NewServeMux()
 	for pattern, page := range map[string]http.HandlerFunc{
 		"GET /{$}":          e.overview,
+		"GET /service":      e.service,
 		"GET /traces":       e.traces,
 		"GET /traces/file":  e.fileForm,
 		"POST /traces/file": e.file,

@@ -248,6 +248,52 @@ func TestOverview(t *testing.T) {
 	}
 }
 
+func TestService(t *testing.T) {
+	l := start(t)
+	p := page(t, l.handler, serviceOf(t, l, contract.ServiceRoller), 200)
+	contains(t, p.text(), "Requests, last minute 0.1 /s Failed 10 % p50 512 ms p95 973 ms p99 1.01 s", "Newest log lines",
+		"Called by Service Requests Failed Mean streamlit-frontend")
+	var operations []string
+	for _, r := range p.all("table.red")[0].all("tr")[1:] {
+		operations = append(operations, r.text())
+	}
+	want := []string{"GET /roll 0.1 10 % 512 ms 973 ms 1.01 s", "roll 0.1 0 % 256 ms 486 ms 507 ms"}
+	if d := cmp.Diff(want, operations); d != "" {
+		t.Errorf("operations (-want +got):\n%s", d)
+	}
+	q := params(t, p.all("ul.names")[0].link(t, contract.MetricHTTPRequests), "/metrics").Get("q")
+	if want := contract.MetricHTTPRequests + `{job=~"(.+/)?dice-roller"}`; q != want {
+		t.Errorf("a metric leads to %s, want %s", q, want)
+	}
+	contains(t, page(t, l.handler, "/service?name=nobody", 200).text(), "Nothing is stored of a service “nobody” in this time.")
+	contains(t, page(t, l.handler, "/service", 400).text(), "Which service?")
+	contains(t, page(t, l.handler, "/service?name=x&since=soon", 400).text(), `"soon" is not a duration`)
+}
+
+// serviceOf returns the page of a service, as the overview links to it.
+func serviceOf(t *testing.T, l lab, name string) string {
+	t.Helper()
+	return page(t, l.handler, "/", 200).link(t, name)
+}
+
+// Services of other apps have a colour each, the same on every page.
+func TestServiceColours(t *testing.T) {
+	l := start(t)
+	classes := map[string]string{}
+	for _, name := range []string{"cart", "orders", "stock", "payment"} {
+		class := page(t, l.handler, "/service?name="+name, 200).one(t, "h1").one(t, "span.service").attr("class")
+		if again := page(t, l.handler, "/service?name="+name, 200).one(t, "h1").one(t, "span.service").attr("class"); again != class {
+			t.Errorf("%s is %s, and then %s", name, class, again)
+		}
+		for other, taken := range classes {
+			if taken == class {
+				t.Errorf("%s and %s are both %s", name, other, class)
+			}
+		}
+		classes[name] = class
+	}
+}
+
 func TestTraces(t *testing.T) {
 	l := start(t)
 	p := page(t, l.handler, "/traces", 200)

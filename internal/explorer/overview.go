@@ -1,11 +1,12 @@
 package explorer
 
 import (
+	"cmp"
 	"context"
-	"fmt"
 	"html/template"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -16,6 +17,8 @@ import (
 
 type overviewView struct {
 	Services       []serviceRow
+	Cards          bool // few enough to be shown as cards
+	MoreServices   int  // that are not shown
 	MetricsFailure *failure
 	TargetsFailure *failure
 	TracesFailure  *failure
@@ -28,13 +31,18 @@ type overviewView struct {
 
 // serviceRow is a service's state at one glance.
 type serviceRow struct {
-	Name, Class           string
-	Rate, Errors, P95     string
-	Failing, Known        bool
-	Health, HealthClass   string
-	TracesHref, LogsHref  string
-	FailedHref, ScrapeURL string
+	Name, Class string
+	redText
+	Health, HealthClass              string // of its scrapes; "" if it is not scraped
+	Href                             string
+	TracesHref, FailedHref, LogsHref string
 }
+
+// The number of services that are shown as cards, and in a table.
+const (
+	maxCards    = 3
+	maxServices = 100
+)
 
 type backend struct{ Name, URL, Signal string }
 
@@ -47,9 +55,8 @@ func (e *explorer) overview(w http.ResponseWriter, r *http.Request) {
 	}
 	v := overviewView{FrontendURL: e.FrontendURL, Backends: []backend{{"Prometheus", e.Prometheus.URL(), "metrics"},
 		{"Loki", e.Loki.URL(), "logs"}, {"Tempo", e.Tempo.URL(), "traces"}}}
-	p95 := fmt.Sprintf("histogram_quantile(0.95, sum by (job, le) (rate(%s_bucket[%s])))", contract.MetricHTTPDuration, win.rateWindow())
-	queries := []string{requestRate(win.rateWindow()), errorRatio(win.rateWindow()), p95}
-	results, errs := make([]*query.Result, len(queries)), make([]error, len(queries))
+	var services map[string]*red
+	var redErr error
 	var targets []query.Target
 	var targetsErr, tracesErr, mapErr error
 	asks := []func(){
@@ -61,15 +68,9 @@ func (e *explorer) overview(w http.ResponseWriter, r *http.Request) {
 	asks = append(asks, func() {
 		v.Map, mapErr = e.overviewMap(ctx, win)
 	})
-	for i := range queries {
-		asks = append(asks, func() { results[i], errs[i] = e.Prometheus.Query(ctx, queries[i], e.Now()) })
-	}
+	asks = append(asks, func() { services, redErr = e.reds(ctx, contract.LabelService, "", win.rateWindow()) })
 	inParallel(asks...)
-	for _, err := range append(errs, mapErr) {
-		if err != nil {
-			v.MetricsFailure = newFailure(err)
-		}
-	}
+	v.MetricsFailure = newFailure(cmp.Or(redErr, mapErr))
 	v.TargetsFailure, v.TracesFailure = newFailure(targetsErr), newFailure(tracesErr)
 	if n := len(v.Traces); n > 0 {
 		// From just before the oldest that is shown, so that a burst spreads out.
@@ -77,31 +78,25 @@ func (e *explorer) overview(w http.ResponseWriter, r *http.Request) {
 		span := max(time.Minute, oldest*21/20)
 		v.Scatter = scatter(v.Traces, window{Start: win.End.Add(-span), End: win.End}, e.Now().Location())
 	}
-	for _, name := range contract.Services() {
-		row := e.service(name, results, targets, win)
-		if targetsErr != nil {
-			row.Health, row.HealthClass = "unknown", ""
+	for _, name := range contract.Services() { // they are expected even if they send nothing
+		if services != nil && services[name] == nil {
+			services[name] = &red{p50: math.NaN(), p95: math.NaN(), p99: math.NaN()}
 		}
-		v.Services = append(v.Services, row)
 	}
+	var names []string
+	names, v.MoreServices = busiest(services, maxServices)
+	slices.SortFunc(names, compareServices)
+	for _, name := range names {
+		v.Services = append(v.Services, e.serviceRow(name, services[name], targets, win))
+	}
+	v.Cards = len(v.Services) <= maxCards
 	e.render(w, http.StatusOK, "overview", page{Title: "Overview", Section: "Overview", Live: true, Data: v})
 }
 
-func (e *explorer) service(name string, results []*query.Result, targets []query.Target, win window) serviceRow {
-	value := func(i int) float64 {
-		if results[i] != nil {
-			for _, s := range results[i].Series {
-				if s.Labels["job"] == name {
-					return s.Last()
-				}
-			}
-		}
-		return math.NaN()
-	}
-	row := serviceRow{Name: name, Class: e.class(name), Rate: short(value(0)), Errors: percent(value(1)), Failing: value(1) > 0,
-		P95: secondsText(value(2)), Health: "not scraped", HealthClass: "warn", Known: !math.IsNaN(value(0)),
-		TracesHref: "/traces?" + merge(win, "service", name), FailedHref: "/traces?" + merge(win, "service", name, "status", query.StatusError),
-		LogsHref: "/logs?" + merge(win, "service", name)}
+func (e *explorer) serviceRow(name string, r *red, targets []query.Target, win window) serviceRow {
+	row := serviceRow{Name: clip(name), Class: e.class(name), redText: r.text(), Href: serviceHref(name),
+		TracesHref: "/traces?" + merge(win, "service", name),
+		FailedHref: "/traces?" + merge(win, "service", name, "status", query.StatusError), LogsHref: "/logs?" + merge(win, "service", name)}
 	for _, t := range targets {
 		if t.Job == name {
 			row.Health, row.HealthClass = t.Health, healthClass(t.Health)
@@ -125,28 +120,22 @@ func (w window) rateWindow() string {
 	return strconv.Itoa(int(max(time.Minute, 2*w.step()).Seconds())) + "s"
 }
 
-// requestRate returns the PromQL query of requests a second, by service.
-func requestRate(over string) string {
-	return fmt.Sprintf("sum by (job) (rate(%s[%s]))", contract.MetricHTTPRequests, over)
-}
-
-// errorRatio returns a query that is 0, not absent, for a service that never failed.
-func errorRatio(over string) string {
-	all := requestRate(over)
-	return fmt.Sprintf(`(sum by (job) (rate(%s{%s="5xx"}[%s])) or 0 * %s) / %s`, contract.MetricHTTPRequests, contract.LabelStatus, over, all, all)
-}
-
-// overviewMap returns the dashboard's service graph.
+// overviewMap draws the dashboard's service graph.
 func (e *explorer) overviewMap(ctx context.Context, win window) (template.HTML, error) {
-	for _, p := range e.Dashboard.Panels {
-		if p.Type != grafana.PanelNodeGraph {
-			continue
-		}
-		queries, err := e.Dashboard.PanelQueries(p, grafana.Settings{Range: win.End.Sub(win.Start), Step: win.step()})
-		if err != nil {
-			return "", err
-		}
-		return e.serviceMap(ctx, "Who calls whom", queries, win, 0)
+	queries, err := e.graphQueries(win)
+	if err != nil || len(queries) == 0 {
+		return "", err
 	}
-	return "", nil
+	return e.serviceMap(ctx, "Who calls whom", queries, win, 0)
+}
+
+// graphQueries returns the queries of the dashboard's service graph, none if it has
+// no such panel.
+func (e *explorer) graphQueries(win window) ([]grafana.Query, error) {
+	for _, p := range e.Dashboard.Panels {
+		if p.Type == grafana.PanelNodeGraph {
+			return e.Dashboard.PanelQueries(p, grafana.Settings{Range: win.End.Sub(win.Start), Step: win.step()})
+		}
+	}
+	return nil, nil
 }

@@ -29,12 +29,21 @@ func (d drawing) graph(ctx context.Context) error {
 
 // serviceMap draws which service calls which, from the queries that Grafana makes for it.
 func (e *explorer) serviceMap(ctx context.Context, label string, queries []grafana.Query, win window, height int) (template.HTML, error) {
+	calls, err := e.edges(ctx, queries, win)
+	if err != nil || len(calls) == 0 {
+		return "", err
+	}
+	return e.drawMap(label, calls[:min(len(calls), mostEdges)], win, height), nil
+}
+
+// edges reads which service calls which, the busiest first.
+func (e *explorer) edges(ctx context.Context, queries []grafana.Query, win window) ([]call, error) {
 	type pair struct{ client, server string }
 	calls := map[pair]*call{}
 	for _, q := range queries {
 		res, err := e.Prometheus.Query(ctx, q.Expr, win.End)
 		if err != nil {
-			return "", err
+			return nil, err
 		}
 		for _, s := range res.Series {
 			p := pair{s.Labels[contract.LabelClient], s.Labels[contract.LabelServer]}
@@ -57,13 +66,10 @@ func (e *explorer) serviceMap(ctx context.Context, label string, queries []grafa
 			busy = append(busy, *c)
 		}
 	}
-	if len(busy) == 0 {
-		return "", nil
-	}
 	slices.SortFunc(busy, func(a, b call) int {
 		return cmp.Or(cmp.Compare(b.requests, a.requests), cmp.Compare(a.client, b.client), cmp.Compare(a.server, b.server))
 	})
-	return e.drawMap(label, busy[:min(len(busy), mostEdges)], win, height), nil
+	return busy, nil
 }
 
 func (e *explorer) drawMap(label string, calls []call, win window, height int) template.HTML {
@@ -85,11 +91,11 @@ func (e *explorer) drawMap(label string, calls []call, win window, height int) t
 	for _, name := range slices.Compact(names) {
 		n := chart.Node{Name: name, Class: e.class(name)}
 		if name != contract.ClientUser {
-			n.Href = "/traces?" + merge(win, "service", name)
+			n.Href = serviceHref(name)
 		}
 		if in := into[name]; in != nil {
 			n.Failed = in.failed / in.requests
-			n.Lines = []string{secondsText(in.seconds / in.requests)}
+			n.Lines = []string{"mean " + secondsText(in.seconds/in.requests)}
 			if n.Failed > 0 && !math.IsInf(n.Failed, 0) {
 				n.Lines = append(n.Lines, percent(n.Failed)+" failed")
 			}

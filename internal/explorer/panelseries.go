@@ -42,7 +42,7 @@ func (d drawing) timeSeries(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		plot.Dots = append(plot.Dots, d.dots(thin(found, d.win), format)...)
+		plot.Dots = append(plot.Dots, d.e.exemplarDots(thin(found, d.win), format)...)
 	}
 	d.Exemplars = len(plot.Dots)
 	if len(plot.Lines) > 0 || len(plot.Dots) > 0 {
@@ -51,8 +51,9 @@ func (d drawing) timeSeries(ctx context.Context) error {
 	return nil
 }
 
-func (d drawing) dots(found []query.Exemplar, format func(float64) string) []chart.Dot {
-	zone := d.e.Now().Location()
+// exemplarDots returns the dots of exemplars, each a link to its trace.
+func (e *explorer) exemplarDots(found []query.Exemplar, format func(float64) string) []chart.Dot {
+	zone := e.Now().Location()
 	var out []chart.Dot
 	for _, x := range found {
 		at := x.Time.In(zone)
