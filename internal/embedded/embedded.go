@@ -19,6 +19,7 @@ import (
 	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"dicelab/internal/embedded/answer"
 	"dicelab/internal/embedded/collect"
@@ -124,7 +125,9 @@ func (s *Stack) OpenStore(ctx context.Context) (err error) {
 	s.receiver = otlp.New(s.generator.Wrap(spansGate{s.store, s.watch}), otlp.Options{
 		Budget: s.budget, OwnKey: s.o.OwnKey, Age: s.store.TraceAge(), Early: store.MaxEarly,
 	})
-	if s.tempo, err = tempo.NewHandler(healthGate{s.store, s.watch}, tempo.Options{Version: s.o.Version, Answers: s.answers, Memory: s.o.Memory}); err != nil {
+	if s.tempo, err = tempo.NewHandler(healthGate{s.store, s.watch}, tempo.Options{
+		Version: s.o.Version, Answers: s.answers, Memory: s.o.Memory, Metrics: promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}),
+	}); err != nil {
 		return err
 	}
 	watching, endWatch := context.WithCancel(context.WithoutCancel(ctx)) // CloseStore ends it

@@ -44,7 +44,7 @@ func (s *Stack) Parts() ([]lab.Part, error) {
 		{Name: "store", Start: openStore, Stop: s.CloseStore},
 		s.part("otlp http", stack.OTLPHTTP, s.Receiver),
 		lab.GRPCPart("otlp grpc", s.o.Listeners[stack.OTLPGRPC], s.GRPC),
-		s.part("tempo", stack.Tempo, s.Tempo),
+		lab.GRPCPart("tempo", s.o.Listeners[stack.Tempo], func() http.Handler { return web.Guard(s.Tempo(), s.o.Hosts...) }), // HTTP/1.1, too
 		s.part("loki", stack.Loki, s.Loki),
 		prometheus,
 	}, nil

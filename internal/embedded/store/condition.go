@@ -18,8 +18,9 @@ const (
 	ScopeIntrinsic Scope = "intrinsic"
 )
 
-// The names of intrinsics.
+// The names of intrinsics. A condition on ID, that of the trace, compares all hex digits, with [Equal].
 const (
+	ID       = fieldTrace
 	Name     = "name"
 	Status   = "status"
 	Kind     = "kind"
@@ -40,6 +41,7 @@ const (
 	LessEqual    Op = "<="
 	Greater      Op = ">"
 	GreaterEqual Op = ">="
+	Exists       Op = "exists" // the value does not count
 )
 
 // Condition compares a field of a span with a value.
@@ -48,6 +50,10 @@ type Condition struct {
 	Name  string // of the attribute or intrinsic
 	Op    Op
 	Value any // string, int64, float64 or bool
+
+	// Any, if it is not empty, is the whole condition: that all conditions of one of its
+	// lists hold.
+	Any [][]Condition
 }
 
 // filter writes conditions as a filter of the engine. The filter matches each span that
@@ -68,6 +74,17 @@ func filter(conditions []Condition) string {
 // filter returns a filter that matches each span that the condition matches, or "" if the
 // engine has no such filter.
 func (c Condition) filter() string {
+	var alternatives []string
+	for _, list := range c.Any {
+		f := filter(list)
+		if f == everything {
+			return ""
+		}
+		alternatives = append(alternatives, "("+f+")")
+	}
+	if len(c.Any) > 0 {
+		return "(" + strings.Join(alternatives, " or ") + ")"
+	}
 	exact, any := c.exact()
 	attribute := Attribute{c.Scope, c.Name}
 	switch {
@@ -90,12 +107,25 @@ func (c Condition) filter() string {
 // for spans that a filter of doubt matches or that have the field more. It returns "" if
 // there is none.
 func (c Condition) exact() (filter string, doubt []string) {
+	var alternatives []string
+	for _, list := range c.Any {
+		f, unsure := exactFilter(list)
+		if f == "" {
+			return "", nil
+		}
+		alternatives, doubt = append(alternatives, "("+f+")"), append(doubt, unsure...)
+	}
+	if len(c.Any) > 0 {
+		return "(" + strings.Join(alternatives, " or ") + ")", doubt
+	}
 	text, isText := c.Value.(string)
 	n, isInt := c.Value.(int64)
 	attribute := Attribute{c.Scope, c.Name}
 	switch {
 	case c.Scope == ScopeIntrinsic && c.Name == Name:
 		return parens(textFilter(fieldName, c.Op, text)), nil
+	case c.Scope == ScopeIntrinsic && c.Name == ID && isText:
+		return parens(textFilter(fieldTrace, c.Op, text)), nil
 	case c.Scope == ScopeIntrinsic && isInt && n > -maxExact && n < maxExact:
 		return parens(intrinsicFilter(c.Name, c.Op, n)), nil
 	case c.Scope == ScopeIntrinsic, attribute.service() && (!isText || len(text) >= maxValue): // the field has the first bytes

@@ -19,6 +19,9 @@ type SpanCount struct {
 	Where []Condition
 	Exact bool
 	By    []Attribute // by which spans are grouped
+	// Each reports that yield is called for each span by itself, with the time of its
+	// start. The index keeps groups in memory, but not spans.
+	Each bool
 	// Read is called with spans that may match, but for which the index cannot decide it.
 	Read func(start time.Time, span Span)
 }
@@ -26,7 +29,7 @@ type SpanCount struct {
 // MaxStep is the longest of several steps of a count: the engine computes with float64.
 const MaxStep = 30 * 24 * time.Hour
 
-// Attribute names an attribute, or an intrinsic but for [Duration].
+// Attribute names an attribute or an intrinsic.
 type Attribute struct {
 	Scope Scope
 	Name  string
@@ -54,7 +57,7 @@ func (s *Store) CountSpans(ctx context.Context, q SpanCount, yield func(by []any
 	if q.Exact && exact != "" {
 		unsure := strings.Join(doubt, " or ")
 		reading += " (" + unsure + ")"
-		counting = fmt.Sprintf("%s !(%s) %s | stats %s count() n", exact, unsure, within, q.by(from))
+		counting = fmt.Sprintf("%s !(%s) %s | %s", exact, unsure, within, q.pipe(from))
 	}
 	left := maxCountedReads
 	err = s.spans.read(from, to, func(parts []*partition) error {
@@ -79,6 +82,20 @@ func (s *Store) CountSpans(ctx context.Context, q SpanCount, yield func(by []any
 		return false, fmt.Errorf("counting spans: %w", err)
 	}
 	return partial, nil
+}
+
+// pipe returns the pipe by which the engine counts or lists spans.
+func (q SpanCount) pipe(from int64) string {
+	if !q.Each {
+		return "stats " + q.by(from) + " count() n"
+	}
+	fields := []string{fieldTime, fieldAt} // at, since the time is no column
+	for _, a := range q.By {
+		for _, name := range a.fields() {
+			fields = append(fields, quote(name))
+		}
+	}
+	return "fields " + strings.Join(fields, ", ")
 }
 
 // by returns the fields by which the engine counts, as the pipe stats has them.
@@ -107,9 +124,15 @@ func (q SpanCount) countIn(ctx context.Context, p *partition, query string, yiel
 			for _, c := range columns {
 				values[c.Name] = c.Values[i]
 			}
-			n, err := strconv.Atoi(values["n"])
-			until := q.To
-			if times != nil {
+			n, until := 1, q.To
+			var err error
+			switch {
+			case q.Each:
+				until = time.Unix(0, times[i])
+			default:
+				n, err = strconv.Atoi(values["n"])
+			}
+			if times != nil && !q.Each {
 				until = time.Unix(0, times[i]-1).Add(q.Step)
 			}
 			if err != nil || !until.After(q.From) || until.After(q.To) {

@@ -19,7 +19,7 @@ import (
 )
 
 // apiVersion is the version of Tempo whose API this is.
-const apiVersion = "2.8.0"
+const apiVersion = "3.0.3"
 
 const useNative = "start the lab with --stack=native, which runs Tempo itself"
 
@@ -42,28 +42,24 @@ type Options struct {
 	Memory  int64         // bytes that the program may have, see [intake.NewSemaphore]
 	// Answers bounds the responses to queries under way; default a pool of its own.
 	Answers *answer.Pool
+	Metrics http.Handler // answers /metrics; nil if it is not served
 }
 
 type api struct {
 	store     Store
-	parser    *traceql.Parser
 	opts      Options
 	semaphore intake.Semaphore // of queries
 }
 
 // NewHandler returns the API's handler.
 func NewHandler(s Store, opts Options) (http.Handler, error) {
-	parser, err := traceql.NewParser()
-	if err != nil {
-		return nil, fmt.Errorf("making the Tempo API: %w", err)
-	}
 	if opts.Timeout <= 0 {
 		opts.Timeout = 30 * time.Second
 	}
 	if opts.Answers == nil {
 		opts.Answers = answer.NewPool(answer.Options{})
 	}
-	a := &api{store: s, parser: parser, opts: opts, semaphore: intake.NewSemaphore(opts.Memory)}
+	a := &api{store: s, opts: opts, semaphore: intake.NewSemaphore(opts.Memory)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /ready", a.serve(a.ready))
 	mux.HandleFunc("GET /api/echo", a.serve(func(w http.ResponseWriter, _ *http.Request) error { return writeText(w, "echo\n") }))
@@ -73,12 +69,17 @@ func NewHandler(s Store, opts Options) (http.Handler, error) {
 	mux.Handle("GET /api/search", a.limited(a.search))
 	mux.Handle("GET /api/metrics/query_range", a.limited(a.metricsRange))
 	mux.Handle("GET /api/metrics/query", a.limited(a.metricsInstant))
-	mux.Handle("GET /api/v2/search/tags", a.limited(a.tagNames))
-	mux.Handle("GET /api/v2/search/tag/{name}/values", a.limited(a.tagValues))
+	mux.Handle("GET /api/search/tags", a.limited(a.tagNames))
+	mux.Handle("GET /api/search/tag/{name}/values", a.limited(a.tagValues))
+	mux.Handle("GET /api/v2/search/tags", a.limited(a.tagNamesV2))
+	mux.Handle("GET /api/v2/search/tag/{name}/values", a.limited(a.tagValuesV2))
+	if opts.Metrics != nil {
+		mux.Handle("GET /metrics", opts.Metrics)
+	}
 	mux.HandleFunc("/", a.serve(func(_ http.ResponseWriter, r *http.Request) error {
 		return badRequest("%s %s is not served by the embedded stack: %s", r.Method, r.URL.Path, useNative)
 	}))
-	return mux, nil
+	return streaming(mux)
 }
 
 // failure is an error with the status of its response.

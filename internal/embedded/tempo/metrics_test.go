@@ -44,32 +44,38 @@ func TestMetrics(t *testing.T) {
 		return `{"series":[` + strings.Join(series, ",") + `],"metrics":{"completedJobs":1,"totalJobs":1}}`
 	}
 	for _, test := range []struct{ query, want string }{
-		{`{name="none"} | rate()`, answer(`{"labels":[{"key":"__name__","value":{"stringValue":"rate"}}],"promLabels":"{__name__=\"rate\"}","samples":[` + samples(0, 0, 0, 0) + `]}`)},
+		{`{name="none"} | rate()`, answer(`{"labels":[{"key":"__name__","value":{"stringValue":"rate"}}],"samples":[` + samples(0, 0, 0, 0) + `]}`)},
 		{`{name="none"} | rate() by (name)`, answer()},
-		{`{status=error} | count_over_time()`, answer(`{"labels":[{"key":"__name__","value":{"stringValue":"count_over_time"}}],"promLabels":"{__name__=\"count_over_time\"}","samples":[` + samples(0, 0, 0, 1) + `]}`)},
+		{`{status=error} | count_over_time()`, answer(`{"labels":[{"key":"__name__","value":{"stringValue":"count_over_time"}}],"samples":[` + samples(0, 0, 0, 1) + `]}`)},
 		{`{status=error} | count_over_time() by (status, kind, span.http.response.status_code, span.none)`,
 			answer(`{"labels":[{"key":"status","value":{"stringValue":"error"}},{"key":"kind","value":{"stringValue":"server"}},{"key":"span.http.response.status_code","value":{"intValue":"500"}}],` +
-				`"promLabels":"{\"span.http.response.status_code\"=\"500\", kind=\"server\", status=\"error\"}","samples":[` + samples(0, 0, 0, 1) + `]}`)},
+				`"samples":[` + samples(0, 0, 0, 1) + `]}`)},
 		{`{status=error} | rate() by (span.none)`,
-			answer(`{"labels":[{"key":"span.none","value":{"stringValue":"nil"}}],"promLabels":"{\"span.none\"=\"<nil>\"}","samples":[` + samples(0, 0, 0, 1) + `]}`)},
+			answer(`{"labels":[{"key":"span.none","value":{"stringValue":"nil"}}],"samples":[` + samples(0, 0, 0, 1) + `]}`)},
 	} {
-		rec := metric(t, h, "/api/metrics/query_range", test.query, "start", at(-1), "end", at(2), "step", "1s")
+		rec := metric(t, h, "/api/metrics/query_range", test.query+" with (exemplars=false)", "start", at(-1), "end", at(2), "step", "1s")
 		if rec.Code != http.StatusOK {
 			t.Errorf("%s: %d %s", test.query, rec.Code, rec.Body)
 			continue
 		}
 		equalJSON(t, rec.Body.Bytes(), test.want)
 	}
-	rec := metric(t, h, "/api/metrics/query", `{status=error} | rate() by (resource.service.name)`, "start", at(0), "end", at(4))
-	equalJSON(t, rec.Body.Bytes(), answer(`{"labels":[{"key":"resource.service.name","value":{"stringValue":"dice-roller"}}],"promLabels":"{\"resource.service.name\"=\"dice-roller\"}","value":0.25}`))
+	rec := metric(t, h, "/api/metrics/query_range", `{status=error} | max_over_time(duration)`, "start", at(1), "end", at(2), "step", "1s")
+	equalJSON(t, rec.Body.Bytes(), answer(`{"labels":[{"key":"__name__","value":{"stringValue":"max_over_time"}}],"samples":[{"timestampMs":"1800000002000","value":0.48}],
+		"exemplars":[{"labels":[{"key":"trace:id","value":{"stringValue":"1af7651916cd43dd8448eb211c80319c"}},{"key":"span:id","value":{"stringValue":"0000000000000022"}},
+		{"key":"name","value":{"stringValue":"GET /roll"}}],"value":0.48,"timestampMs":"1800000001010"}]}`))
+	rec = metric(t, h, "/api/metrics/query", `{status=error} | rate() by (resource.service.name)`, "start", at(0), "end", at(4))
+	equalJSON(t, rec.Body.Bytes(), answer(`{"labels":[{"key":"resource.service.name","value":{"stringValue":"dice-roller"}}],"value":0.25}`))
 	for _, test := range []struct{ query, params, want string }{
-		{`{}`, "", "a query for metrics ends with | rate() or | count_over_time()"},
-		{`{} | quantile_over_time(duration, .9)`, "", "not supported by the embedded stack"},
-		{`{} | rate() | topk(5)`, "", "pipelines (|)"},
-		{`{} | rate() by (duration)`, "", "counting by duration is not supported"},
-		{`{} | rate() by (rootName)`, "", "counting by rootName is not supported"},
-		{`{traceDuration > 1s} | rate()`, "", "a condition on traceDuration, of which the trace has to be read"},
-		{`{} >> {} | rate()`, "", "counting what > or >>"},
+		{`{}`, "", "line 1, col 3: a query for metrics ends with a function such as | rate()"},
+		{`{} | quantile_over_time(duration, 2)`, "", "a quantile is a number from 0 to 1"},
+		{`{} | quantile_over_time(duration)`, "", "expected ,"},
+		{`{} | rate() by (a.b)`, "", "not a field"},
+		{`{} | rate() by (.a, .b, .c, .d, .e, .f)`, "", "by 5 fields at most"},
+		{`{} | rate() | topk(0)`, "", "topk takes a whole number above 0"},
+		{`{} | rate() | count()`, "", "after a metric come topk(n)"},
+		{`{} | compare({status=error}) > 1`, "", "cannot follow compare"},
+		{`{} | topk(5)`, "", "expected a spanset"},
 		{`{} | rate()`, "step=0", "invalid step"},
 		{`{} | rate()`, "step=1ms", "at most 11000 are allowed"},
 		{`{} | rate()`, "since=x", "invalid since"},
@@ -213,5 +219,5 @@ func randomMetric(r *rand.Rand) string {
 		}
 		query += " by (" + strings.Join(by, ", ") + ")"
 	}
-	return query
+	return query + " with (exemplars=false)"
 }

@@ -12,9 +12,9 @@ import (
 const (
 	defaultLimit = 20
 	maxLimit     = 1000
-	defaultSpans = 3   // spans per span set
-	maxSpans     = 100 // Tempo's default (query_frontend, max_spans_per_span_set)
-	maxTags      = 1000
+	defaultSpans = 3      // spans per span set
+	maxSpans     = 100    // Tempo's default (query_frontend, max_spans_per_span_set)
+	maxTags      = 10_000 // names or values in a list
 )
 
 // number parses a parameter from 1 to most.

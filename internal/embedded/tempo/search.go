@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
@@ -59,7 +58,7 @@ type (
 
 func (a *api) search(w http.ResponseWriter, r *http.Request) error {
 	values := r.URL.Query()
-	query, err := a.query(values)
+	query, err := searchQuery(values)
 	if err != nil {
 		return err
 	}
@@ -76,8 +75,9 @@ func (a *api) search(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	window, ctx := window{from, to}, r.Context()
+	where, _ := conditions(query.Candidates())
 	found, err := a.store.Search(ctx, store.SearchQuery{
-		From: window.earliest(), To: to, Limit: limit, Where: conditions(query), Match: window.only(matcher(ctx, query)),
+		From: window.earliest(), To: to, Limit: limit, Where: where, Match: window.only(matcher(ctx, query)),
 	})
 	if err == nil {
 		err = ctx.Err() // once it has ended, nothing matches
@@ -106,83 +106,22 @@ func (e *encoder) fields(v any) {
 	e.bytes(bytes.TrimPrefix(text, []byte("{")))
 }
 
-// query parses q, or the parameters from before TraceQL.
-func (a *api) query(values url.Values) (*traceql.Query, error) {
-	var legacy []string
-	for _, name := range []string{"tags", "minDuration", "maxDuration"} {
-		if values.Get(name) != "" {
-			legacy = append(legacy, name)
-		}
-	}
-	if !values.Has("q") || values.Get("q") == "" {
-		text, err := legacyQuery(values)
-		if err != nil {
+// searchQuery parses q, or the parameters from before TraceQL.
+func searchQuery(values url.Values) (*traceql.Query, error) {
+	text := values.Get("q")
+	if text == "" {
+		var err error
+		if text, err = legacyQuery(values); err != nil {
 			return nil, err
 		}
-		return a.parser.Parse(text)
+		return traceql.Parse(text)
 	}
-	if len(legacy) > 0 {
-		return nil, badRequest("invalid request: q cannot be used together with %s: write it as a condition of q", strings.Join(legacy, ", "))
-	}
-	return a.parser.Parse(values.Get("q"))
-}
-
-// conditions returns the conditions with which the store finds candidates. They must be
-// those of one span, so it uses the spanset with the most conditions; if several have as
-// many, the last, whose spans are shown.
-func conditions(q *traceql.Query) (most []store.Condition) {
-	for _, required := range q.Required() {
-		if list := checkable(required); len(list) >= len(most) {
-			most = list
+	for _, name := range []string{"tags", "minDuration", "maxDuration"} {
+		if values.Get(name) != "" {
+			return nil, badRequest("invalid request: q cannot be used together with %s: write it as a condition of q", name)
 		}
 	}
-	return most
-}
-
-func checkable(required []traceql.Condition) (list []store.Condition) {
-	for _, c := range required {
-		scope, name, ok := storedAs(c.Field)
-		if !ok {
-			continue // of the trace, not of a span
-		}
-		cond := store.Condition{Scope: scope, Name: name, Op: store.Op(c.Op)}
-		switch c.Value.Type {
-		case traceql.String:
-			cond.Value = c.Value.Text
-		case traceql.Float:
-			cond.Value = c.Value.Float
-		case traceql.Bool:
-			cond.Value = c.Value.Bool
-		default:
-			cond.Value = c.Value.Int
-		}
-		if c.Pattern != nil && !c.Pattern.Cheap() {
-			continue // the engine could not stop within a match
-		}
-		list = append(list, cond)
-	}
-	return list
-}
-
-// storedAs returns the store's name of a field, or false for a field of the trace.
-func storedAs(f traceql.Field) (scope store.Scope, name string, ok bool) {
-	switch f.Scope {
-	case traceql.Name:
-		return store.ScopeIntrinsic, store.Name, true
-	case traceql.Status:
-		return store.ScopeIntrinsic, store.Status, true
-	case traceql.Kind:
-		return store.ScopeIntrinsic, store.Kind, true
-	case traceql.Duration:
-		return store.ScopeIntrinsic, store.Duration, true
-	case traceql.AnyScope:
-		return store.ScopeAny, f.Name, true
-	case traceql.SpanScope:
-		return store.ScopeSpan, f.Name, true
-	case traceql.ResourceScope:
-		return store.ScopeResource, f.Name, true
-	}
-	return "", "", false
+	return traceql.Parse(text)
 }
 
 // lookback is the longest time before a time range at which a matching span may begin,
@@ -214,33 +153,40 @@ func (w window) only(match func(store.Trace) []int) func(store.Trace) []int {
 	}
 }
 
-// about returns the properties of a trace that a query may use.
-func about(t store.Trace) traceql.Trace {
+// traceOf returns a trace as queries see it.
+func traceOf(t store.Trace) *traceql.Trace {
 	start, end := t.Bounds()
-	about := traceql.Trace{Duration: time.Duration(end - start)}
-	if root, ok := t.Root(); ok {
-		about.RootName, about.RootServiceName = root.GetName(), root.Source.Service
+	trace := &traceql.Trace{Spans: make([]traceql.Span, len(t.Spans)), Duration: time.Duration(end - start)}
+	for i, s := range t.Spans {
+		trace.Spans[i] = spanOf(s)
 	}
-	return about
+	if root, ok := t.Root(); ok {
+		trace.RootName, trace.RootServiceName = root.GetName(), root.Source.Service
+	}
+	return trace
+}
+
+func spanOf(s store.Span) traceql.Span {
+	return traceql.Span{Span: s.Span, Resource: s.Source.Resource, Scope: s.Source.Scope}
 }
 
 // matcher returns a function that finds the spans of a trace that match the query. Once
 // ctx has ended, it finds none.
 func matcher(ctx context.Context, q *traceql.Query) func(store.Trace) []int {
-	return func(t store.Trace) []int {
-		spans := make([]traceql.Span, len(t.Spans))
-		for i, s := range t.Spans {
-			spans[i] = traceql.Span{Span: s.Span, Resource: s.Source.Resource}
-		}
-		found, err := q.Select(ctx, spans, about(t))
+	return func(t store.Trace) (spans []int) {
+		sets, err := q.Select(ctx, traceOf(t))
 		if err != nil {
 			return nil
 		}
-		return found
+		for _, set := range sets {
+			spans = append(spans, set.Spans...)
+		}
+		return spans
 	}
 }
 
-// found writes a trace of a search's response, with at most the given number of spans.
+// found writes a trace of a search's response, with at most the given number of spans of
+// each spanset.
 func (e *encoder) found(t store.FoundTrace, q *traceql.Query, spans int) {
 	start, end := t.Bounds()
 	meta := traceMetadata{
@@ -264,41 +210,53 @@ func (e *encoder) found(t store.FoundTrace, q *traceql.Query, spans int) {
 		}
 		meta.ServiceStats[s.Source.Service] = stats
 	}
-	e.text(`{"spanSet":`)
-	set := e.spanSet(t, q, t.Matched[:min(spans, len(t.Matched))])
-	e.text(`,"spanSets":[`)
-	for _, piece := range set {
-		e.bytes(piece)
+	trace := traceOf(t.Trace)
+	sets, err := q.Select(e.ctx, trace)
+	if e.err = cmp.Or(e.err, err); len(sets) == 0 {
+		return // the context has ended
 	}
-	e.text("]")
+	e.text(`{"spanSet":`)
+	first := e.spanSet(trace, q, sets[0], spans)
+	e.text(`,"spanSets":`)
+	e.list(len(sets), func(i int) {
+		if i > 0 {
+			e.spanSet(trace, q, sets[i], spans)
+			return
+		}
+		for _, piece := range first {
+			e.bytes(piece)
+		}
+	})
 	e.fields(meta)
 }
 
-// spanSet writes spans of a trace, by their indexes. It writes each span before it makes
+// spanSet writes a spanset with at most so many spans. It writes each span before it makes
 // the next, because an attribute that they share may be large. It returns the pieces that it
 // wrote.
-func (e *encoder) spanSet(t store.FoundTrace, q *traceql.Query, shown []int) (written [][]byte) {
+func (e *encoder) spanSet(trace *traceql.Trace, q *traceql.Query, set traceql.Spanset, most int) (written [][]byte) {
 	again := &encoder{ctx: e.ctx, w: writerFunc(func(piece []byte) (int, error) {
 		written = append(written, piece)
 		return e.w.Write(piece)
 	}), err: e.err}
-	trace := about(t.Trace)
 	again.text(`{"spans":`)
-	again.list(len(shown), func(i int) {
-		span, err := spanOf(e.ctx, t.Spans[shown[i]], q, trace)
+	again.list(min(most, len(set.Spans)), func(i int) {
+		span, err := shownSpan(e.ctx, trace, set.Spans[i], q)
 		again.err = cmp.Or(again.err, err)
 		again.value(span)
 	})
-	again.text(fmt.Sprintf(`,"matched":%d`, len(t.Matched)))
-	if q.Counts() > 0 {
+	again.text(fmt.Sprintf(`,"matched":%d`, len(set.Spans)))
+	if len(set.Attributes) > 0 {
 		again.text(`,"attributes":`)
-		again.list(q.Counts(), func(int) {
-			again.message(&commonpb.KeyValue{Key: "count()", Value: &commonpb.AnyValue{Value: &commonpb.AnyValue_IntValue{IntValue: int64(len(t.Matched))}}})
-		})
+		again.list(len(set.Attributes), func(i int) { again.attribute(set.Attributes[i].Name, set.Attributes[i].Value) })
 	}
 	again.text("}")
 	e.err = again.err
 	return written
+}
+
+// attribute writes a named value.
+func (e *encoder) attribute(name string, v traceql.Value) {
+	e.message(&commonpb.KeyValue{Key: name, Value: v.Any()})
 }
 
 // writerFunc is an io.Writer.
@@ -307,40 +265,33 @@ type writerFunc func([]byte) (int, error)
 // Write implements io.Writer.
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
-// spanOf returns a span with the fields that the query shows, as Tempo does: the name has
-// its own place, and the duration is not repeated.
-func spanOf(ctx context.Context, s store.Span, q *traceql.Query, trace traceql.Trace) (spanMetadata, error) {
+// shownSpan returns a span with the fields that the query shows, as Tempo does: the name has
+// its own place, and what the trace shows anyway is not repeated.
+func shownSpan(ctx context.Context, trace *traceql.Trace, i int, q *traceql.Query) (spanMetadata, error) {
+	s := trace.Spans[i]
 	meta := spanMetadata{
-		SpanID: hex.EncodeToString(s.GetSpanId()), StartTimeUnixNano: s.GetStartTimeUnixNano(), DurationNanos: s.Duration(),
+		SpanID: hex.EncodeToString(s.GetSpanId()), StartTimeUnixNano: s.GetStartTimeUnixNano(),
+		DurationNanos: int64(s.GetEndTimeUnixNano() - s.GetStartTimeUnixNano()),
 	}
-	list, err := q.MatchedFields(ctx, traceql.Span{Span: s.Span, Resource: s.Source.Resource}, trace)
+	list, err := q.MatchedFields(ctx, trace, i)
 	if err != nil {
 		return meta, err
 	}
 	for _, shown := range list {
-		value := shown.Value
-		switch shown.Field.Scope {
-		case traceql.Name:
-			meta.Name = s.GetName()
-			continue
-		case traceql.Status:
-			value = word("STATUS_CODE_", s.GetStatus().GetCode().String())
-		case traceql.Kind:
-			value = word("SPAN_KIND_", s.GetKind().String())
-		case traceql.AnyScope, traceql.SpanScope, traceql.ResourceScope:
-		default:
-			continue
+		if shown.Field.Scope == traceql.Intrinsic {
+			switch shown.Field.Name {
+			case traceql.Name:
+				meta.Name = s.GetName()
+				continue
+			case traceql.Duration, traceql.TraceDuration, traceql.RootName, traceql.RootServiceName, traceql.TraceID, traceql.SpanID:
+				continue
+			}
 		}
-		attribute, err := messageJSON(&commonpb.KeyValue{Key: shown.Field.Name, Value: value})
+		attribute, err := messageJSON(&commonpb.KeyValue{Key: shown.Field.Name, Value: shown.Value.Any()})
 		if err != nil {
 			return meta, err
 		}
 		meta.Attributes = append(meta.Attributes, attribute)
 	}
 	return meta, nil
-}
-
-// word returns TraceQL's word for the name of an enum value.
-func word(prefix, name string) *commonpb.AnyValue {
-	return &commonpb.AnyValue{Value: &commonpb.AnyValue_StringValue{StringValue: strings.ToLower(strings.TrimPrefix(name, prefix))}}
 }

@@ -1,36 +1,30 @@
-// Package traceql parses and evaluates the part of TraceQL, Tempo's query
-// language, that the embedded stack serves: spansets,
+// Package traceql parses and evaluates TraceQL, the query language of Tempo 3.0.
 //
-//	{ resource.service.name = "dice-roller" && (status = error || duration > 500ms) }
+//	text ─ lex ─ tokens ─ parse ─ Query: stages, shown fields, Metric
+//	trace ─ Query.Select ─ spansets ─ MatchedFields, or an Aggregator ─ series
 //
-// each the child (>) or a descendant (>>) of the preceding one, and a bound on the
-// number of spans that the last one has in a trace:
+// A query is a pipeline of stages, each of which gets spansets and returns some: spansets
+// with conditions on one span, combined by && and || and by the structural operators;
+// computed values (count, min, max, sum, avg) that are compared; by, coalesce and select. A
+// function such as rate() or quantile_over_time(duration, .9) at the end computes series.
 //
-//	{ name = "POST /roll" } >> { status = error } | count() > 1
-//
-// A query for metrics counts the spans of one spanset over time:
-//
-//	{ status = error } | rate() by (resource.service.name)
-//
-// A spanset has conditions on resource.*, span.* and .attribute (the span's, or else the
-// resource's), on the intrinsics name, status, kind, duration, traceDuration,
-// rootName and rootServiceName (also as span:name, trace:duration and so on),
-// the operators = != =~ !~ < <= > >=, joined by &&, || and parentheses. && and ||
-// have one precedence: a || b && c is (a || b) && c.
+// Types are checked before a query runs, as far as the query tells them. Queries are
+// evaluated over the spans of one trace at a time, in memory; Candidates and Found return
+// what an index can check before that.
 //
 // Rules, as in Tempo 3.0:
 //
+//   - && and || have one precedence, from left to right: a || b && c is (a || b) && c.
 //   - All conditions within { } hold on the same span.
-//   - A condition on an attribute that is not there, or is of another type, does
-//     not hold, whatever its operator.
+//   - A comparison with an attribute that is not there, or is of another type, does
+//     not hold, whatever its operator. A whole number is compared with whole numbers and
+//     any other with others, unless arithmetic is involved.
 //   - A regular expression must match the whole text.
-//   - A query finds the spans of its last spanset.
-//   - For a list every operator, also != and !~, requires one matching element.
+//   - For a list every comparison, also != and !~, requires one matching element. The same
+//     holds for the events and the links of a span.
 //   - A resource without service.name has an empty one.
+//   - A number that is compared with a duration is in nanoseconds.
 //
 // Tempo numbers the spans of a trace from its root. This package follows parents, so
-// that > and >> also work in a trace without its root. And it compares all numbers with
-// each other: Tempo compares integers with integers only.
-//
-// Everything else of TraceQL is an [*Error] that names what is not supported.
+// that structural operators also work in a trace without its root.
 package traceql

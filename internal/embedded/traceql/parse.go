@@ -1,475 +1,414 @@
 package traceql
 
 import (
-	"errors"
-	"fmt"
-	"math"
-	"strconv"
-	"strings"
-	"time"
-
-	"github.com/alecthomas/participle/v2"
-	"github.com/alecthomas/participle/v2/lexer"
-	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"slices"
 
 	"dicelab/internal/embedded/pattern"
 )
 
-// MaxLength is the greatest length of a query, in bytes.
-const MaxLength = 16 << 10
-
-// MaxSpansets is the largest number of spansets in a query: each is compared with every
-// span of every trace that is read.
-const MaxSpansets = 10
-
-// Bounds of the nesting of a query. The parser calls itself for each level, and so does
-// the evaluation.
-const (
-	MaxDepth = 100          // parentheses within parentheses
-	maxBegun = 4 * MaxDepth // spansets that are parsed before their number is an error
-)
-
-// Error describes an error in a query and its place, in Tempo's form.
-type Error struct {
-	Line, Column int // from 1; the column counts characters
-	Message      string
-}
-
-func (e *Error) Error() string {
-	return fmt.Sprintf("invalid TraceQL query: parse error at line %d, col %d: %s", e.Line, e.Column, e.Message)
-}
-
-func errorAt(pos lexer.Position, format string, args ...any) *Error {
-	return &Error{Line: max(pos.Line, 1), Column: max(pos.Column, 1), Message: fmt.Sprintf(format, args...)}
-}
-
-// unsupported returns an error that names a construct, and the way to the whole language.
-func unsupported(pos lexer.Position, what string) *Error {
-	return errorAt(pos, "%s not supported by the embedded stack: start the lab with --stack=native, which runs Tempo itself", what)
-}
-
-// Parser parses queries. It may be used from many goroutines.
-type Parser struct {
-	parser *participle.Parser[queryNode]
-}
-
-// NewParser returns a parser.
-func NewParser() (*Parser, error) {
-	p, err := newParser()
-	if err != nil {
-		return nil, fmt.Errorf("building the TraceQL parser: %w", err)
-	}
-	return &Parser{parser: p}, nil
+// parser reads the tokens of a query.
+type parser struct {
+	text     string
+	tokens   []token // the last is the end
+	next     int
+	depth    int
+	spansets int
+	query    *Query
 }
 
 // Parse parses a query that finds spans; the error is an [*Error].
-func (p *Parser) Parse(text string) (*Query, error) {
-	q, pos, err := p.parse(text)
+func Parse(text string) (*Query, error) {
+	q, at, err := parse(text)
 	if err == nil && q.Metric != nil {
-		return nil, errorAt(pos, "| rate() and | count_over_time() make a query for metrics, which /api/metrics/query_range and /api/metrics/query answer")
+		return nil, errorAt(text, at, "| %s(…) makes a query for metrics, which /api/metrics/query_range and /api/metrics/query answer", q.Metric.Name)
 	}
 	return q, err
 }
 
 // ParseMetric parses a query for metrics; the error is an [*Error].
-func (p *Parser) ParseMetric(text string) (*Query, error) {
-	q, pos, err := p.parse(text)
-	switch {
-	case err != nil:
-		return nil, err
-	case q.Metric == nil:
-		return nil, errorAt(pos, "a query for metrics ends with | rate() or | count_over_time(), which by (...) may follow: other functions are not supported by the embedded stack: "+
-			"start the lab with --stack=native, which runs Tempo itself")
-	case len(q.spansets) > 1 || len(q.counts) > 0:
-		return nil, unsupported(pos, "counting what > or >> or | count() finds is")
+func ParseMetric(text string) (*Query, error) {
+	q, at, err := parse(text)
+	if err == nil && q.Metric == nil {
+		return nil, errorAt(text, at, "a query for metrics ends with a function such as | rate() or | quantile_over_time(duration, .9), which by (…) may follow")
 	}
-	for _, f := range q.Metric.By {
-		if f.Scope == Duration || f.Scope >= TraceDuration {
-			return nil, unsupported(pos, "counting by "+f.Name+" is")
-		}
-	}
-	for _, f := range q.shown {
-		if f.field.Scope >= TraceDuration {
-			return nil, unsupported(pos, "counting by a condition on "+f.field.Name+", of which the trace has to be read, is")
-		}
-	}
-	return q, nil
+	return q, err
 }
 
-// parse parses a query and returns where its metric begins, or its end.
-func (p *Parser) parse(text string) (*Query, lexer.Position, error) {
-	pos := lexer.Position{Line: 1, Column: 1}
-	node, err := p.tree(text)
+// parse parses a query and returns the place where its metric begins, or its end.
+func parse(text string) (*Query, int, error) {
+	tokens, err := lex(text)
 	if err != nil {
-		return nil, pos, err
+		return nil, 0, err
 	}
-	q, err := build(node, text)
-	if err != nil {
-		return nil, pos, err
+	p := &parser{text: text, tokens: tokens, query: &Query{Hints: map[string]Value{}}}
+	if p.peek().kind == end {
+		return nil, 0, p.errorHere("the query is empty: {} finds every trace")
 	}
-	if node.Metric == nil {
-		pos.Advance(text)
-		return q, pos, nil
+	if err := p.root(); err != nil {
+		return nil, 0, err
 	}
-	q.Metric = &Metric{Rate: node.Metric.Func == "rate", Name: node.Metric.Func}
-	for _, by := range node.Metric.By {
-		f, err := parseField(by)
-		if err != nil {
-			return nil, pos, err
-		}
-		q.Metric.By = append(q.Metric.By, f)
+	at := len(text)
+	if p.query.Metric != nil {
+		at = p.query.Metric.at
 	}
-	return q, node.Metric.Pos, nil
+	return p.query, at, nil
 }
 
-// tree parses a query into its syntax tree.
-func (p *Parser) tree(text string) (*queryNode, error) {
-	if len(text) > MaxLength {
-		return nil, errorAt(lexer.Position{}, "the query has %d bytes: at most %d are allowed", len(text), MaxLength)
+func (p *parser) peek() token { return p.tokens[p.next] }
+
+func (p *parser) take() token {
+	t := p.tokens[p.next]
+	if t.kind != end {
+		p.next++
 	}
-	start := lexer.Position{Line: 1, Column: 1}
-	if trimmed := strings.TrimSpace(text); trimmed == "" {
-		return nil, errorAt(start, "the query is empty: {} finds every trace")
-	} else if trimmed[0] != '{' {
-		return nil, errorAt(start, "a query begins with {, as in { status = error }: anything else is not supported by the embedded stack: start the lab with --stack=native, which runs Tempo itself")
-	}
-	if err := p.checkNesting(text); err != nil {
-		return nil, err
-	}
-	node, err := p.parser.ParseString("", text)
-	if err != nil {
-		var perr participle.Error
-		if errors.As(err, &perr) {
-			return nil, errorAt(perr.Position(), "syntax error: %s", hint(perr.Message()))
-		}
-		return nil, errorAt(start, "syntax error: %v", err)
-	}
-	return node, nil
+	return t
 }
 
-// build compiles a syntax tree into a query.
-func build(node *queryNode, text string) (q *Query, err error) {
-	q = &Query{}
-	b := builder{query: q, fields: make(map[Field]int)}
-	last := node.Spanset
-	for below := ""; ; {
-		step := spanset{below: below}
-		if last.Where != nil {
-			if step.where, err = b.where(last.Where); err != nil {
-				return nil, err
-			}
-		}
-		q.spansets = append(q.spansets, step)
-		if last.Below == nil {
-			break
-		}
-		if len(q.spansets) == MaxSpansets {
-			return nil, errorAt(last.Below.Pos, "the query has more than %d spansets", MaxSpansets)
-		}
-		below, last = last.Below.Op, last.Below.Spanset
-	}
-	if q.counts, err = counts(last.Counts); err != nil {
-		return nil, err
-	}
-	switch {
-	case last.Close != "" && node.Tail != nil && (node.Tail.First == ">" || node.Tail.First == ">>"):
-		return nil, errorAt(node.Tail.Pos, "syntax error: after %[1]s comes a spanset, as in { status = error } %[1]s { kind = server }", node.Tail.First)
-	case last.Close != "" && node.Tail != nil:
-		return nil, unsupported(node.Tail.Pos, tail(node.Tail.First))
-	case last.Close != "":
-		return q, nil
-	case node.Tail != nil:
-		return nil, errorAt(node.Tail.Pos, "syntax error: %s", hint(fmt.Sprintf("unexpected token %q", node.Tail.First)))
-	}
-	start := lexer.Position{Line: 1, Column: 1}
-	start.Advance(text)
-	return nil, errorAt(start, "syntax error: %s", hint(`unexpected token "<EOF>"`))
+// is reports whether the next token is an operator or a word.
+func (p *parser) is(text string) bool {
+	t := p.peek()
+	return (t.kind == operator || t.kind == identifier) && t.text == text
 }
 
-// checkNesting rejects a query that nests too deeply for the parser. If text has no tokens,
-// it returns nil, since the parser has the error for that.
-func (p *Parser) checkNesting(text string) error {
-	tokens, err := p.parser.Lex("", strings.NewReader(text))
-	if err != nil {
-		return nil
+// accept takes the next token if it is text.
+func (p *parser) accept(text string) bool {
+	if !p.is(text) {
+		return false
 	}
-	depth, begun := 0, 0
-	for _, t := range tokens {
-		switch t.Value {
-		case "(":
-			depth++
-		case ")":
-			depth--
-		case "{":
-			begun++
-		}
-		if depth > MaxDepth {
-			return errorAt(t.Pos, "the query has more than %d parentheses within each other", MaxDepth)
-		}
-		if begun > maxBegun {
-			return errorAt(t.Pos, "the query has more than %d spansets", MaxSpansets)
+	p.next++
+	return true
+}
+
+// expect takes the next tokens, which must be those.
+func (p *parser) expect(texts ...string) error {
+	for _, text := range texts {
+		if !p.accept(text) {
+			return p.unexpected("expected " + text)
 		}
 	}
 	return nil
 }
 
-func counts(nodes []*countNode) (list []count, err error) {
-	for _, n := range nodes {
-		number, err := strconv.ParseInt(n.Number, 10, 64)
+func (p *parser) errorHere(format string, args ...any) error {
+	return errorAt(p.text, p.peek().at, format, args...)
+}
+
+// unexpected returns an error about the next token.
+func (p *parser) unexpected(hint string) error {
+	if t := p.peek(); t.kind != end {
+		return p.errorHere("syntax error: unexpected %s: %s", t.text, hint)
+	}
+	return p.errorHere("syntax error: the query ends too early: %s", hint)
+}
+
+func (p *parser) end() error {
+	if p.peek().kind != end {
+		return p.unexpected("the query could end here")
+	}
+	return nil
+}
+
+// nest counts a level of nesting, which begins with the next token; call the function that
+// it returns at its end.
+func (p *parser) nest() (leave func(), err error) {
+	if p.depth++; p.depth > MaxDepth {
+		return nil, p.errorHere("the query has more than %d parentheses or signs within each other", MaxDepth)
+	}
+	return func() { p.depth-- }, nil
+}
+
+// root parses a whole query: a pipeline, a metric, and hints.
+func (p *parser) root() (err error) {
+	if p.query.stages, err = p.pipeline(); err != nil {
+		return err
+	}
+	for {
+		switch {
+		case p.is("with"):
+			err = p.hints()
+		case p.query.Metric == nil && p.is("|"):
+			p.take()
+			err = p.metric()
+		case p.query.Metric != nil && p.peek().kind != end:
+			err = p.second()
+		default:
+			return p.end()
+		}
 		if err != nil {
-			return nil, errorAt(n.Pos, "count() is compared with a whole number, as in | count() > 2")
-		}
-		list = append(list, count{n.Op, number})
-	}
-	return list, nil
-}
-
-// hint returns the parser's message in terms of the query.
-func hint(message string) string {
-	message, _, _ = strings.Cut(message, " (expected") // it names the grammar's parts
-	for _, operator := range []string{"+", "-", "*", "/", "%", "^", "!"} {
-		if strings.HasSuffix(message, strconv.Quote(operator)) {
-			return message + ": arithmetic and negation are not supported by the embedded stack, --stack=native has them"
+			return err
 		}
 	}
-	if strings.HasSuffix(message, `"<EOF>"`) {
-		return "the query ends too early: a { or ( is not closed, or a value is missing"
-	}
-	return message + ": a condition is a name, one of = != =~ !~ < <= > >=, and a value; conditions are joined by && and ||"
 }
 
-// tail returns a name for the token that follows a spanset.
-func tail(token string) string {
-	switch token {
-	case "|":
-		return "pipelines (|) but for | count() > n are"
-	case "&&", "||":
-		return "combining spansets ({…} " + token + " {…}) is"
-	case "<", "<<", "~", "!>", "!>>", "!<", "!<<", "!~", "!", "&>", "&>>", "&<", "&<<", "&~":
-		return "structural operators but for > and >> (here: " + token + ") are"
-	}
-	return fmt.Sprintf("%q after the spanset is", token)
-}
-
-// builder compiles a syntax tree into a query.
-type builder struct {
-	query  *Query
-	fields map[Field]int // indexes into query.shown
-}
-
-// where joins conditions as Tempo does: && and || have one precedence.
-func (b *builder) where(n *whereNode) (expr, error) {
-	joined, err := b.term(n.First)
-	if err != nil {
-		return nil, err
-	}
-	for _, next := range n.Rest {
-		e, err := b.term(next.Term)
+// pipeline parses stages that | separates, up to a metric.
+func (p *parser) pipeline() (stages []stage, err error) {
+	for {
+		if len(stages) == 0 && p.is("coalesce") {
+			return nil, p.unexpected("a pipeline cannot begin with coalesce()")
+		}
+		s, err := p.stage()
 		if err != nil {
 			return nil, err
 		}
-		if next.Op == "&&" {
-			joined = allOf{joined, e}
-		} else {
-			joined = anyOf{joined, e}
+		stages = append(stages, s)
+		if !p.is("|") || slices.Contains(metricNames(), p.tokens[p.next+1].text) {
+			return stages, nil
 		}
+		p.take()
 	}
-	return joined, nil
 }
 
-func (b *builder) term(n *termNode) (expr, error) {
-	if n.Group != nil {
-		return b.where(n.Group)
-	}
-	return b.condition(n.Condition)
-}
-
-func (b *builder) condition(n *conditionNode) (expr, error) {
-	field, err := parseField(n.Field)
-	if err != nil {
-		return nil, err
-	}
-	if n.Value == nil {
-		return nil, unsupported(n.Pos, "a name that is not compared at once (a bare name, arithmetic) is")
-	}
-	value, err := parseValue(*n.Value, field)
-	if err != nil {
-		return nil, err
-	}
-	c := &Condition{Field: field, Op: n.Op, Value: value}
-	if err := c.check(n.Value.Pos, &b.query.patterns); err != nil {
-		return nil, err
-	}
-	b.query.show(c, b.fields)
-	return c, nil
-}
-
-// ParseField parses the name of a field as in a query, such as span.die.type or status.
-// The error is an [*Error].
-func ParseField(text string) (Field, error) {
-	return parseField(fieldNode{Pos: lexer.Position{Line: 1, Column: 1}, Text: text})
-}
-
-func parseField(n fieldNode) (Field, error) {
-	scope, name, dotted := strings.Cut(n.Text, ".")
-	if !dotted {
-		switch n.Text {
-		case "name", "span:name":
-			return Field{Name, "name"}, nil
-		case "status", "span:status":
-			return Field{Status, "status"}, nil
-		case "kind", "span:kind":
-			return Field{Kind, "kind"}, nil
-		case "duration", "span:duration":
-			return Field{Duration, "duration"}, nil
-		case "traceDuration", "trace:duration":
-			return Field{TraceDuration, "traceDuration"}, nil
-		case "rootName", "trace:rootName":
-			return Field{RootName, "rootName"}, nil
-		case "rootServiceName", "trace:rootService":
-			return Field{RootServiceName, "rootServiceName"}, nil
-		}
-		return Field{}, unsupported(n.Pos, fmt.Sprintf("%q is not a name that can be compared here (name, status, kind, duration, traceDuration, rootName, rootServiceName, or an attribute such as span.%s); it is", n.Text, n.Text))
-	}
-	name, err := unquoteParts(name)
-	if err != nil {
-		return Field{}, errorAt(n.Pos, "syntax error: name %s: %v", n.Text, err)
-	}
-	switch scope {
-	case "":
-		return Field{Scope: AnyScope, Name: name}, nil
-	case "resource":
-		return Field{Scope: ResourceScope, Name: name}, nil
-	case "span":
-		return Field{Scope: SpanScope, Name: name}, nil
-	}
-	return Field{}, unsupported(n.Pos, fmt.Sprintf("scope %q (of resource, span and none) is", scope))
-}
-
-// unquoteParts resolves the quoted parts of a name: span."a b".c is a b.c.
-func unquoteParts(name string) (string, error) {
-	var b strings.Builder
-	for name != "" {
-		i := strings.IndexByte(name, '"')
-		if i < 0 {
-			break
-		}
-		b.WriteString(name[:i])
-		quoted, err := strconv.QuotedPrefix(name[i:])
-		if err != nil {
-			return "", errors.New("a quoted part is not closed")
-		}
-		part, err := strconv.Unquote(quoted)
-		if err != nil {
-			return "", fmt.Errorf("reading quoted part: %w", err)
-		}
-		b.WriteString(part)
-		name = name[i+len(quoted):]
-	}
-	return b.String() + name, nil
-}
-
-func parseValue(n valueNode, field Field) (Value, error) {
+func (p *parser) stage() (stage, error) {
+	t := p.peek()
 	switch {
-	case n.String != nil:
-		s, err := strconv.Unquote(*n.String)
-		if err != nil {
-			return Value{}, errorAt(n.Pos, "syntax error: string %s: %v (a backslash is written \\\\, or use backticks)", *n.String, err)
+	case t.kind == identifier && slices.Contains([]string{"count", "min", "max", "sum", "avg"}, t.text):
+		return p.aggregate()
+	case p.is("by"):
+		return p.group()
+	case p.accept("coalesce"):
+		return coalesce{}, p.expect("(", ")")
+	case p.accept("select"):
+		fields, err := p.fieldList()
+		for _, f := range fields {
+			p.query.show(f)
 		}
-		return Value{Type: String, Text: s}, nil
-	case n.Open != nil:
-		return Value{}, errorAt(n.Pos, "syntax error: the text that begins here with %.1s does not end", *n.Open)
-	case n.Raw != nil:
-		return Value{Type: String, Text: strings.Trim(*n.Raw, "`")}, nil
-	case n.Duration != nil:
-		d, err := time.ParseDuration(*n.Duration)
-		if err != nil {
-			return Value{}, errorAt(n.Pos, "syntax error: duration %s: write it like 100ms, 1.5s or 2m", *n.Duration)
-		}
-		return Value{Type: Time, Int: int64(d)}, nil
-	case n.Number != nil:
-		if i, err := strconv.ParseInt(*n.Number, 10, 64); err == nil {
-			return Value{Type: Int, Int: i}, nil
-		}
-		f, err := strconv.ParseFloat(*n.Number, 64)
-		if err != nil || math.IsInf(f, 0) {
-			return Value{}, errorAt(n.Pos, "syntax error: number %s is out of range", *n.Number)
-		}
-		return Value{Type: Float, Float: f}, nil
+		return choose{fields}, err
+	case p.is("{"), p.is("("):
+		return p.combined()
+	case t.kind == literal || p.is("-"):
+		return nil, p.unexpected("a comparison of a computed value begins with the function, as in count() > 1")
 	}
-	return parseWord(n.Pos, *n.Word, field)
+	return nil, p.unexpected("expected a spanset such as { status = error }, or count, min, max, sum, avg, by, coalesce or select")
 }
 
-func parseWord(pos lexer.Position, word string, field Field) (Value, error) {
-	if word == "true" || word == "false" {
-		return Value{Type: Bool, Bool: word == "true"}, nil
+// structural reports whether an operator relates spansets by the structure of the trace.
+func structural(op string) bool {
+	switch op {
+	case ">", ">>", "<", "<<", "~", "!>", "!>>", "!<", "!<<", "!~", "&>", "&>>", "&<", "&<<", "&~":
+		return true
 	}
-	if word == "nil" {
-		return Value{}, unsupported(pos, "comparing with nil is")
-	}
-	switch field.Scope {
-	case Status:
-		if code, ok := tracepb.Status_StatusCode_value["STATUS_CODE_"+strings.ToUpper(word)]; ok {
-			return Value{Type: StatusCode, Int: int64(code), Text: word}, nil
-		}
-	case Kind:
-		if kind, ok := tracepb.Span_SpanKind_value["SPAN_KIND_"+strings.ToUpper(word)]; ok {
-			return Value{Type: SpanKind, Int: int64(kind), Text: word}, nil
-		}
-	default:
-		if strings.Contains(word, ".") {
-			return Value{}, unsupported(pos, "comparing two fields is")
-		}
-		return Value{}, errorAt(pos, "syntax error: %s is no value: quote text, as in %q", word, word)
-	}
-	return Value{}, errorAt(pos, "%s: %s", word, wants(field))
+	return false
 }
 
-// wants returns a description of the values with which an intrinsic can be compared.
-func wants(field Field) string {
-	switch field.Scope {
-	case Status:
-		return "status is compared with ok, error or unset, by = or !="
-	case Kind:
-		return "kind is compared with unspecified, internal, server, client, producer or consumer, by = or !="
-	case Duration, TraceDuration:
-		return field.Name + " is compared with a duration such as 100ms or 1.5s"
-	}
-	return field.Name + ` is compared with text such as "roll"`
+// combined parses spansets that operators combine. && and || have one precedence, below
+// that of the structural operators, which have one, too.
+func (p *parser) combined() (stage, error) {
+	return p.leftToRight(p.structure, func(op string) bool { return op == "&&" || op == "||" })
 }
 
-// check rejects a condition that can never match because of its types, and compiles its
-// regular expression.
-func (c *Condition) check(pos lexer.Position, patterns *pattern.Set) error {
-	equality := c.Op == "=" || c.Op == "!="
-	var ok bool
-	switch c.Field.Scope {
-	case Status:
-		ok = c.Value.Type == StatusCode && equality
-	case Kind:
-		ok = c.Value.Type == SpanKind && equality
-	case Duration, TraceDuration:
-		ok = c.Value.Type == Time
-	case Name, RootName, RootServiceName:
-		ok = c.Value.Type == String
-	default:
-		ok = true
-	}
-	if !ok {
-		return errorAt(pos, "%s", wants(c.Field))
-	}
-	if c.Op == "=~" || c.Op == "!~" {
-		if c.Value.Type != String {
-			return errorAt(pos, "%s compares with text, a regular expression such as %s \"GET.*\"", c.Op, c.Op)
+func (p *parser) structure() (stage, error) { return p.leftToRight(p.spanset, structural) }
+
+func (p *parser) leftToRight(operand func() (stage, error), combines func(op string) bool) (stage, error) {
+	left, err := operand()
+	for err == nil {
+		t := p.peek()
+		if t.kind != operator || !combines(t.text) {
+			return left, nil
 		}
-		re, err := patterns.Compile(c.Value.Text, pattern.Whole)
+		p.take()
+		var right stage
+		if right, err = operand(); err == nil && structural(t.text) && (grouped(left) || grouped(right)) {
+			err = errorAt(p.text, t.at, "%s relates one spanset to another: end the pipeline that has by(…) with | coalesce()", t.text)
+		}
+		left = &combination{t.text, left, right}
+	}
+	return nil, err
+}
+
+// grouped reports whether a stage may return several spansets.
+func grouped(s stage) (is bool) {
+	if stages, ok := s.(pipe); ok {
+		for _, s := range stages {
+			switch s.(type) {
+			case *group:
+				is = true
+			case coalesce:
+				is = false
+			}
+		}
+	}
+	return is
+}
+
+// spanset parses { … }, or a pipeline in parentheses.
+func (p *parser) spanset() (stage, error) {
+	if p.is("(") {
+		leave, err := p.nest()
 		if err != nil {
-			return errorAt(pos, "regular expression: %v", err)
+			return nil, err
 		}
-		c.Pattern = re
+		defer leave()
+		p.take()
+		stages, err := p.pipeline()
+		if err != nil {
+			return nil, err
+		}
+		return pipe(stages), p.expect(")")
 	}
-	if c.Value.Type == Bool && !equality {
-		return errorAt(pos, "true and false are compared by = or !=")
+	return p.braces()
+}
+
+func (p *parser) braces() (*filter, error) {
+	if p.spansets++; p.spansets > MaxSpansets {
+		return nil, p.errorHere("the query has more than %d spansets", MaxSpansets)
 	}
-	return nil
+	if err := p.expect("{"); err != nil {
+		return nil, err
+	}
+	f := &filter{where: constant{boolValue(true)}}
+	if p.accept("}") {
+		return f, nil
+	}
+	at := p.peek().at
+	where, err := p.expression(0)
+	if err != nil {
+		return nil, err
+	}
+	if t := where.typ(); t != TypeBool && t != typeUnknown {
+		return nil, errorAt(p.text, at, "{ %s } is a %v: a condition is true or false, as in { status = error }", where, t)
+	}
+	f.where = where
+	p.query.show(where)
+	return f, p.expect("}")
+}
+
+func (p *parser) group() (stage, error) {
+	if err := p.expect("by", "("); err != nil {
+		return nil, err
+	}
+	at := p.peek().at
+	by, err := p.expression(0)
+	if err != nil {
+		return nil, err
+	}
+	if !by.ofSpan() {
+		return nil, errorAt(p.text, at, "by(%s) is the same for all spans: it needs a field", by)
+	}
+	p.query.show(by)
+	return &group{by}, p.expect(")")
+}
+
+// aggregate parses a computed value that is compared with a number, such as
+// max(duration) > 1s.
+func (p *parser) aggregate() (stage, error) {
+	a := &aggregate{name: p.take().text}
+	if err := p.expect("("); err != nil {
+		return nil, err
+	}
+	of := TypeInt
+	if a.name != "count" {
+		at := p.peek().at
+		var err error
+		if a.of, err = p.expression(0); err != nil {
+			return nil, err
+		}
+		of = a.of.typ()
+		if of != typeUnknown && !of.numeric() || !a.of.ofSpan() {
+			return nil, errorAt(p.text, at, "%s needs a number or a duration of the span, such as duration or span.size: %s is none", a.name, a.of)
+		}
+		p.query.show(a.of)
+	}
+	if err := p.expect(")"); err != nil {
+		return nil, err
+	}
+	t := p.peek()
+	if t.kind != operator || !slices.Contains([]string{"=", "!=", "<", "<=", ">", ">="}, t.text) {
+		return nil, p.unexpected(a.String() + " must be compared with a number or a duration, as in | " + a.String() + " > 2: Tempo supports no arithmetic here")
+	}
+	a.op = p.take().text
+	var err error
+	if a.value, err = p.number(); err != nil {
+		return nil, err
+	}
+	if t := p.peek(); t.kind == operator && arithmetic(t.text) {
+		return nil, p.unexpected("Tempo supports no arithmetic here")
+	}
+	return a, nil
+}
+
+// number parses a number or a duration, which may be negative.
+func (p *parser) number() (Value, error) {
+	negative := p.accept("-")
+	t := p.peek()
+	if t.kind != literal || !t.value.Type.numeric() {
+		return Value{}, p.unexpected("expected a number or a duration")
+	}
+	p.take()
+	if negative {
+		t.value.Int, t.value.Float = -t.value.Int, -t.value.Float
+	}
+	return t.value, nil
+}
+
+// fieldList parses fields in parentheses.
+func (p *parser) fieldList() (list []Field, err error) {
+	if err := p.expect("("); err != nil {
+		return nil, err
+	}
+	for {
+		f, err := p.field()
+		if err != nil {
+			return nil, err
+		}
+		if list = append(list, f); !p.accept(",") {
+			return list, p.expect(")")
+		}
+	}
+}
+
+// field parses the name of a field.
+func (p *parser) field() (Field, error) {
+	switch t := p.peek(); t.kind {
+	case attribute:
+		return p.take().field, nil
+	case identifier:
+		f, err := intrinsic(t.text)
+		if err != nil {
+			return f, p.errorHere("%v", err)
+		}
+		p.take()
+		return f, nil
+	}
+	return Field{}, p.unexpected("expected the name of a field, such as span.http.route or duration")
+}
+
+// hints parses with(name = value, …).
+func (p *parser) hints() error {
+	if err := p.expect("with", "("); err != nil {
+		return err
+	}
+	for {
+		t := p.peek()
+		if t.kind != identifier {
+			return p.unexpected("expected the name of a hint, as in with (most_recent=true)")
+		}
+		p.take()
+		if err := p.expect("="); err != nil {
+			return err
+		}
+		e, err := p.operand()
+		if err != nil {
+			return err
+		}
+		c, ok := e.(constant)
+		if !ok {
+			return errorAt(p.text, t.at, "the value of the hint %s must be a constant", t.text)
+		}
+		if p.query.Hints[t.text] = c.value; !p.accept(",") {
+			return p.expect(")")
+		}
+	}
+}
+
+// compile compiles a regular expression.
+func (p *parser) compile(at int, op string, r expr) (*pattern.Pattern, error) {
+	c, ok := r.(constant)
+	if !ok || c.value.Type != TypeString {
+		return nil, errorAt(p.text, at, "%s compares with a text, a regular expression such as %[1]s \"GET.*\"", op)
+	}
+	re, err := p.query.patterns.Compile(c.value.Text, pattern.Whole)
+	if err != nil {
+		return nil, errorAt(p.text, at, "regular expression: %v", err)
+	}
+	return re, nil
 }
