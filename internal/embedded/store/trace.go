@@ -37,6 +37,9 @@ type Source struct {
 type Span struct {
 	*tracepb.Span
 	Source *Source
+
+	// Arrival orders the spans of a trace as they arrived.
+	Arrival int
 }
 
 // Duration returns the span's end minus its start, in nanoseconds. It is negative if the
@@ -247,5 +250,6 @@ func (r *traceReader) add(s Span) {
 	r.seen[key] = true
 	r.bytes += jsonBytes * proto.Size(s.Span)
 	s.TraceId = bytes.Clone(r.ID[:])
+	s.Arrival = len(r.Spans)
 	r.Spans = append(r.Spans, s)
 }

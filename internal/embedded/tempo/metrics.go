@@ -143,7 +143,7 @@ func (a *api) collect(ctx context.Context, q *traceql.Query, within traceql.Rang
 		return a.collectTraces(ctx, q, where, within, to)
 	}
 	count := store.SpanCount{From: within.From, To: within.To, Step: within.Step, Where: where}
-	count.Exact = exact && all && !q.Metric.Whole()
+	count.Exact = exact && all
 	fields := q.Metric.By
 	if count.Each = q.Metric.Of != nil; count.Each {
 		fields = append(fields[:len(fields):len(fields)], *q.Metric.Of)

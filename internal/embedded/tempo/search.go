@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
@@ -156,10 +157,12 @@ func (w window) only(match func(store.Trace) []int) func(store.Trace) []int {
 // traceOf returns a trace as queries see it.
 func traceOf(t store.Trace) *traceql.Trace {
 	start, end := t.Bounds()
-	trace := &traceql.Trace{Spans: make([]traceql.Span, len(t.Spans)), Duration: time.Duration(end - start)}
+	n := len(t.Spans)
+	trace := &traceql.Trace{Spans: make([]traceql.Span, n), Order: make([]int, n), Duration: time.Duration(end - start)}
 	for i, s := range t.Spans {
-		trace.Spans[i] = spanOf(s)
+		trace.Spans[i], trace.Order[i] = spanOf(s), i
 	}
+	slices.SortStableFunc(trace.Order, func(a, b int) int { return cmp.Compare(t.Spans[a].Arrival, t.Spans[b].Arrival) })
 	if root, ok := t.Root(); ok {
 		trace.RootName, trace.RootServiceName = root.GetName(), root.Source.Service
 	}

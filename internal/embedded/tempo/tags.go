@@ -2,6 +2,7 @@ package tempo
 
 import (
 	"context"
+	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -36,7 +37,10 @@ func (a *api) tagRequest(values url.Values) (t tagRequest, err error) {
 	if t.window.from, t.window.to, err = timeRange(values); err != nil {
 		return t, err
 	}
-	if t.limit, err = number(values, "limit", maxTags, 1<<31-1); err != nil {
+	if values.Get("limit") == "0" {
+		values.Del("limit") // no limit, in Tempo
+	}
+	if t.limit, err = number(values, "limit", maxTags, math.MaxInt32); err != nil {
 		return t, err
 	}
 	t.limit = min(t.limit, maxTags)
@@ -255,11 +259,14 @@ func (a *api) values(ctx context.Context, t tagRequest, field traceql.Field) ([]
 	}
 	scope, name, ok := storedAs(field)
 	switch {
-	case intrinsic && field.Name == traceql.Duration, intrinsic && field.Name == traceql.TraceDuration:
-		return list, nil // there are as many as spans
+	case intrinsic && unlisted(field.Name):
+		return list, nil // there are as many as spans or traces; Tempo lists none
 	case t.query == nil && ok:
 		found, err := a.indexed(ctx, scope, name, t.limit)
 		for _, v := range found {
+			if v.Type == "float" && !strings.ContainsAny(v.Text, ".eIN") {
+				v.Text += ".0"
+			}
 			add(tagValue{v.Type, v.Text})
 		}
 		return list, err
@@ -271,6 +278,15 @@ func (a *api) values(ctx context.Context, t tagRequest, field traceql.Field) ([]
 	err := a.sample(ctx, t, func(trace *traceql.Trace, i int) { addValue(trace.Value(field, i), add) })
 	sortValues(list)
 	return list, err
+}
+
+func unlisted(name string) bool {
+	switch name {
+	case traceql.Duration, traceql.TraceDuration, traceql.TraceID, traceql.SpanID, traceql.ParentID, traceql.EventTime,
+		traceql.LinkTraceID, traceql.LinkSpanID:
+		return true
+	}
+	return false
 }
 
 func keywords(words ...string) (list []tagValue) {

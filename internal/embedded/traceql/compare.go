@@ -101,7 +101,9 @@ func (t *Trace) attributes(i int, yield func(Field, Value)) {
 		seen := map[string]bool{}
 		for _, kv := range kvs {
 			if v := fromAny(kv.GetValue()); v.Type != TypeNil && !seen[kv.GetKey()] {
-				seen[kv.GetKey()] = true
+				if seen[kv.GetKey()] = true; v.Type == TypeList {
+					v = Value{} // as in Tempo
+				}
 				yield(Field{scope, kv.GetKey()}, v)
 			}
 		}

@@ -42,9 +42,6 @@ func metricNames() []string {
 // Counts reports whether the metric counts spans: it needs nothing of them but By.
 func (m *Metric) Counts() bool { return m.Name == "rate" || m.Name == "count_over_time" }
 
-// Whole reports whether the metric needs whole spans: it compares all their attributes.
-func (m *Metric) Whole() bool { return m.compare != nil }
-
 // fields returns the fields that the metric needs.
 func (m *Metric) fields() []Field {
 	if m.Of != nil {

@@ -59,6 +59,9 @@ func (q *Query) MatchedFields(ctx context.Context, trace *Trace, i int) (list []
 				continue
 			}
 		}
+		if v.several { // Tempo shows the last
+			v = v.List[len(v.List)-1]
+		}
 		list = append(list, MatchedField{f.field, v})
 	}
 	return list, s.err
@@ -68,19 +71,13 @@ func (q *Query) MatchedFields(ctx context.Context, trace *Trace, i int) (list []
 // does.
 func (s *subject) holding(v Value, conditions []*condition) Value {
 	if v.Type == TypeList {
-		kept := Value{Type: TypeList}
+		var kept []Value
 		for _, e := range v.List {
 			if held := s.holding(e, conditions); held.Type != TypeNil {
-				kept.List = append(kept.List, held)
+				kept = append(kept, held)
 			}
 		}
-		switch len(kept.List) {
-		case 0:
-			return Value{}
-		case 1:
-			return kept.List[0]
-		}
-		return kept
+		return listOf(kept, v.several)
 	}
 	for _, c := range conditions {
 		if c.holds(s, v) {
@@ -142,7 +139,7 @@ func (q *Query) OfTrace() bool {
 				return true
 			}
 		}
-		return m.compare != nil && ofTrace(m.compare.where)
+		return m.compare != nil // the names of roots are among what it compares
 	}
 	return false
 }

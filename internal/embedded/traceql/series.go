@@ -45,7 +45,7 @@ type Series struct {
 // Exemplar is a span that a value of a series counts.
 type Exemplar struct {
 	Labels []Label
-	Value  float64 // NaN if spans are counted
+	Value  float64 // what is measured; that of the series if spans are counted
 	Time   time.Time
 }
 
@@ -242,6 +242,11 @@ func (a *Aggregator) Series() []Series {
 				s.values[i] *= 1 / a.within.Step.Seconds() // in this way, as Tempo, to the last bit
 			}
 		}
+		for i, x := range s.exemplars {
+			if math.IsNaN(x.Value) {
+				s.exemplars[i].Value = s.values[a.within.point(x.Time)]
+			}
+		}
 		list = append(list, Series{s.labels, s.values, s.exemplars})
 	}
 	if a.metric.Name == "quantile_over_time" {
@@ -283,7 +288,7 @@ func (a *Aggregator) Exemplar(trace *Trace, i int, at time.Time) {
 		return
 	}
 	if a.metric.Of == nil || a.metric.Name == "histogram_over_time" {
-		v = math.NaN()
+		v = math.NaN() // until the series is complete
 	} else if a.metric.Name == "quantile_over_time" && *a.metric.Of == (Field{Intrinsic, Duration}) {
 		v /= float64(time.Second)
 	}

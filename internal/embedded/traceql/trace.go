@@ -21,6 +21,9 @@ type Trace struct {
 	Spans                     []Span
 	Duration                  time.Duration
 	RootName, RootServiceName string
+	// Order lists the indexes of the spans in the order in which roots and children are
+	// numbered: as they arrived, in Tempo. It is nil for the order of Spans.
+	Order []int
 
 	tree *tree // made when it is needed
 }
@@ -28,7 +31,7 @@ type Trace struct {
 // structure returns the relations of the spans.
 func (t *Trace) structure() *tree {
 	if t.tree == nil {
-		t.tree = newTree(t.Spans)
+		t.tree = newTree(t.Spans, t.Order)
 	}
 	return t.tree
 }
@@ -131,13 +134,7 @@ func each[T any](list []T, value func(T) Value) Value {
 			all = append(all, v)
 		}
 	}
-	switch len(all) {
-	case 0:
-		return Value{}
-	case 1:
-		return all[0]
-	}
-	return Value{Type: TypeList, List: all}
+	return listOf(all, true)
 }
 
 func lookUp(kvs []*commonpb.KeyValue, key string) Value {

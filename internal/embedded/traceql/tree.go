@@ -6,6 +6,7 @@ package traceql
 // a cycle (then a span is below itself, too).
 type tree struct {
 	spans    []Span
+	order    []int
 	children [][]int // of the span at that index
 	parents  [][]int
 	numbers  []numbers // made when they are needed
@@ -16,14 +17,20 @@ type tree struct {
 // the left one of the parent, -1 for a root.
 type numbers struct{ left, right, parent int64 }
 
-func newTree(spans []Span) *tree {
+func newTree(spans []Span, order []int) *tree {
+	if order == nil {
+		order = make([]int, len(spans))
+		for i := range order {
+			order[i] = i
+		}
+	}
 	byID := make(map[string][]int, len(spans))
 	for i, s := range spans {
 		byID[string(s.GetSpanId())] = append(byID[string(s.GetSpanId())], i)
 	}
-	t := &tree{spans: spans, children: make([][]int, len(spans)), parents: make([][]int, len(spans))}
-	for i, s := range spans {
-		if parent := s.GetParentSpanId(); len(parent) > 0 {
+	t := &tree{spans: spans, order: order, children: make([][]int, len(spans)), parents: make([][]int, len(spans))}
+	for _, i := range order {
+		if parent := spans[i].GetParentSpanId(); len(parent) > 0 {
 			t.parents[i] = byID[string(parent)]
 			for _, p := range t.parents[i] {
 				t.children[p] = append(t.children[p], i)
@@ -41,8 +48,8 @@ func (t *tree) number(i int) numbers {
 	t.numbers = make([]numbers, len(t.spans))
 	next := make([]int, len(t.spans)) // the child to be visited next
 	n := int64(1)
-	for root, s := range t.spans {
-		if len(s.GetParentSpanId()) > 0 {
+	for _, root := range t.order {
+		if len(t.spans[root].GetParentSpanId()) > 0 {
 			continue
 		}
 		t.numbers[root] = numbers{left: n, parent: -1}

@@ -25,7 +25,7 @@ const (
 	TypeDuration             // Value.Int, nanoseconds
 	TypeStatus               // Value.Int, OTLP's number
 	TypeKind                 // Value.Int, OTLP's number
-	TypeList                 // Value.List: a list, or the values of several events or links
+	TypeList                 // Value.List, of at least two elements; an empty list is nil
 	typeUnknown              // of an attribute, before a span is known
 )
 
@@ -43,6 +43,8 @@ type Value struct {
 	Float float64
 	Text  string
 	List  []Value
+
+	several bool // of List: the values of several events or links
 }
 
 func intValue(n int64) Value     { return Value{Type: TypeInt, Int: n} }
@@ -151,13 +153,24 @@ func fromAny(v *commonpb.AnyValue) Value {
 	case *commonpb.AnyValue_DoubleValue:
 		return floatValue(v.DoubleValue)
 	case *commonpb.AnyValue_ArrayValue:
-		list := Value{Type: TypeList}
+		var list []Value
 		for _, e := range v.ArrayValue.GetValues() {
-			list.List = append(list.List, fromAny(e))
+			list = append(list, fromAny(e))
 		}
-		return list
+		return listOf(list, false)
 	}
 	return Value{}
+}
+
+// listOf returns a list. As in Tempo, one of a single element is that.
+func listOf(list []Value, several bool) Value {
+	switch len(list) {
+	case 0:
+		return Value{}
+	case 1:
+		return list[0]
+	}
+	return Value{Type: TypeList, List: list, several: several}
 }
 
 // Of returns v, which is a string, int64, float64, bool or nil, as the value of a field: a
