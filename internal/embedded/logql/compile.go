@@ -1,6 +1,7 @@
 package logql
 
 import (
+	"slices"
 	"strings"
 
 	"dicelab/internal/embedded/pattern"
@@ -9,97 +10,54 @@ import (
 // compiler compiles the syntax tree of one query.
 type compiler struct {
 	patterns pattern.Set // its regular expressions
+	needs    *needs      // what the pipeline that is being compiled needs
+	metric   *Metric     // nil until there is one
+}
+
+// log returns the log query that an expression is, or nil.
+func (e *expr) log() *logExpr {
+	switch {
+	case len(e.Rest) > 0:
+		return nil
+	case e.Left.Paren != nil:
+		return e.Left.Paren.log()
+	default:
+		return e.Left.Log
+	}
 }
 
 func (c *compiler) compile(e *expr) (*Query, error) {
-	switch {
-	case e.Paren != nil:
-		return c.compile(e.Paren)
-	case e.Log != nil:
-		return c.compileStages(e.Log.Selector, e.Log.Stages)
-	case e.Metric.Sum != nil:
-		return c.compileSum(e.Metric.Sum)
-	default:
-		return c.compileRange(e.Metric.Range)
-	}
-}
-
-func (c *compiler) compileSum(s *sumExpr) (*Query, error) {
-	if s.Before != nil && s.After != nil {
-		return nil, failAt(s.After.Pos, "sum is grouped twice; write by (...) either before or after the parentheses")
-	}
-	inner := *s.Inner
-	var names []string
-	for _, by := range []*grouping{s.Before, s.After} {
-		if by != nil {
-			names = by.Names
+	if log := e.log(); log != nil {
+		c.needs = &needs{all: true}
+		selector, err := c.compileSelector(log.Selector)
+		if err != nil {
+			return nil, err
 		}
+		for _, s := range log.Stages {
+			if s.Unwrap != nil {
+				return nil, failAt(s.Pos, "unwrap is for metric queries, such as sum_over_time(... | unwrap label [5m])")
+			}
+		}
+		pipeline, err := c.compilePipeline(log.Stages)
+		return &Query{Selector: selector, Pipeline: pipeline}, err
 	}
-	if len(names) == 0 && !filtersLabels(inner.Stages) {
-		// The query needs no label, so Loki does not parse the lines, and a line that
-		// is not JSON counts like any other.
-		inner.Stages = withoutJSON(inner.Stages)
-	}
-	q, err := c.compileRange(&inner)
-	if err != nil {
-		return nil, err
-	}
-	q.Aggregation.Sum, q.Aggregation.By = true, names
-	return q, nil
-}
-
-func (c *compiler) compileRange(r *rangeExpr) (*Query, error) {
-	window := r.Early
-	switch {
-	case window == nil && r.Late == nil:
-		return nil, failAt(r.Pos, "%s needs a range, such as [5m]", r.Func)
-	case window != nil && r.Late != nil:
-		return nil, failAt(r.Late.Pos, "%s has two ranges", r.Func)
-	case window == nil:
-		window = r.Late
-	}
-	d, err := parseDuration(window.Text)
-	if err != nil {
-		return nil, failAt(window.Pos, "%v", err)
-	}
-	if d <= 0 || d > MaxRange {
-		return nil, failAt(window.Pos, "the range must be longer than zero and at most a year")
-	}
-	q, err := c.compileStages(r.Selector, r.Stages)
-	if err != nil {
-		return nil, err
-	}
-	q.Aggregation = &Aggregation{Rate: strings.HasSuffix(r.Func, "rate"), Bytes: strings.HasPrefix(r.Func, "bytes"), Range: d}
-	return q, nil
-}
-
-func (c *compiler) compileStages(s *selector, stages []*stage) (*Query, error) {
-	selector, err := c.compileSelector(s)
-	if err != nil {
-		return nil, err
-	}
-	pipeline, err := c.compilePipeline(stages)
-	if err != nil {
-		return nil, err
-	}
-	return &Query{Selector: selector, Pipeline: pipeline}, nil
+	m, err := c.compileMetric(e)
+	return &Query{Metric: m}, err
 }
 
 func (c *compiler) compilePipeline(stages []*stage) (Pipeline, error) {
 	if len(stages) > MaxStages {
 		return Pipeline{}, failAt(stages[MaxStages].Pos, "the query has %d stages: at most %d are allowed", len(stages), MaxStages)
 	}
-	p := Pipeline{complete: true}
-	parsed := false
+	p := Pipeline{complete: true, needs: c.needs}
 	for _, s := range stages {
 		f, err := c.compileStage(s)
 		if err != nil {
 			return Pipeline{}, err
 		}
 		p.stages = append(p.stages, f)
-		parsed = parsed || s.JSON
-		p.require(s, parsed)
 	}
+	p.require(stages)
 	return p, nil
 }
 
@@ -107,28 +65,66 @@ func (c *compiler) compileStage(s *stage) (stageFunc, error) {
 	switch {
 	case s.Line != nil:
 		return c.compileLine(s.Line)
-	case s.JSON:
+	case s.JSON != nil:
+		if len(s.JSON.Flags) > 0 {
+			return nil, failAt(s.Pos, "json has no flags")
+		}
+		if len(s.JSON.Only) > 0 {
+			return compileJSONPaths(s.JSON.Only)
+		}
 		return parseJSON, nil
+	case s.Logfmt != nil:
+		return compileLogfmt(s.Logfmt)
+	case s.Regexp != nil:
+		return c.compileRegexp(s.Regexp)
+	case s.Pattern != nil:
+		return compilePattern(s.Pattern)
+	case s.Unpack:
+		return parseUnpack, nil
+	case s.Color:
+		return compileDecolorize(), nil
+	case s.Format != nil:
+		return c.compileLineFormat(s.Format)
+	case s.Labels != nil:
+		return c.compileLabelFormat(s.Labels)
+	case s.Drop != nil:
+		return c.compileDrop(s.Drop)
+	case s.Keep != nil:
+		return c.compileKeep(s.Keep)
+	case s.Unwrap != nil:
+		return compileUnwrap(s.Unwrap)
 	default:
 		return c.compileOr(s.Filter)
 	}
 }
 
-func filtersLabels(stages []*stage) bool {
-	for _, s := range stages {
-		if s.Filter != nil {
-			return true
-		}
-	}
-	return false
+// parses reports whether a stage extracts labels.
+func (s *stage) parses() bool {
+	return s.JSON != nil || s.Logfmt != nil || s.Regexp != nil || s.Pattern != nil || s.Unpack
 }
 
-func withoutJSON(stages []*stage) []*stage {
+// withoutParsers leaves out the parsers that cannot matter, where no label is needed. Loki
+// does not run them, so that a line which they could not parse counts like any other.
+func withoutParsers(stages []*stage) []*stage {
+	return slices.DeleteFunc(slices.Clone(stages), func(s *stage) bool { return s.parses() && s.Regexp == nil })
+}
+
+// withoutFormats leaves out line_format where no later stage reads the text.
+func withoutFormats(stages []*stage) []*stage {
 	var kept []*stage
-	for _, s := range stages {
-		if !s.JSON {
+	for i, s := range stages {
+		if s.Format == nil || slices.ContainsFunc(stages[i:], func(s *stage) bool { return s.parses() || s.Line != nil }) {
 			kept = append(kept, s)
 		}
 	}
 	return kept
+}
+
+// names returns the names of the labels of a grouping, quoted for PromQL.
+func quotedNames(names []string) string {
+	var out []string
+	for _, name := range names {
+		out = append(out, `"`+name+`"`)
+	}
+	return "(" + strings.Join(out, ", ") + ")"
 }

@@ -12,25 +12,10 @@ import (
 	"dicelab/internal/embedded/pattern"
 )
 
-// compileLine returns a filter on a line's text. With several values |= and |~ require
-// any of them, != and !~ none.
+// compileLine returns a filter on a line's text. With several values |=, |~ and |> require
+// any of them, != , !~ and !> none.
 func (c *compiler) compileLine(f *lineFilter) (stageFunc, error) {
-	var finds []stageFunc
-	for _, v := range f.Values {
-		text, err := v.text()
-		if err != nil {
-			return nil, err
-		}
-		find := func(e *entry) bool { return strings.Contains(e.text, text) }
-		if strings.HasSuffix(f.Op, "~") {
-			p, err := c.patterns.Compile(text, pattern.Part)
-			if err != nil {
-				return nil, failAt(v.Pos, "%v", err)
-			}
-			find = func(e *entry) bool { return e.match(p, e.text) }
-		}
-		finds = append(finds, find)
-	}
+	finds, err := compileAll(f.Values, func(v *lineText) (stageFunc, error) { return c.compileLineText(f, v) })
 	want := strings.HasPrefix(f.Op, "|")
 	return func(e *entry) bool {
 		for _, find := range finds {
@@ -39,7 +24,33 @@ func (c *compiler) compileLine(f *lineFilter) (stageFunc, error) {
 			}
 		}
 		return !want
-	}, nil
+	}, err
+}
+
+// compileLineText returns a function that reports whether a line has one value of a filter.
+func (c *compiler) compileLineText(f *lineFilter, v *lineText) (stageFunc, error) {
+	if v.IP != nil {
+		if !strings.HasSuffix(f.Op, "=") {
+			return nil, failAt(f.Pos, "ip: invalid operation: %s; ip(...) goes with |= and !=", f.Op)
+		}
+		has, err := compileIP(v.IP)
+		return func(e *entry) bool { return has(e.Text) }, err
+	}
+	text, err := v.Text.text()
+	if err != nil {
+		return nil, err
+	}
+	switch f.Op[1] {
+	case '>':
+		return compilePatternFilter(v.Text)
+	case '~':
+		p, err := c.patterns.Compile(text, pattern.Part)
+		if err != nil {
+			return nil, failAt(v.Text.Pos, "%v", err)
+		}
+		return func(e *entry) bool { return e.match(p, e.Text) }, nil
+	}
+	return func(e *entry) bool { return strings.Contains(e.Text, text) }, nil
 }
 
 func (c *compiler) compileOr(f *orFilter) (stageFunc, error) {
@@ -104,7 +115,10 @@ func (c *compiler) compileFirst(t *termFilter) (stageFunc, error) {
 // duration or a size, it compares the label as such, else as text.
 func (c *compiler) compileCondition(f *condition) (stageFunc, error) {
 	v := f.Value
+	c.needs.addNames(f.Name)
 	switch {
+	case v.IP != nil:
+		return compileLabelIP(f)
 	case v.Text != nil:
 		return c.compileText(f)
 	case f.Op == "=~" || f.Op == "!~":
@@ -133,6 +147,19 @@ func (c *compiler) compileCondition(f *condition) (stageFunc, error) {
 		return nil, failAt(f.Pos, "%v", err)
 	}
 	return compare(f.Name, f.Op, n, parseFloat), nil
+}
+
+// compileLabelIP returns a filter on the addresses in a label. A line that has an error is
+// kept; one without the label is dropped.
+func compileLabelIP(f *condition) (stageFunc, error) {
+	if f.Op != "=" && f.Op != "!=" {
+		return nil, failAt(f.Pos, "ip: invalid operation: %s; ip(...) goes with = and !=", f.Op)
+	}
+	has, err := compileIP(f.Value.IP)
+	return func(e *entry) bool {
+		text, ok := e.get(f.Name)
+		return e.err != "" || ok && has(text) == (f.Op == "=")
+	}, err
 }
 
 func (c *compiler) compileText(f *condition) (stageFunc, error) {
@@ -184,12 +211,11 @@ func compare[T cmp.Ordered](name, op string, want T, parse func(string) (T, erro
 
 func parseFloat(text string) (float64, error) { return strconv.ParseFloat(text, 64) }
 
-// parseDuration reads a duration of the query language: Go's units, and d, w and
-// y, which Go does not have.
+// parseDuration reads a duration of the query language: Prometheus' units, among them d,
+// w and y, and Go's.
 func parseDuration(text string) (time.Duration, error) {
-	if d, err := time.ParseDuration(text); err == nil {
-		return d, nil
+	if d, err := model.ParseDuration(text); err == nil {
+		return time.Duration(d), nil
 	}
-	d, err := model.ParseDuration(text)
-	return time.Duration(d), err
+	return time.ParseDuration(text)
 }

@@ -29,10 +29,17 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		if _, err := q.Selector.Matches(t.Context(), stream()); err != nil {
+		selector, pipeline := q.Selector, q.Pipeline
+		if q.Metric != nil {
+			if len(q.Metric.Ranges) == 0 {
+				return
+			}
+			selector, pipeline = q.Metric.Ranges[0].Selector, q.Metric.Ranges[0].Pipeline
+		}
+		if _, err := selector.Matches(t.Context(), stream()); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := q.Pipeline.Process(t.Context(), stream(), metadata(), line); err != nil {
+		if _, _, err := pipeline.Process(t.Context(), logql.Input{Stream: stream(), Metadata: metadata(), Text: line}); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -49,7 +56,7 @@ func FuzzJSON(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, line string) {
-		l, ok, err := q.Pipeline.Process(t.Context(), stream(), nil, line)
+		l, ok, err := q.Pipeline.Process(t.Context(), logql.Input{Stream: stream(), Text: line})
 		if !ok || err != nil {
 			t.Fatalf("the line was lost: %v", err)
 		}

@@ -7,46 +7,97 @@ import (
 	"github.com/alecthomas/participle/v2/lexer"
 )
 
-// The grammar needs one token of lookahead everywhere, so that an error is
-// reported where it is and no input makes the parser backtrack.
+// The grammar needs one token of lookahead, except where a group (?= ...) looks further,
+// so that an error is reported where it is and no input makes the parser backtrack.
 type (
+	// expr keeps its operators as a list: the compiler applies their precedence.
 	expr struct {
-		Paren  *expr       `parser:"  '(' @@ ')'"`
-		Metric *metricExpr `parser:"| @@"`
-		Log    *logExpr    `parser:"| @@"`
+		Left *operand     `parser:"@@"`
+		Rest []*operation `parser:"@@*"`
 	}
 
-	metricExpr struct {
-		Sum   *sumExpr   `parser:"  @@"`
-		Range *rangeExpr `parser:"| @@"`
+	operand struct {
+		Pos     lexer.Position
+		Paren   *expr         `parser:"  '(' @@ ')'"`
+		Vector  *number       `parser:"| 'vector' '(' @@ ')'"`
+		Replace *labelReplace `parser:"| 'label_replace' '(' @@ ')'"`
+		Sum     *aggregation  `parser:"| @@"`
+		Range   *rangeExpr    `parser:"| @@"`
+		Number  *number       `parser:"| @@"`
+		Log     *logExpr      `parser:"| @@"`
 	}
 
-	sumExpr struct {
-		Before *grouping  `parser:"'sum' @@?"`
-		Inner  *rangeExpr `parser:"'(' @@ ')'"`
-		After  *grouping  `parser:"@@?"`
+	number struct {
+		Pos  lexer.Position
+		Sign string `parser:"@( '+' | '-' )?"`
+		Text string `parser:"@Number"`
+	}
+
+	operation struct {
+		Pos      lexer.Position
+		Op       string    `parser:"@( 'or' | 'and' | 'unless' | '==' | '!=' | '>=' | '<=' | '>' | '<' | '+' | '-' | '*' | '/' | '%' | '^' )"`
+		Bool     bool      `parser:"@'bool'?"`
+		Matching *matching `parser:"@@?"`
+		Right    *operand  `parser:"@@"`
+	}
+
+	matching struct {
+		How    string    `parser:"@( 'on' | 'ignoring' )"`
+		Names  []string  `parser:"'(' ( @Ident ( ',' @Ident )* )? ')'"`
+		Side   string    `parser:"( @( 'group_left' | 'group_right' )"`
+		Shared *nameList `parser:"  ( (?= '(' ( ')' | Ident ( ',' | ')' ) ) ) @@ )? )?"`
+	}
+
+	nameList struct {
+		Names []string `parser:"'(' ( @Ident ( ',' @Ident )* )? ')'"`
+	}
+
+	aggregation struct {
 		Pos    lexer.Position
+		Func   string    `parser:"@( 'sum' | 'avg' | 'min' | 'max' | 'count' | 'stddev' | 'stdvar' | 'topk' | 'bottomk' | 'approx_topk' | 'sort' | 'sort_desc' )"`
+		Before *grouping `parser:"@@?"`
+		Param  *string   `parser:"'(' ( (?= Number ',') @Number ',' )?"`
+		Inner  *expr     `parser:"@@ ')'"`
+		After  *grouping `parser:"@@?"`
 	}
 
 	grouping struct {
 		Pos   lexer.Position
-		Names []string `parser:"'by' '(' ( @Ident ( ',' @Ident )* )? ')'"`
+		How   string   `parser:"@( 'by' | 'without' )"`
+		Names []string `parser:"'(' ( @Ident ( ',' @Ident )* )? ')'"`
 	}
 
-	// rangeExpr accepts the range after the selector or after the pipeline, as Loki
-	// does.
+	labelReplace struct {
+		Inner *expr     `parser:"@@"`
+		Args  []*quoted `parser:"( ',' @@ )*"`
+	}
+
 	rangeExpr struct {
-		Pos      lexer.Position
-		Func     string    `parser:"@( 'rate' | 'count_over_time' | 'bytes_rate' | 'bytes_over_time' ) '('"`
-		Selector *selector `parser:"@@"`
-		Early    *duration `parser:"@@?"`
-		Stages   []*stage  `parser:"@@*"`
-		Late     *duration `parser:"@@? ')'"`
+		Pos   lexer.Position
+		Func  string    `parser:"@( 'rate' | 'rate_counter' | 'count_over_time' | 'bytes_rate' | 'bytes_over_time' | 'sum_over_time' | 'avg_over_time' | 'min_over_time' | 'max_over_time' | 'stddev_over_time' | 'stdvar_over_time' | 'quantile_over_time' | 'first_over_time' | 'last_over_time' | 'absent_over_time' )"`
+		Param *string   `parser:"'(' ( (?= Number ',') @Number ',' )?"`
+		Of    *logRange `parser:"@@ ')'"`
+		After *grouping `parser:"@@?"`
 	}
 
-	duration struct {
-		Pos  lexer.Position
-		Text string `parser:"'[' @Duration ']'"`
+	// logRange accepts the range after the selector or after the pipeline, as Loki does.
+	logRange struct {
+		Pos      lexer.Position
+		Inner    *logRange    `parser:"( '(' @@ ')'"`
+		Selector *selector    `parser:"| @@ )"`
+		Parts    []*rangePart `parser:"@@*"`
+	}
+
+	rangePart struct {
+		Pos    lexer.Position
+		Range  *string `parser:"  '[' @Duration ']'"`
+		Offset *offset `parser:"| 'offset' @@"`
+		Stage  *stage  `parser:"| @@"`
+	}
+
+	offset struct {
+		Sign string `parser:"@'-'?"`
+		Text string `parser:"@Duration"`
 	}
 
 	logExpr struct {
@@ -75,16 +126,64 @@ type (
 	}
 
 	stage struct {
-		Pos    lexer.Position
-		Line   *lineFilter `parser:"  @@"`
-		JSON   bool        `parser:"| '|' ( @'json'"`
-		Filter *orFilter   `parser:"      | @@ )"`
+		Pos     lexer.Position
+		Line    *lineFilter `parser:"  @@"`
+		JSON    *parserCall `parser:"| '|' ( 'json' @@"`
+		Logfmt  *parserCall `parser:"  | 'logfmt' @@"`
+		Regexp  *quoted     `parser:"  | 'regexp' @@"`
+		Pattern *quoted     `parser:"  | 'pattern' @@"`
+		Unpack  bool        `parser:"  | @'unpack'"`
+		Color   bool        `parser:"  | @'decolorize'"`
+		Format  *quoted     `parser:"  | 'line_format' @@"`
+		Labels  []*format   `parser:"  | 'label_format' @@ ( ',' @@ )*"`
+		Drop    []*named    `parser:"  | 'drop' @@ ( ',' @@ )*"`
+		Keep    []*named    `parser:"  | 'keep' @@ ( ',' @@ )*"`
+		Unwrap  *unwrap     `parser:"  | 'unwrap' @@"`
+		Filter  *orFilter   `parser:"  | @@ )"`
+	}
+
+	// parserCall is what follows the name of a parser: its flags, and the labels that it
+	// extracts if these are not all.
+	parserCall struct {
+		Flags []string      `parser:"@Flag*"`
+		Only  []*extraction `parser:"( @@ ( ',' @@ )* )?"`
+	}
+
+	extraction struct {
+		Pos  lexer.Position
+		Name string  `parser:"@Ident"`
+		Path *quoted `parser:"( '=' @@ )?"`
+	}
+
+	format struct {
+		Pos      lexer.Position
+		Name     string  `parser:"@Ident '='"`
+		From     string  `parser:"( @Ident"`
+		Template *quoted `parser:"| @@ )"`
+	}
+
+	named struct {
+		Pos   lexer.Position
+		Name  string  `parser:"@Ident"`
+		Op    string  `parser:"( @( '=' | '!=' | '=~' | '!~' )"`
+		Value *quoted `parser:"  @@ )?"`
+	}
+
+	unwrap struct {
+		Pos  lexer.Position
+		Name string `parser:"@Ident"`
+		Of   string `parser:"( '(' @Ident ')' )?"`
 	}
 
 	lineFilter struct {
 		Pos    lexer.Position
-		Op     string    `parser:"@( '|=' | '!=' | '|~' | '!~' )"`
-		Values []*quoted `parser:"@@ ( 'or' @@ )*"`
+		Op     string      `parser:"@( '|=' | '!=' | '|~' | '!~' | '|>' | '!>' )"`
+		Values []*lineText `parser:"@@ ( 'or' @@ )*"`
+	}
+
+	lineText struct {
+		IP   *quoted `parser:"  'ip' '(' @@ ')'"`
+		Text *quoted `parser:"| @@"`
 	}
 
 	orFilter struct {
@@ -106,13 +205,14 @@ type (
 
 	condition struct {
 		Pos   lexer.Position
-		Name  string `parser:"@Ident"`
-		Op    string `parser:"@( '=' | '!=' | '=~' | '!~' | '==' | '>=' | '<=' | '>' | '<' )"`
-		Value *value `parser:"@@"`
+		Name  string   `parser:"@Ident"`
+		Op    string   `parser:"@( '=' | '!=' | '=~' | '!~' | '==' | '>=' | '<=' | '>' | '<' )"`
+		Value *literal `parser:"@@"`
 	}
 
-	value struct {
+	literal struct {
 		Text     *quoted `parser:"  @@"`
+		IP       *quoted `parser:"| 'ip' '(' @@ ')'"`
 		Sign     string  `parser:"| @( '+' | '-' )?"`
 		Duration *string `parser:"  ( @Duration"`
 		Bytes    *string `parser:"  | @Bytes"`
@@ -120,14 +220,11 @@ type (
 	}
 )
 
-// Kinds of tokens that the grammar and the search for unserved constructs name.
+// Kinds of tokens that the parser names.
 const (
-	tokenIdent    = "Ident"
-	tokenString   = "String"
-	tokenNumber   = "Number"
-	tokenDuration = "Duration"
 	tokenSpace    = "Space"
 	tokenRemark   = "Remark"
+	tokenDuration = "Duration"
 )
 
 // grammar returns the parser. It is built once, for the first query: most processes of
@@ -136,17 +233,19 @@ var grammar = sync.OnceValue(func() *participle.Parser[expr] {
 	tokens := lexer.MustSimple([]lexer.SimpleRule{
 		{Name: tokenSpace, Pattern: `\s+`},
 		{Name: tokenRemark, Pattern: `#[^\n]*`},
-		{Name: tokenString, Pattern: `"(\\.|[^"\\\n])*"|` + "`[^`]*`"},
+		{Name: "String", Pattern: `"(\\.|[^"\\\n])*"|` + "`[^`]*`"},
 		{Name: tokenDuration, Pattern: `(\d+(\.\d+)?(ns|us|µs|μs|ms|s|m|h|d|w|y))+\b`},
 		{Name: "Bytes", Pattern: `\d+(\.\d+)?(?i:[kmgtpe]?i?b)\b`},
-		{Name: tokenNumber, Pattern: `(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?`},
-		{Name: "Keyword", Pattern: `(or|and|unless|by|without)\b`},
-		{Name: tokenIdent, Pattern: `[a-zA-Z_][a-zA-Z0-9_]*`},
+		{Name: "Number", Pattern: `(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?`},
+		{Name: "Flag", Pattern: `--(strict|keep-empty)\b`},
+		{Name: "Keyword", Pattern: `(?i:or|and|unless|by|without|bool|on|ignoring|group_left|group_right|offset)\b`},
+		{Name: "Ident", Pattern: `[a-zA-Z_][a-zA-Z0-9_]*`},
 		{Name: "Operator", Pattern: `\|=|\|~|\|>|!=|!~|!>|=~|==|>=|<=|[-+*/%^@:|{}()\[\],=<>]`},
 	})
 	return participle.MustBuild[expr](
 		participle.Lexer(tokens),
 		participle.Elide(tokenSpace, tokenRemark),
+		participle.CaseInsensitive("Keyword", "Ident"),
 		participle.UseLookahead(1),
 	)
 })

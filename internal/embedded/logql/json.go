@@ -1,26 +1,22 @@
 package logql
 
 import (
+	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/buger/jsonparser"
 )
 
-// Bounds of what is extracted from one line. An object is read once for each level
-// around it, and a name contains the names of all objects around it.
-const (
-	MaxJSONDepth     = 64        // objects within objects
-	MaxJSONLabels    = 1_000     // labels
-	MaxJSONExtracted = 512 << 10 // bytes of names and values: twice the longest line
-)
+// MaxJSONDepth bounds the objects within objects of a line that is parsed as JSON.
+const MaxJSONDepth = 64
 
-// The errors of a line that exceeds a bound. Labels that were extracted before stay.
+// The errors of a line that is no JSON object, or one that exceeds the bound.
 var (
-	errJSONDepth     = fmt.Errorf("the line has more than %d JSON objects within each other", MaxJSONDepth)
-	errJSONLabels    = fmt.Errorf("the line has more than %d JSON fields", MaxJSONLabels)
-	errJSONExtracted = fmt.Errorf("the JSON fields of the line, with the names of the objects around each, have more than %d bytes", MaxJSONExtracted)
+	errJSONDepth  = fmt.Errorf("the line has more than %d JSON objects within each other", MaxJSONDepth)
+	errJSONObject = errors.New("expecting json object, but it is not")
 )
 
 // parseJSON extracts every text, number and boolean from a line that is a JSON object.
@@ -28,28 +24,21 @@ var (
 // parser is the one that Loki uses, so that both reject the same lines with the same
 // errors. A line that exceeds a bound counts as one that cannot be parsed.
 func parseJSON(e *entry) bool {
-	p := jsonParser{entry: e}
-	if err := jsonparser.ObjectEach([]byte(e.text), p.field("", 1)); err != nil {
-		e.err, e.errDetails = ErrorJSON, err.Error()
+	if !e.enough() {
+		e.parsed(ErrorJSON, jsonparser.ObjectEach([]byte(e.Text), e.field("", 1)))
 	}
 	return true
 }
 
-// jsonParser extracts the fields of one line.
-type jsonParser struct {
-	*entry
-	bytes int // of names and values so far
-}
-
 // field returns the handler of a field of an object. The object is at a depth from 1,
 // and its own name is prefix.
-func (p *jsonParser) field(prefix string, depth int) func(key, value []byte, kind jsonparser.ValueType, _ int) error {
+func (e *entry) field(prefix string, depth int) func(key, value []byte, kind jsonparser.ValueType, _ int) error {
 	return func(key, value []byte, kind jsonparser.ValueType, _ int) error {
-		if p.ended = p.ctx.Err(); p.ended != nil {
-			return p.ended
+		if e.ended = e.ctx.Err(); e.ended != nil {
+			return e.ended
 		}
-		if p.bytes += len(prefix) + len(key); p.bytes > MaxJSONExtracted {
-			return errJSONExtracted
+		if e.size += len(prefix) + len(key); e.size > MaxExtracted {
+			return errExtracted
 		}
 		name := fieldName(prefix, string(key))
 		switch kind {
@@ -57,38 +46,14 @@ func (p *jsonParser) field(prefix string, depth int) func(key, value []byte, kin
 			if depth == MaxJSONDepth {
 				return errJSONDepth
 			}
-			return jsonparser.ObjectEach(value, p.field(name, depth+1))
+			return jsonparser.ObjectEach(value, e.field(name, depth+1))
 		case jsonparser.String:
-			return p.extract(name, unescape(value))
+			return e.extract(name, unescape(value))
 		case jsonparser.Number, jsonparser.Boolean:
-			return p.extract(name, string(value))
+			return e.extract(name, string(value))
 		}
 		return nil
 	}
-}
-
-// extract sets a label under a name that is free. If two fields have one name, the first
-// stays.
-func (p *jsonParser) extract(name, value string) error {
-	if name == "" {
-		return nil
-	}
-	_, inStream := p.Stream[name]
-	_, inMetadata := p.Metadata[name]
-	if inStream || inMetadata {
-		name += extractedSuffix
-	}
-	if _, again := p.Parsed[name]; again {
-		return nil
-	}
-	if len(p.Parsed) == MaxJSONLabels {
-		return errJSONLabels
-	}
-	if p.bytes += len(value); p.bytes > MaxJSONExtracted {
-		return errJSONExtracted
-	}
-	p.parsed(name, value)
-	return nil
 }
 
 // fieldName returns the label name for a field: it replaces every character that a label
@@ -115,10 +80,161 @@ func unescape(raw []byte) string {
 	if err != nil {
 		return ""
 	}
+	return validText(string(text))
+}
+
+func validText(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r == utf8.RuneError {
 			return ' '
 		}
 		return r
-	}, string(text))
+	}, text)
 }
+
+// parseUnpack extracts the texts of a line that was packed as a JSON object, and makes
+// its field _entry the text of the line.
+func parseUnpack(e *entry) bool {
+	if e.Text == "" {
+		return true
+	}
+	if e.Text[0] != '{' {
+		e.parsed(ErrorJSON, errJSONObject)
+		return true
+	}
+	var names, values []string
+	text, packed := "", false
+	err := jsonparser.ObjectEach([]byte(e.Text), func(key, value []byte, kind jsonparser.ValueType, _ int) error {
+		switch {
+		case kind != jsonparser.String:
+		case string(key) == "_entry":
+			raw, err := jsonparser.Unescape(value, nil)
+			text, packed = string(raw), true
+			return err
+		case len(names) == MaxExtractedLabels:
+			return errManyLabels
+		default:
+			names, values = append(names, fieldName("", string(key))), append(values, unescape(value))
+		}
+		return nil
+	})
+	if err != nil || !packed {
+		e.parsed(ErrorJSON, err)
+		return true
+	}
+	for i, name := range names {
+		if err := e.extract(name, values[i]); err != nil {
+			e.parsed(ErrorJSON, err)
+			break
+		}
+	}
+	e.Text = text
+	return true
+}
+
+// compileJSONPaths returns a stage that extracts the fields at some paths of a JSON object.
+func compileJSONPaths(only []*extraction) (stageFunc, error) {
+	var names []string
+	var paths [][]string
+	for _, x := range only {
+		text, err := x.path()
+		if err != nil {
+			return nil, err
+		}
+		path, ok := jsonPath(text)
+		if !ok {
+			return nil, failAt(x.Pos, "cannot parse expression [%s]: a path is written such as a.b[0][\"c\"]", text)
+		}
+		names, paths = append(names, x.Name), append(paths, path)
+	}
+	return func(e *entry) bool {
+		if e.Text == "" || e.enough() {
+			return true
+		}
+		if !strings.ContainsRune(`"{[`, rune(e.Text[0])) {
+			e.err = ErrorJSON
+			e.tolerated = e.tolerated || e.needs.errors
+			return true
+		}
+		found := 0
+		jsonparser.EachKey([]byte(e.Text), func(i int, value []byte, kind jsonparser.ValueType, err error) {
+			if err != nil {
+				e.parsed(ErrorJSON, err)
+				return
+			}
+			name := names[i]
+			if e.taken(name) {
+				name += extractedSuffix
+			}
+			switch kind {
+			case jsonparser.Null:
+				e.set(name, "")
+			case jsonparser.Object:
+				e.set(name, string(value))
+			default:
+				e.set(name, unescape(value))
+			}
+			found++
+		}, paths...)
+		if found < len(names) {
+			e.setMissing(names)
+		}
+		return true
+	}, nil
+}
+
+// setMissing sets labels that were asked for and not found to an empty text.
+func (e *entry) setMissing(names []string) {
+	for _, name := range names {
+		if _, ok := e.get(name); !ok {
+			e.set(name, "")
+		}
+	}
+}
+
+// path returns the path of what is extracted: its name, if there is no other.
+func (x *extraction) path() (string, error) {
+	if x.Path == nil {
+		return x.Name, nil
+	}
+	return x.Path.text()
+}
+
+// jsonPath splits a path of names, of names in brackets and quotes, and of indexes in
+// brackets, which stay in theirs.
+func jsonPath(text string) ([]string, bool) {
+	var path []string
+	for rest := text; rest != ""; {
+		switch {
+		case strings.HasPrefix(rest, `["`):
+			name, after, ok := strings.Cut(rest[2:], `"]`)
+			if !ok {
+				return nil, false
+			}
+			path, rest = append(path, name), after
+		case rest[0] == '[':
+			index, after, ok := strings.Cut(rest, "]")
+			if _, err := strconv.ParseUint(index[1:], 10, 32); !ok || err != nil {
+				return nil, false
+			}
+			path, rest = append(path, index+"]"), after
+		default:
+			if rest[0] == '.' && len(path) > 0 {
+				rest = rest[1:]
+			} else if len(path) > 0 {
+				return nil, false
+			}
+			n := 0
+			for n < len(rest) && (rest[n] == '_' || rest[n] >= '0' && rest[n] <= '9' && n > 0 || isLetter(rest[n])) {
+				n++
+			}
+			if n == 0 {
+				return nil, false
+			}
+			path, rest = append(path, rest[:n]), rest[n:]
+		}
+	}
+	return path, len(path) > 0
+}
+
+func isLetter(c byte) bool { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' }

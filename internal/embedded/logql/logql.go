@@ -1,7 +1,9 @@
-// Package logql parses and evaluates the part of Grafana Loki's query language
-// that the embedded stack serves: stream selectors, line filters, the json
-// parser, label filters, and rate, count_over_time, bytes_rate and bytes_over_time
-// with sum and by.
+// Package logql parses and evaluates Grafana Loki's query language.
+//
+// A metric query is evaluated in two parts. Its range aggregations, such as
+// rate({...}[5m]), are computed here from lines. Everything around them, such as operators
+// and topk, is rewritten to PromQL and evaluated by Prometheus's engine over their series
+// ([Metric.Eval]).
 //
 // Rules:
 //   - Each construct that is served has the meaning that it has in Loki 3, according to
@@ -21,10 +23,12 @@ import (
 const MaxQueryLength = 5120
 
 // Bounds of the nesting and the length of a query. The parser calls itself for each
-// level, and every stage may read the whole line.
+// level, every stage may read the whole line, and each range aggregation reads lines.
 const (
-	MaxDepth  = 100 // parentheses within parentheses
-	MaxStages = 100 // stages of a pipeline
+	MaxDepth     = 100 // parentheses within parentheses
+	MaxStages    = 100 // stages of a pipeline
+	MaxRanges    = 20  // range aggregations
+	MaxOperators = 100 // operators between metrics
 )
 
 // maxLabelsText is the greatest length of the labels of a stream as a text, in bytes:
@@ -42,33 +46,18 @@ const (
 	LabelErrorDetails = "__error_details__"
 
 	ErrorJSON        = "JSONParserErr"
+	ErrorLogfmt      = "LogfmtParserErr"
 	ErrorLabelFilter = "LabelFilterErr"
+	ErrorTemplate    = "TemplateFormatErr"
+	ErrorUnwrap      = "SampleExtractionErr"
 )
 
 // Query is a parsed query. It is immutable and may be shared.
 type Query struct {
-	Selector Selector
+	Selector Selector // of a query for log lines
 	Pipeline Pipeline
-	// Aggregation is nil for a query for log lines.
-	Aggregation *Aggregation
-}
-
-// Aggregation describes how a metric query computes series from the lines that pass
-// its selector and pipeline.
-type Aggregation struct {
-	// Rate is set for rate and bytes_rate (per second), and not for count_over_time
-	// and bytes_over_time.
-	Rate bool
-	// Bytes is set for functions that add up the bytes of the texts, and not for those
-	// that count lines.
-	Bytes bool
-	// Range is the lookback of each point: a point at t counts the lines in
-	// (t-Range, t].
-	Range time.Duration
-	// Sum is set if series are added up into one per value of By. Otherwise there is
-	// one series per set of labels.
-	Sum bool
-	By  []string
+	// Metric is nil for a query for log lines.
+	Metric *Metric
 }
 
 // Error reports a query that cannot be parsed or is not served. Line and Col count from
@@ -88,7 +77,7 @@ func Parse(text string) (*Query, error) {
 	if len(text) >= MaxQueryLength {
 		return nil, &Error{1, 1, fmt.Sprintf("the query is %d bytes long; it must be shorter than %d", len(text), MaxQueryLength)}
 	}
-	e, err := parse(text)
+	e, err := parseExpr(text)
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +91,7 @@ func ParseSelector(text string) (Selector, error) {
 	if err != nil {
 		return Selector{}, err
 	}
-	if q.Aggregation != nil || len(q.Pipeline.stages) > 0 {
+	if q.Metric != nil || len(q.Pipeline.stages) > 0 {
 		return Selector{}, &Error{1, 1, "only a stream selector is allowed here, such as {service_name=\"dice-roller\"}"}
 	}
 	return q.Selector, nil

@@ -10,8 +10,8 @@ import (
 	"github.com/alecthomas/participle/v2/lexer"
 )
 
-// parse parses text into a syntax tree. Its error is an *Error.
-func parse(text string) (*expr, error) {
+// parseExpr parses text into a syntax tree. Its error is an *Error.
+func parseExpr(text string) (*expr, error) {
 	g := grammar()
 	tokens, err := g.Lex("", strings.NewReader(text))
 	if err != nil {
@@ -21,8 +21,13 @@ func parse(text string) (*expr, error) {
 	if err := checkNesting(tokens); err != nil {
 		return nil, err
 	}
-	if err := findUnserved(tokens); err != nil {
-		return nil, err
+	if len(tokens) == 0 {
+		return nil, &Error{1, 1, `the query is empty; the shortest is a stream selector, such as {service_name="dice-roller"}`}
+	}
+	for i, t := range tokens[1:] {
+		if tokens[i].Value == "[" && t.Type != g.Lexer().Symbols()[tokenDuration] {
+			return nil, failAt(t.Pos, "syntax error: unexpected %q, expected a duration, such as 5m", t.Value)
+		}
 	}
 	e, err := g.ParseString("", text)
 	if err != nil {
@@ -93,6 +98,9 @@ func syntaxError(err error) error {
 		found := strconv.Quote(unexpected.Unexpected.Value)
 		if unexpected.Unexpected.EOF() {
 			found = "the end of the query"
+		}
+		if unexpected.Unexpected.Value == "variants" {
+			return failAt(unexpected.Position(), "the embedded stack does not serve %q; the real Loki does if that is enabled: dicelab up --stack=native", "variants")
 		}
 		if want := expected(unexpected); want != "" {
 			return failAt(unexpected.Position(), "syntax error: unexpected %s, expected %s", found, want)

@@ -23,49 +23,85 @@ type Filter struct {
 // that has a label of that name.
 func (p Pipeline) Required() (filters []Filter, all bool) { return p.required, p.complete }
 
-// Counted returns the names of the metadata by which the query groups lines; nil means
-// all metadata. ok reports whether the filters that Required returns decide everything
-// else, so that a store can count the lines.
-func (q *Query) Counted() (metadata []string, ok bool) {
-	if q.Aggregation == nil || !q.Pipeline.complete {
+// Counted returns the names of the metadata by which a range aggregation groups lines; nil
+// means all metadata. ok reports whether the filters that Required returns decide
+// everything else, so that a store can count the lines.
+func (r *Range) Counted() (metadata []string, ok bool) {
+	switch {
+	case !r.Pipeline.complete || r.reduce != nil:
 		return nil, false
-	}
-	if !q.Aggregation.Sum {
+	case r.grouping == nil || r.grouping.without:
 		return nil, true
 	}
 	metadata = []string{}
-	for _, name := range q.Aggregation.By {
+	for _, name := range r.grouping.names {
 		metadata = append(metadata, name, strings.TrimSuffix(name, extractedSuffix))
 	}
 	return metadata, true
 }
 
-// require adds what a stage requires of lines. A parser may set labels: filters on
-// these are not required of metadata.
-func (p *Pipeline) require(s *stage, parsed bool) {
-	switch {
-	case s.Line != nil:
-		p.requireText(s.Line)
-	case s.Filter != nil && !parsed:
-		p.requireLabels(s.Filter)
-	default:
-		p.complete = false
+// neutral reports whether a stage passes all lines and changes neither text nor labels.
+func (s *stage) neutral() bool {
+	onlyErrors := len(s.Drop) > 0
+	for _, n := range s.Drop {
+		onlyErrors = onlyErrors && strings.HasPrefix(n.Name, "__error_")
+	}
+	return onlyErrors
+}
+
+// changesText reports whether stages behind it see another text than the store's.
+func (s *stage) changesText() bool { return s.Unpack || s.Color || s.Format != nil }
+
+// require adds what the stages require of lines. A parser or a formatter may set labels:
+// filters on these are not required of metadata.
+func (p *Pipeline) require(stages []*stage) {
+	text, labels := true, true
+	for _, s := range stages {
+		switch {
+		case s.Line != nil && text:
+			p.requireText(s.Line)
+		case s.Filter != nil && labels:
+			p.requireLabels(s.Filter)
+		case s.neutral():
+		default:
+			p.complete = false
+			labels = false
+		}
+		text = text && !s.changesText()
 	}
 }
 
 func (p *Pipeline) requireText(f *lineFilter) {
 	filter := Filter{Op: f.Op}
-	searchable := f.Op != "!~"
+	searchable := f.Op == "|=" || f.Op == "!=" || f.Op == "|~"
 	for _, v := range f.Values {
-		text, err := v.text()
+		if v.IP != nil {
+			searchable = false
+			continue
+		}
+		text, err := v.Text.text()
 		// An index of words has no parts of characters.
 		searchable = searchable && err == nil && text != "" && utf8.ValidString(text) && (f.Op != "|~" || cheap(text, pattern.Part))
 		filter.Values = append(filter.Values, text)
 	}
-	p.complete = p.complete && searchable && f.Op != "|~"
+	p.complete = p.complete && (searchable && f.Op != "|~" || f.always())
 	if searchable {
 		p.required = append(p.required, filter)
 	}
+}
+
+// always reports whether every line passes a filter: one for the empty text, which
+// Grafana adds to each query.
+func (f *lineFilter) always() bool {
+	if f.Op != "|=" && f.Op != "|~" {
+		return false
+	}
+	for _, v := range f.Values {
+		if v.Text != nil && len(v.Text.Raw) == 2 {
+			return true
+		}
+	}
+	return false
 }
 
 func (p *Pipeline) requireLabels(f *orFilter) {

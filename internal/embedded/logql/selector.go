@@ -30,9 +30,13 @@ type textMatcher struct {
 	name, value string
 	pattern     *pattern.Pattern // nil: compare with value
 	negated     bool
+	any         bool // matches every text
 }
 
 func (m textMatcher) matches(ctx context.Context, text string) (bool, error) {
+	if m.any {
+		return true, nil
+	}
 	if m.pattern == nil {
 		return (text == m.value) != m.negated, nil
 	}
@@ -85,15 +89,16 @@ func ParseLabels(text string) (map[string]string, error) {
 	if len(text) > maxLabelsText {
 		return nil, &Error{1, 1, fmt.Sprintf("the labels of a stream are written in %d bytes: at most %d are allowed", len(text), maxLabelsText)}
 	}
-	e, err := parse(text)
+	e, err := parseExpr(text)
 	if err != nil {
 		return nil, err
 	}
-	if e.Log == nil || len(e.Log.Stages) > 0 {
+	log := e.log()
+	if log == nil || len(log.Stages) > 0 {
 		return nil, &Error{1, 1, `the labels of a stream are written {name="value", ...}`}
 	}
-	stream := make(map[string]string, len(e.Log.Selector.Matchers))
-	for _, m := range e.Log.Selector.Matchers {
+	stream := make(map[string]string, len(log.Selector.Matchers))
+	for _, m := range log.Selector.Matchers {
 		if m.Op != "=" {
 			return nil, failAt(m.Pos, `a label of a stream is written name="value", not with %q`, m.Op)
 		}

@@ -27,8 +27,8 @@ func TestErrors(t *testing.T) {
 		text       string
 	}{
 		{"no query", "/loki/api/v1/query_range", nil, 400, `parse error at line 1, col 1: the query is empty; the shortest is a stream selector, such as {service_name="dice-roller"}`},
-		{"not served", "/loki/api/v1/query_range", url.Values{"query": {selector + " | logfmt"}}, 400,
-			`parse error at line 1, col 32: the embedded stack does not serve the stage "| logfmt"` + native},
+		{"not served", "/loki/api/v1/query_range", url.Values{"query": {"variants(rate(" + selector + "[1m])) of (" + selector + "[1m])"}}, 400,
+			`parse error at line 1, col 1: the embedded stack does not serve "variants"; the real Loki does if that is enabled: dicelab up --stack=native`},
 		{"lines at one moment", "/loki/api/v1/query", url.Values{"query": {selector}}, 400,
 			"log queries are not supported as an instant query type, please change your query to a range query type"},
 		{"limit of text", "/loki/api/v1/query_range", url.Values{"query": {selector}, "limit": {"many"}}, 400, `limit must be a positive value, not "many"`},

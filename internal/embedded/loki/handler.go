@@ -22,6 +22,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/prometheus/promql"
+
 	"dicelab/internal/contract"
 	"dicelab/internal/embedded/answer"
 	"dicelab/internal/embedded/intake"
@@ -88,7 +90,7 @@ func NewHandler(s Store, opts Options) http.Handler {
 	if opts.Answers == nil {
 		opts.Answers = answer.NewPool(answer.Options{})
 	}
-	h := &handler{store: s, opts: opts, semaphore: intake.NewSemaphore(opts.Memory)}
+	h := &handler{store: s, opts: opts, semaphore: intake.NewSemaphore(opts.Memory), engine: logql.NewEngine(opts.Timeout)}
 	mux := http.NewServeMux()
 	h.routes(mux)
 	return mux
@@ -98,6 +100,7 @@ type handler struct {
 	store     Store
 	opts      Options
 	semaphore intake.Semaphore // of queries
+	engine    promql.QueryEngine
 }
 
 // routes lists every route.

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/prometheus/promql"
+
 	"dicelab/internal/embedded/logql"
 	"dicelab/internal/embedded/store"
 )
@@ -19,19 +21,22 @@ func (h *handler) instant(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if q.Aggregation == nil {
+	if q.Metric == nil {
 		return failure(http.StatusBadRequest, "log queries are not supported as an instant query type, please change your query to a range query type")
 	}
 	at, err := timestamp(r, "time", h.opts.Now())
 	if err != nil {
 		return err
 	}
-	run := h.newRun(r, q)
-	series, err := run.metric(at, at, time.Second)
+	run := h.newRun(r)
+	result, err := run.metric(q.Metric, logql.Steps{Start: at, End: at, Step: time.Second, Instant: true})
 	if err != nil {
 		return err
 	}
-	return run.respond(w, "vector", func(e *encoder) { e.vector(series) })
+	if result.Scalar {
+		return run.respond(w, "scalar", func(e *encoder) { e.text(point(result.Series[0].Points[0])) })
+	}
+	return run.respond(w, "vector", func(e *encoder) { e.vector(result.Series) })
 }
 
 // queryRange answers /loki/api/v1/query_range.
@@ -44,74 +49,71 @@ func (h *handler) queryRange(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	run := h.newRun(r, q)
-	if q.Aggregation == nil {
-		found, err := run.lines(p)
+	run := h.newRun(r)
+	if q.Metric == nil {
+		found, err := run.lines(q, p)
 		if err != nil {
 			return err
 		}
 		return run.respond(w, "streams", func(e *encoder) { e.streams(found) })
 	}
-	start, end := align(p.start, p.end, p.step)
-	series, err := run.metric(start, end, p.step)
+	result, err := run.metric(q.Metric, align(p.start, p.end, p.step))
 	if err != nil {
 		return err
 	}
-	return run.respond(w, "matrix", func(e *encoder) { e.matrix(series) })
+	return run.respond(w, "matrix", func(e *encoder) { e.matrix(result.Series) })
 }
 
 // align moves the start back and the end forward to multiples of the step, as Loki's
 // query frontend does, so that the points of a query do not shift with its start.
-func align(start, end time.Time, step time.Duration) (time.Time, time.Time) {
+func align(start, end time.Time, step time.Duration) logql.Steps {
 	from, to := start.UnixNano(), end.UnixNano()
 	from -= from % int64(step)
 	if over := to % int64(step); over != 0 {
 		to += int64(step) - over
 	}
-	return time.Unix(0, from), time.Unix(0, to)
+	return logql.Steps{Start: time.Unix(0, from), End: time.Unix(0, to), Step: step}
 }
 
 // run is one query under way, with its statistics.
 type run struct {
 	ctx        context.Context
 	store      Store
-	query      *logql.Query
+	engine     promql.QueryEngine
 	categorize bool // respond with the three kinds of labels apart
 	began      time.Time
 	now        func() time.Time
 	stats      stats
 }
 
-func (h *handler) newRun(r *http.Request, q *logql.Query) *run {
-	return &run{ctx: r.Context(), store: h.store, query: q, categorize: categorizes(r), began: h.opts.Now(), now: h.opts.Now}
+func (h *handler) newRun(r *http.Request) *run {
+	return &run{ctx: r.Context(), store: h.store, engine: h.engine, categorize: categorizes(r), began: h.opts.Now(), now: h.opts.Now}
 }
 
 // selected returns the store's query for the lines in [from, to) that may pass the
-// query. While that runs, *ended gets the error of the context if it ends.
-func (run *run) selected(from, to time.Time) (q store.LineQuery, ended *error) {
+// selector and the pipeline. While that runs, *ended gets the error of the context if it ends.
+func (run *run) selected(s logql.Selector, p logql.Pipeline, from, to time.Time) (q store.LineQuery, ended *error) {
 	ended = new(error)
 	q = store.LineQuery{From: from, To: to, Streams: func(labels map[string]string) bool {
-		matches, err := run.query.Selector.Matches(run.ctx, labels)
+		matches, err := s.Matches(run.ctx, labels)
 		*ended = cmp.Or(*ended, err)
 		return matches && err == nil
 	}}
-	required, _ := run.query.Pipeline.Required()
+	required, _ := p.Required()
 	for _, f := range required {
 		q.Where = append(q.Where, store.LineFilter(f))
 	}
 	return q, ended
 }
 
-// each calls yield for every line in [from, to) that passes the query, until yield
+// each calls yield for every line that q selects and that passes the pipeline, until yield
 // returns false.
-func (run *run) each(from, to time.Time, forward bool, expected int, yield func(store.Line, logql.Labels) bool) error {
-	q, ended := run.selected(from, to)
-	q.Forward, q.Expected = forward, expected
+func (run *run) each(q store.LineQuery, ended *error, p logql.Pipeline, yield func(store.Line, logql.Output) bool) error {
 	var returned duplicates
 	err := run.store.Lines(run.ctx, q, func(l store.Line) bool {
 		run.stats.TotalLinesProcessed++
 		run.stats.TotalBytesProcessed += len(l.Text)
-		labels, ok, err := run.query.Pipeline.Process(run.ctx, l.Stream, l.Metadata, l.Text)
+		out, ok, err := p.Process(run.ctx, logql.Input{Stream: l.Stream, Metadata: l.Metadata, Time: l.Time.UnixNano(), Text: l.Text})
 		if err != nil {
 			*ended = err
 			return false
@@ -120,24 +122,26 @@ func (run *run) each(from, to time.Time, forward bool, expected int, yield func(
 			return true
 		}
 		run.stats.TotalPostFilterLines++
-		return yield(l, labels)
+		return yield(l, out)
 	})
 	return cmp.Or(err, *ended)
 }
 
 // lines answers a query for log lines.
-func (run *run) lines(p rangeParams) ([]stream, error) {
+func (run *run) lines(query *logql.Query, p rangeParams) ([]stream, error) {
 	found := make(map[string]*stream)
 	size := 0
-	err := run.each(p.start, p.end, p.forward, p.limit, func(l store.Line, labels logql.Labels) bool {
-		key, e := run.entry(l, labels)
+	q, ended := run.selected(query.Selector, query.Pipeline, p.start, p.end)
+	q.Forward, q.Expected = p.forward, p.limit
+	err := run.each(q, ended, query.Pipeline, func(l store.Line, out logql.Output) bool {
+		key, e := run.entry(l, out)
 		name := logql.FormatLabels(key)
 		if found[name] == nil {
 			found[name] = &stream{labels: key}
 		}
 		found[name].values = append(found[name].values, e)
 		run.stats.TotalEntriesReturned++
-		size += len(l.Text) + len(name) + labelBytes*(len(labels.Stream)+len(labels.Metadata)+len(labels.Parsed))
+		size += len(out.Text) + len(name) + labelBytes*(len(out.Stream)+len(out.Metadata)+len(out.Parsed))
 		if e.categories != nil {
 			size += sizeOf(e.categories.StructuredMetadata) + sizeOf(e.categories.Parsed)
 		}
@@ -159,31 +163,50 @@ func (run *run) lines(p rangeParams) ([]stream, error) {
 // entry returns a line as a response has it, and the labels of the response's stream for
 // it: all labels of the line, so that lines of one stream of the store are in different
 // streams of the response if their metadata differ, or only the stream's own labels.
-func (run *run) entry(l store.Line, labels logql.Labels) (map[string]string, entry) {
-	e := entry{at: l.Time, text: l.Text}
+func (run *run) entry(l store.Line, out logql.Output) (map[string]string, entry) {
+	e := entry{at: l.Time, text: out.Text}
 	if !run.categorize {
-		return labels.All(), e
+		return out.All(), e
 	}
-	e.categories = &categories{StructuredMetadata: labels.Metadata, Parsed: labels.Parsed}
-	return labels.Stream, e
+	e.categories = &categories{StructuredMetadata: out.Metadata, Parsed: out.Parsed}
+	return out.Stream, e
 }
 
 // metric answers a metric query.
-func (run *run) metric(start, end time.Time, step time.Duration) ([]logql.Series, error) {
-	counter, err := run.query.Aggregation.NewCounter(start, end, step)
+func (run *run) metric(m *logql.Metric, steps logql.Steps) (logql.Result, error) {
+	var ranges [][]logql.Series
+	for _, r := range m.Ranges {
+		series, err := run.aggregate(r, steps)
+		if err != nil {
+			return logql.Result{}, err
+		}
+		ranges = append(ranges, series)
+	}
+	result, err := m.Eval(run.ctx, run.engine, ranges, steps)
+	if err != nil {
+		return logql.Result{}, badRequest(err)
+	}
+	run.stats.TotalEntriesReturned = len(result.Series)
+	return result, nil
+}
+
+// aggregate computes the series of a range aggregation.
+func (run *run) aggregate(r *logql.Range, steps logql.Steps) ([]logql.Series, error) {
+	a, err := r.Aggregate(steps)
 	if err != nil {
 		return nil, badRequest(err)
 	}
-	// A point at t counts (t-range, t]; the store reads [from, to).
-	from, to := start.Add(time.Nanosecond-run.query.Aggregation.Range), end.Add(time.Nanosecond)
-	periods, err := run.count(from, to, counter)
+	from, to := r.Lines(steps)
+	periods, err := run.count(r, from, to, a)
 	if err != nil {
 		return nil, err
 	}
 	for _, p := range periods {
 		var refused error
-		err = run.each(p.From, p.To, true, 0, func(l store.Line, labels logql.Labels) bool {
-			refused = counter.Add(l.Time, len(l.Text), labels)
+		q, ended := run.selected(r.Selector, r.Pipeline, p.From, p.To)
+		q.Forward = true
+		err = run.each(q, ended, r.Pipeline, func(l store.Line, out logql.Output) bool {
+			refused = a.Add(l.Time.UnixNano(), out)
 			return refused == nil
 		})
 		switch {
@@ -193,26 +216,28 @@ func (run *run) metric(start, end time.Time, step time.Duration) ([]logql.Series
 			return nil, badRequest(refused)
 		}
 	}
-	series := counter.Series()
-	run.stats.TotalEntriesReturned = len(series)
+	series, err := a.Series(run.ctx)
+	if err != nil {
+		return nil, badRequest(err)
+	}
 	return series, nil
 }
 
 // count counts lines in [from, to) without reading them, as far as the store can, and
 // returns the periods whose lines have to be read.
-func (run *run) count(from, to time.Time, counter *logql.Counter) ([]store.Period, error) {
+func (run *run) count(r *logql.Range, from, to time.Time, a *logql.Aggregator) ([]store.Period, error) {
 	all := []store.Period{{From: from, To: to}}
-	by, ok := run.query.Counted()
+	by, ok := r.Counted()
 	if !ok {
 		return all, nil
 	}
-	q, ended := run.selected(from, to)
+	q, ended := run.selected(r.Selector, r.Pipeline, from, to)
 	var refused error
-	rest, ok, err := run.store.CountLines(run.ctx, store.LineCount{LineQuery: q, By: by, Sizes: run.query.Aggregation.Bytes},
+	rest, ok, err := run.store.CountLines(run.ctx, store.LineCount{LineQuery: q, By: by, Sizes: r.Bytes},
 		func(stream, metadata map[string]string, times []int64, sizes []int) error {
 			run.stats.TotalLinesProcessed += len(times)
 			run.stats.TotalPostFilterLines += len(times)
-			refused = counter.AddLines(stream, metadata, times, sizes)
+			refused = a.AddLines(stream, metadata, times, sizes)
 			return refused
 		})
 	switch {

@@ -214,6 +214,31 @@ func (p *Pattern) Match(ctx context.Context, text string) (bool, error) {
 	return p.matchInPieces(ctx, text)
 }
 
+// Submatch returns the places of the first match in text and of its groups, as
+// [regexp.Regexp.FindStringSubmatchIndex] does; nil means that there is none. If ctx ends
+// first, it returns the error of ctx.
+func (p *Pattern) Submatch(ctx context.Context, text string) ([]int, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if len(text) <= directSteps/p.size {
+		return p.re.FindStringSubmatchIndex(text), nil
+	}
+	r := &reader{ctx: ctx, rest: text, every: max(checkSteps/p.size, 1)}
+	places := p.re.FindReaderSubmatchIndex(r)
+	if r.err != nil {
+		return nil, r.err
+	}
+	return places, nil
+}
+
+// Groups returns the names of the pattern's groups, with "" for the whole and for groups
+// without a name.
+func (p *Pattern) Groups() []string { return p.re.SubexpNames() }
+
+// Regexp returns the compiled expression, for a pattern that is [Pattern.Cheap].
+func (p *Pattern) Regexp() *regexp.Regexp { return p.re }
+
 func (p *Pattern) matchInPieces(ctx context.Context, text string) (bool, error) {
 	r := &reader{ctx: ctx, rest: text, every: max(checkSteps/p.size, 1)}
 	matched := p.re.MatchReader(r)

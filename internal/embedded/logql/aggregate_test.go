@@ -1,7 +1,6 @@
 package logql_test
 
 import (
-	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -15,7 +14,11 @@ func at(seconds float64) time.Time {
 	return time.Unix(1_700_000_000, 0).Add(time.Duration(seconds * float64(time.Second)))
 }
 
-func TestCounter(t *testing.T) {
+func steps(start, end float64, step time.Duration) logql.Steps {
+	return logql.Steps{Start: at(start), End: at(end), Step: step, Instant: start == end}
+}
+
+func TestCounts(t *testing.T) {
 	type line struct {
 		at   float64
 		text string
@@ -63,30 +66,35 @@ func TestCounter(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			c, err := q.Aggregation.NewCounter(at(test.start), at(test.end), time.Duration(test.step*float64(time.Second)))
+			r := q.Metric.Ranges[0]
+			c, err := r.Aggregate(steps(test.start, test.end, time.Duration(test.step*float64(time.Second))))
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, l := range lines {
-				labels, ok, err := q.Pipeline.Process(t.Context(), map[string]string{"a": "b"}, map[string]string{"trace_id": "t"}, l.text)
+				out, ok, err := r.Pipeline.Process(t.Context(), logql.Input{Stream: map[string]string{"a": "b"}, Metadata: map[string]string{"trace_id": "t"}, Text: l.text})
 				if err != nil {
 					t.Fatal(err)
 				}
 				if !ok {
 					continue
 				}
-				if err := c.Add(at(l.at), len(l.text), labels); err != nil {
+				if err := c.Add(at(l.at).UnixNano(), out); err != nil {
 					t.Fatal(err)
 				}
 			}
-			if diff := cmp.Diff(test.want, c.Series()); diff != "" {
+			got, err := c.Series(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
 		})
 	}
 }
 
-func TestCounterRefusesBrokenLines(t *testing.T) {
+func TestCountsRefuseBrokenLines(t *testing.T) {
 	for _, test := range []struct {
 		name, query, want string
 	}{
@@ -101,23 +109,24 @@ func TestCounterRefusesBrokenLines(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			c, err := q.Aggregation.NewCounter(at(0), at(0), time.Second)
+			r := q.Metric.Ranges[0]
+			c, err := r.Aggregate(steps(0, 0, time.Second))
 			if err != nil {
 				t.Fatal(err)
 			}
-			labels, _, err := q.Pipeline.Process(t.Context(), map[string]string{"a": "b"}, nil, "panic: boom")
+			out, _, err := r.Pipeline.Process(t.Context(), logql.Input{Stream: map[string]string{"a": "b"}, Text: "panic: boom"})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := errorText(c.Add(at(0), 0, labels)); got != test.want {
+			if got := errorText(c.Add(at(0).UnixNano(), out)); got != test.want {
 				t.Errorf("got  %s\nwant %s", got, test.want)
 			}
 		})
 	}
 }
 
-func TestCounterBounds(t *testing.T) {
-	a := logql.Aggregation{Range: time.Minute}
+func TestCountsBounds(t *testing.T) {
+	a := logql.Range{Length: time.Minute}
 	for _, test := range []struct {
 		name       string
 		start, end float64
@@ -130,37 +139,27 @@ func TestCounterBounds(t *testing.T) {
 		{"no step", 0, 1, 0, "the step 0s is too short; the shortest is 1ms"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := a.NewCounter(at(test.start), at(test.end), test.step)
+			_, err := a.Aggregate(steps(test.start, test.end, test.step))
 			if got := errorText(err); got != test.want {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
 		})
 	}
-	c, err := a.NewCounter(at(0), at(9_999), time.Second)
+	c, err := a.Aggregate(steps(0, 9_999, time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range logql.MaxTotal/10_000 + 1 {
+	for i := range logql.MaxTotal/60 + 1 {
 		want := ""
-		if i == logql.MaxTotal/10_000 {
+		if i == logql.MaxTotal/61 {
 			want = "the series of the answer may have more than 500000 points together; increase the step, or add up series with sum by (...)"
 		}
-		if got := errorText(c.Add(at(0), 0, logql.Labels{Stream: map[string]string{"n": fmt.Sprint(i)}})); got != want {
-			t.Fatalf("series %d of 10,000 points: %q, want %q", i, got, want)
+		l := logql.Output{Labels: logql.Labels{Stream: map[string]string{"n": fmt.Sprint(i)}}}
+		if got := errorText(c.Add(at(0).UnixNano(), l)); got != want {
+			t.Fatalf("series %d of 61 changes: %q, want %q", i, got, want)
 		}
-	}
-	c, err = a.NewCounter(at(0), at(0), time.Second)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range logql.MaxSeries + 1 {
-		err = c.Add(at(0), 0, logql.Labels{Stream: map[string]string{"n": fmt.Sprint(i)}})
-		if i < logql.MaxSeries && err != nil {
-			t.Fatalf("series %d: %v", i, err)
+		if want != "" {
+			break
 		}
-	}
-	var limit logql.SeriesLimitError
-	if !errors.As(err, &limit) {
-		t.Errorf("series %d: error %v, want a SeriesLimitError", logql.MaxSeries, err)
 	}
 }
