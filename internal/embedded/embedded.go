@@ -31,8 +31,10 @@ import (
 	"dicelab/internal/embedded/otlp"
 	"dicelab/internal/embedded/store"
 	"dicelab/internal/embedded/streams"
+	"dicelab/internal/embedded/tail"
 	"dicelab/internal/embedded/tempo"
 	"dicelab/internal/lab"
+	"dicelab/stack"
 )
 
 // Options are the settings of a stack.
@@ -69,6 +71,7 @@ type Stack struct {
 
 	store     *store.Store
 	streams   *streams.Table
+	tails     *tail.Hub // of lines that have been stored
 	collector *collect.Collector
 	receiver  *otlp.Receiver
 	collected chan error // result of the collector's Run
@@ -89,7 +92,7 @@ func New(o Options) *Stack {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	registry := prometheus.NewRegistry()
-	return &Stack{o: o, registry: registry, budget: intake.NewBudget(0), answers: answer.NewPool(answer.Options{}), generator: generate.New(generate.Options{Registry: registry, Logger: o.Logger})}
+	return &Stack{o: o, registry: registry, budget: intake.NewBudget(0), answers: answer.NewPool(answer.Options{}), tails: tail.New(), generator: generate.New(generate.Options{Registry: registry, Logger: o.Logger})}
 }
 
 func (s *Stack) print(line string) {
@@ -118,7 +121,7 @@ func (s *Stack) OpenStore(ctx context.Context) (err error) {
 		}
 	}
 	s.o.Logger = slog.New(s.watch.Handler(s.o.Logger.Handler()))
-	s.streams = streams.New(linesGate{s.store, s.watch}, 0, nil)
+	s.streams = streams.New(linesGate{s.store, s.watch, s.tails}, 0, nil)
 	dropped := collect.NewDropped()
 	s.registry.MustRegister(dropped)
 	s.collector = collect.New(s.streams.Own(), collect.Options{Dropped: dropped, Logger: s.o.Logger})
@@ -144,6 +147,7 @@ func (s *Stack) OpenStore(ctx context.Context) (err error) {
 // CloseStore stores the lines that were read of the services' output and closes the files.
 // Call it when the services have exited.
 func (s *Stack) CloseStore(ctx context.Context) error {
+	s.tails.Close()
 	err := s.collector.Close(ctx)
 	if err == nil {
 		err = <-s.collected
@@ -216,7 +220,19 @@ func (s *Stack) Tempo() http.Handler { return s.tempo }
 
 // Loki serves Loki's API.
 func (s *Stack) Loki() http.Handler {
-	return loki.NewHandler(pushStore{s.store, s.streams.Others()}, loki.Options{Version: s.o.Version, Budget: s.budget, Answers: s.answers, Memory: s.o.Memory, Age: s.store.LogAge(), Early: store.MaxEarly, Ready: healthGate{s.store, s.watch}.Health})
+	return loki.NewHandler(pushStore{s.store, s.streams.Others()}, loki.Options{
+		Version: served(stack.Loki), Budget: s.budget, Answers: s.answers, Memory: s.o.Memory, Tails: s.tails, Metrics: s.registry,
+		Age: s.store.LogAge(), Early: store.MaxEarly, Ready: healthGate{s.store, s.watch}.Health,
+	})
+}
+
+// served returns the version of a server whose API is served.
+func served(name string) string {
+	c, err := stack.Find(name)
+	if err != nil {
+		return "unknown"
+	}
+	return c.Version
 }
 
 // Prometheus serves Prometheus's API.

@@ -9,6 +9,7 @@ import (
 	"dicelab/internal/embedded/disk"
 	"dicelab/internal/embedded/store"
 	"dicelab/internal/embedded/streams"
+	"dicelab/internal/embedded/tail"
 )
 
 // wrote notes the result of an append, unless its error is not one of the disk.
@@ -34,10 +35,12 @@ func (g spansGate) AppendSpans(ctx context.Context, batches []*tracepb.ResourceS
 	return wrote(g.watch, g.store.AppendSpans(ctx, batches))
 }
 
-// linesGate appends lines while the data directory is in order.
+// linesGate appends lines while the data directory is in order, and passes them on to
+// clients that follow them.
 type linesGate struct {
 	*store.Store
 	watch *disk.Watch
+	tails *tail.Hub
 }
 
 // AppendLines implements [streams.Store].
@@ -45,7 +48,11 @@ func (g linesGate) AppendLines(ctx context.Context, lines []store.Line) error {
 	if err := g.watch.Admit(); err != nil {
 		return err
 	}
-	return wrote(g.watch, g.Store.AppendLines(ctx, lines))
+	err := wrote(g.watch, g.Store.AppendLines(ctx, lines))
+	if err == nil {
+		g.tails.Publish(lines)
+	}
+	return err
 }
 
 // healthGate is a store whose health includes that of its directory.

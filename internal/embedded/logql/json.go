@@ -25,14 +25,14 @@ var (
 // errors. A line that exceeds a bound counts as one that cannot be parsed.
 func parseJSON(e *entry) bool {
 	if !e.enough() {
-		e.parsed(ErrorJSON, jsonparser.ObjectEach([]byte(e.Text), e.field("", 1)))
+		e.parsed(ErrorJSON, jsonparser.ObjectEach([]byte(e.Text), e.field("", nil)))
 	}
 	return true
 }
 
-// field returns the handler of a field of an object. The object is at a depth from 1,
-// and its own name is prefix.
-func (e *entry) field(prefix string, depth int) func(key, value []byte, kind jsonparser.ValueType, _ int) error {
+// field returns the handler of a field of an object, which is at a path and whose own name
+// is prefix.
+func (e *entry) field(prefix string, path []string) func(key, value []byte, kind jsonparser.ValueType, _ int) error {
 	return func(key, value []byte, kind jsonparser.ValueType, _ int) error {
 		if e.ended = e.ctx.Err(); e.ended != nil {
 			return e.ended
@@ -41,12 +41,15 @@ func (e *entry) field(prefix string, depth int) func(key, value []byte, kind jso
 			return errExtracted
 		}
 		name := fieldName(prefix, string(key))
+		if e.paths != nil {
+			e.path = append(path[:len(path):len(path)], string(key))
+		}
 		switch kind {
 		case jsonparser.Object:
-			if depth == MaxJSONDepth {
+			if len(path)+1 == MaxJSONDepth {
 				return errJSONDepth
 			}
-			return jsonparser.ObjectEach(value, e.field(name, depth+1))
+			return jsonparser.ObjectEach(value, e.field(name, append(path[:len(path):len(path)], string(key))))
 		case jsonparser.String:
 			return e.extract(name, unescape(value))
 		case jsonparser.Number, jsonparser.Boolean:

@@ -33,6 +33,12 @@ func compileLogfmt(call *parserCall) (stageFunc, error) {
 	}, nil
 }
 
+// parseLogfmt is the stage without flags.
+func parseLogfmt(e *entry) bool {
+	stage, err := compileLogfmt(&parserCall{})
+	return err == nil && stage(e)
+}
+
 // compileLogfmtOnly returns a stage that extracts the values of some keys.
 func compileLogfmtOnly(only []*extraction, strict bool) (stageFunc, error) {
 	var names []string

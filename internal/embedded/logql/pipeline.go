@@ -77,6 +77,10 @@ type entry struct {
 	changed    bool            // labels were removed or changed
 	removed    map[string]bool // labels that were extracted and removed: they are not extracted again
 	size       int             // bytes of names and values that were extracted
+	// paths are the paths of labels in JSON, if they are wanted, and path is that of the
+	// field that is being extracted.
+	paths map[string][]string
+	path  []string
 }
 
 // Process runs a line through the pipeline and returns it, or false if the line is
@@ -96,6 +100,22 @@ func (p Pipeline) Process(ctx context.Context, in Input) (Output, bool, error) {
 	}
 	e.addErrors()
 	return e.Output, true, e.ended
+}
+
+// ParseLine returns the labels that a parser, "json" or "logfmt", extracts from a line, and
+// for JSON the paths of their fields. The labels are nil if the line cannot be parsed.
+func ParseLine(ctx context.Context, in Input, parser string) (labels map[string]string, paths map[string][]string, err error) {
+	e := entry{input: in, ctx: ctx, ended: ctx.Err(), needs: &needs{all: true}, paths: map[string][]string{}}
+	e.Stream, e.Text = in.Stream, in.Text
+	if parser == "json" {
+		parseJSON(&e)
+	} else {
+		parseLogfmt(&e)
+	}
+	if e.err != "" || e.ended != nil {
+		return nil, nil, e.ended
+	}
+	return e.Parsed, e.paths, nil
 }
 
 // addErrors sets the labels of an error. Details without an error, which drop can leave
@@ -167,6 +187,9 @@ func (e *entry) extract(name, value string) error {
 		return errExtracted
 	}
 	e.set(name, value)
+	if e.paths != nil {
+		e.paths[name] = e.path
+	}
 	if e.enough() {
 		return errEnough
 	}

@@ -12,6 +12,14 @@ type Selector struct {
 	matchers []textMatcher
 }
 
+// Names returns the names of the labels that the selector compares, nil if there are none.
+func (s Selector) Names() (names []string) {
+	for _, m := range s.matchers {
+		names = append(names, m.name)
+	}
+	return names
+}
+
 // Matches reports whether the selector selects a stream with these labels. A missing
 // label counts as empty. The zero Selector selects every stream. If ctx ends first,
 // Matches returns the error of ctx.

@@ -22,6 +22,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/prometheus/promql"
 
 	"dicelab/internal/contract"
@@ -29,6 +31,7 @@ import (
 	"dicelab/internal/embedded/intake"
 	"dicelab/internal/embedded/logql"
 	"dicelab/internal/embedded/store"
+	"dicelab/internal/embedded/tail"
 )
 
 // Store keeps the log lines.
@@ -48,7 +51,7 @@ type Store interface {
 
 // Options are the handler's settings. The zero value means the defaults.
 type Options struct {
-	Version string           // of the program, for buildinfo
+	Version string           // of Loki whose API this is, for buildinfo
 	Timeout time.Duration    // of a request; default 1 minute, as in Loki (limits_config, query_timeout)
 	Now     func() time.Time // default time.Now
 	// Age is the greatest age of a line that is accepted, and Early the most by which
@@ -64,6 +67,10 @@ type Options struct {
 	Memory int64 // bytes that the program may have, see [intake.NewSemaphore]
 	// Answers bounds the responses to queries under way; default a pool of its own.
 	Answers *answer.Pool
+	// Tails passes on the lines that are stored; default a hub that gets none.
+	Tails *tail.Hub
+	// Metrics are the metrics of the program, which /metrics shows; default none.
+	Metrics prometheus.Gatherer
 }
 
 // Bounds of requests and responses. Where Loki has the same bound, its default.
@@ -86,6 +93,12 @@ func NewHandler(s Store, opts Options) http.Handler {
 	}
 	if opts.Budget == nil {
 		opts.Budget = intake.NewBudget(0)
+	}
+	if opts.Tails == nil {
+		opts.Tails = tail.New()
+	}
+	if opts.Metrics == nil {
+		opts.Metrics = prometheus.NewRegistry()
 	}
 	if opts.Answers == nil {
 		opts.Answers = answer.NewPool(answer.Options{})
@@ -112,6 +125,16 @@ func (h *handler) routes(mux *http.ServeMux) {
 	mux.Handle("/loki/api/v1/labels", h.query(h.labels))
 	mux.Handle("/loki/api/v1/label/{name}/values", h.query(h.values))
 	mux.Handle("/loki/api/v1/series", h.query(h.series))
+	mux.Handle("/loki/api/v1/index/stats", h.query(h.indexStats))
+	mux.Handle("/loki/api/v1/index/volume", h.query(h.volume))
+	mux.Handle("/loki/api/v1/index/volume_range", h.query(h.volumeRange))
+	mux.Handle("/loki/api/v1/detected_labels", h.query(h.detectedLabels))
+	mux.Handle("/loki/api/v1/detected_fields", h.query(h.detectedFields))
+	mux.Handle("/loki/api/v1/detected_field/{name}/values", h.query(h.fieldValues))
+	mux.Handle("/loki/api/v1/patterns", h.query(h.patterns))
+	mux.Handle("/loki/api/v1/drilldown-limits", h.query(h.drilldownLimits))
+	mux.Handle("GET /loki/api/v1/tail", h.answer(h.tail))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(h.opts.Metrics, promhttp.HandlerOpts{EnableOpenMetrics: true}))
 	mux.Handle("/loki/api/v1/push", h.serve([]string{http.MethodPost}, maxPushBody, h.push))
 	for _, other := range []string{"/loki/", "/api/prom/", "/otlp/"} {
 		mux.HandleFunc(other, unserved)
@@ -256,8 +279,27 @@ func respondAs(w http.ResponseWriter, contentType string, body any) error {
 	return nil
 }
 
+// patterns answers /loki/api/v1/patterns as a Loki does whose pattern ingester is off, which
+// is its default.
+func (h *handler) patterns(http.ResponseWriter, *http.Request) error {
+	return failure(http.StatusNotFound, "the embedded stack finds no patterns in log lines, as a Loki whose pattern ingester is off")
+}
+
+// drilldownLimits answers /loki/api/v1/drilldown-limits, from which Grafana's Logs Drilldown
+// finds out what it may ask for.
+func (h *handler) drilldownLimits(w http.ResponseWriter, _ *http.Request) error {
+	return respondAs(w, "application/json", map[string]any{
+		"limits": map[string]any{
+			"discover_log_levels": false, "discover_service_name": []string{}, "max_entries_limit_per_query": maxLimit,
+			"max_query_series": logql.MaxSeries, "query_timeout": h.opts.Timeout.String(), "volume_enabled": true,
+		},
+		"pattern_ingester_enabled": false,
+		"version":                  h.opts.Version,
+	})
+}
+
 // buildinfo answers with the fields of Prometheus' version information, as Loki
-// does. The version is dicelab's: this is not Loki.
+// does. The branch shows that this is not Loki.
 func (h *handler) buildinfo(w http.ResponseWriter, _ *http.Request) error {
 	return respondAs(w, "application/json", struct { // only here Loki leaves out the charset
 		Version   string `json:"version"`

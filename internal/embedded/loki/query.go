@@ -197,9 +197,11 @@ func (run *run) aggregate(r *logql.Range, steps logql.Steps) ([]logql.Series, er
 		return nil, badRequest(err)
 	}
 	from, to := r.Lines(steps)
-	periods, err := run.count(r, from, to, a)
-	if err != nil {
-		return nil, err
+	periods := []store.Period{{From: from, To: to}}
+	if by, ok := r.Counted(); ok {
+		if periods, err = run.count(r.Selector, r.Pipeline, store.LineCount{By: by, Sizes: r.Bytes}, from, to, a.AddLines); err != nil {
+			return nil, err
+		}
 	}
 	for _, p := range periods {
 		var refused error
@@ -225,28 +227,25 @@ func (run *run) aggregate(r *logql.Range, steps logql.Steps) ([]logql.Series, er
 
 // count counts lines in [from, to) without reading them, as far as the store can, and
 // returns the periods whose lines have to be read.
-func (run *run) count(r *logql.Range, from, to time.Time, a *logql.Aggregator) ([]store.Period, error) {
-	all := []store.Period{{From: from, To: to}}
-	by, ok := r.Counted()
-	if !ok {
-		return all, nil
-	}
-	q, ended := run.selected(r.Selector, r.Pipeline, from, to)
+func (run *run) count(s logql.Selector, p logql.Pipeline, c store.LineCount, from, to time.Time,
+	add func(stream, metadata map[string]string, times []int64, sizes []int) error,
+) ([]store.Period, error) {
+	var ended *error
+	c.LineQuery, ended = run.selected(s, p, from, to)
 	var refused error
-	rest, ok, err := run.store.CountLines(run.ctx, store.LineCount{LineQuery: q, By: by, Sizes: r.Bytes},
-		func(stream, metadata map[string]string, times []int64, sizes []int) error {
-			run.stats.TotalLinesProcessed += len(times)
-			run.stats.TotalPostFilterLines += len(times)
-			refused = a.AddLines(stream, metadata, times, sizes)
-			return refused
-		})
+	rest, ok, err := run.store.CountLines(run.ctx, c, func(stream, metadata map[string]string, times []int64, sizes []int) error {
+		run.stats.TotalLinesProcessed += len(times)
+		run.stats.TotalPostFilterLines += len(times)
+		refused = add(stream, metadata, times, sizes)
+		return refused
+	})
 	switch {
 	case refused != nil:
 		return nil, badRequest(refused)
 	case cmp.Or(err, *ended) != nil:
 		return nil, cmp.Or(err, *ended)
 	case !ok:
-		return all, nil
+		return []store.Period{{From: from, To: to}}, nil
 	}
 	return rest, nil
 }
