@@ -18,9 +18,12 @@ import (
 	"github.com/prometheus/prometheus/rules"
 	"github.com/prometheus/prometheus/scrape"
 	"github.com/prometheus/prometheus/tsdb"
+	"github.com/prometheus/prometheus/util/features"
+	"github.com/prometheus/prometheus/util/notifications"
 	v1 "github.com/prometheus/prometheus/web/api/v1"
 
 	"dicelab/internal/contract"
+	"dicelab/internal/embedded/intake"
 )
 
 // library is the module of the embedded Prometheus.
@@ -38,6 +41,7 @@ type apiParts struct {
 	config   *config.Config
 	registry *prometheus.Registry
 	parser   parser.Parser
+	options  *tsdb.Options
 	timeout  time.Duration
 	log      *slog.Logger
 }
@@ -56,34 +60,34 @@ func newAPI(p apiParts) http.Handler {
 		p.db, // exemplars
 		func(context.Context) v1.ScrapePoolsRetriever { return p.scrapes },
 		func(context.Context) v1.TargetRetriever { return p.scrapes },
-		nil, // Alertmanagers
+		func(context.Context) v1.AlertmanagerRetriever { return noAlertmanagers{} },
 		func() config.Config { return *p.config },
-		nil, // flags
+		flags(p.options, p.timeout),
 		v1.GlobalURLOptions{ListenAddress: here, Host: here, Scheme: "http"},
 		func(next http.HandlerFunc) http.HandlerFunc { return next }, // readiness: Server.whileOpen
-		nil,   // TSDB statistics and administration
+		tsdbStats{db: p.db},
 		"",    // its directory
 		false, // administration
 		false, // search
 		0,     // its limit
 		p.log,
 		func(context.Context) v1.RulesRetriever { return p.rules },
-		0, 0, 0, // remote read: samples, concurrency, bytes in a frame
+		querySamples, intake.MaxQueries, maxReadFrame, // remote read
 		false,                    // agent
 		regexp.MustCompile("^$"), // CORS: no Origin is empty, so none is allowed; nil would panic on any
-		nil,                      // runtime information
+		runtimeInfo(time.Now(), p.options),
 		buildInfo(),
-		nil, nil, // notifications, live notifications
+		func() []notifications.Notification { return []notifications.Notification{} }, nil, // notifications, live notifications
 		p.registry, p.registry,
 		nil,                 // statistics of queries: the default
 		false,               // remote write
 		nil,                 // its messages
 		false, false, false, // OTLP, and its conversions
 		lookback,
-		false, // labels of type and unit
-		false, // metadata in the write-ahead log
-		nil,   // error codes: the default
-		nil,   // registry of features
+		false,                  // labels of type and unit
+		false,                  // metadata in the write-ahead log
+		nil,                    // error codes: the default
+		features.NewRegistry(), // none of those that can be switched is on
 		// The library builds its OpenAPI document at once, which is most of the time
 		// that New takes; without paths it takes half of that.
 		v1.OpenAPIOptions{IncludePaths: []string{"none"}},

@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/prometheus/prometheus/promql/parser"
 
 	"dicelab/internal/contract"
 	"dicelab/internal/embedded/answer"
@@ -41,18 +42,35 @@ func endpoints() []endpoint {
 		{"/targets", get},
 		{"/rules", get},
 		{"/alerts", get},
+		{"/format_query", form},
+		{"/parse_query", form},
+		{"/alertmanagers", get},
+		{"/scrape_pools", get},
+		{"/targets/metadata", get},
 		{"/status/buildinfo", get},
+		{"/status/config", get},
+		{"/status/flags", get},
+		{"/status/runtimeinfo", get},
+		{"/status/tsdb", get},
+		{"/status/walreplay", get},
+		{"/features", get},
+		{"/notifications", get},
 	}
 }
 
 // newHandler returns the server's HTTP handler: the endpoints of the API, the probes, the
 // server's own metrics, and redirects from the paths of Prometheus's pages.
-func (s *Server) newHandler(api http.Handler, explorer *url.URL, registry *prometheus.Registry) http.Handler {
+func (s *Server) newHandler(api http.Handler, promQL parser.Parser, explorer *url.URL, registry *prometheus.Registry) http.Handler {
 	probe := []string{http.MethodGet, http.MethodHead}
 	mux := http.NewServeMux()
-	for _, e := range endpoints() {
-		mux.Handle(apiPrefix+e.path, allow(e.methods, s.bounded(s.answers.Handler(s.limited(s.whileOpen(api)), refuse))))
+	query := func(next http.Handler) http.Handler {
+		return s.bounded(s.answers.Handler(s.limited(s.whileOpen(next)), refuse))
 	}
+	for _, e := range endpoints() {
+		mux.Handle(apiPrefix+e.path, allow(e.methods, query(api)))
+	}
+	mux.Handle(apiPrefix+"/read", allow([]string{http.MethodPost}, query(s.remoteRead(api))))
+	mux.Handle("/federate", allow(probe, query(s.federate(promQL))))
 	// The texts are Prometheus's own (its management API).
 	mux.Handle("/-/healthy", allow(probe, text("Prometheus Server is Healthy.\n")))
 	mux.Handle("/-/ready", allow(probe, s.whileScraping(text("Prometheus Server is Ready.\n"))))
@@ -206,6 +224,7 @@ func notServed(w http.ResponseWriter, r *http.Request) {
 	for _, e := range endpoints() {
 		served = append(served, apiPrefix+e.path)
 	}
+	served = append(served, apiPrefix+"/read", "/federate")
 	fail(w, r, http.StatusNotFound, "not_found", fmt.Sprintf(
 		"%s is not served by the embedded Prometheus; it serves %s, /metrics, /-/healthy and /-/ready; run the lab with --stack=native for all of Prometheus",
 		r.URL.Path, strings.Join(served, ", ")))

@@ -89,20 +89,13 @@ func TestNotServed(t *testing.T) {
 		method, path, contentType string
 	}{
 		{http.MethodPost, "/api/v1/write", "application/json"},
-		{http.MethodPost, "/api/v1/read", "application/json"},
 		{http.MethodPost, "/api/v1/otlp/v1/metrics", "application/json"},
 		{http.MethodPost, "/api/v1/admin/tsdb/delete_series", "application/json"},
 		{http.MethodPut, "/api/v1/admin/tsdb/snapshot", "application/json"},
-		{http.MethodGet, "/api/v1/status/config", "application/json"},
-		{http.MethodGet, "/api/v1/status/tsdb", "application/json"},
-		{http.MethodGet, "/api/v1/status/runtimeinfo", "application/json"},
-		{http.MethodGet, "/api/v1/notifications", "application/json"},
-		{http.MethodGet, "/api/v1/alertmanagers", "application/json"},
-		{http.MethodGet, "/api/v1/targets/metadata", "application/json"},
+		{http.MethodGet, "/api/v1/notifications/live", "application/json"},
 		{http.MethodGet, "/api/v1/", "application/json"},
 		{http.MethodPost, "/-/reload", "text/plain; charset=utf-8"},
 		{http.MethodPost, "/-/quit", "text/plain; charset=utf-8"},
-		{http.MethodGet, "/federate", "text/plain; charset=utf-8"},
 		{http.MethodGet, "/debug/pprof/heap", "text/plain; charset=utf-8"},
 	} {
 		t.Run(tt.method+" "+tt.path, func(t *testing.T) {

@@ -167,13 +167,17 @@ func New(o Options) (s *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
+	options, err := storageOptions(o)
+	if err != nil {
+		return nil, err
+	}
 	engine := promql.NewEngine(engineOptions(promQL, o))
 	manager := newRules(loader, engine, guarded, explorer, o)
 	s = &Server{log: o.Logger, db: db, scraper: scraper, source: newCollector(o, guarded), timeout: o.Timeout, semaphore: intake.NewSemaphore(o.Memory), answers: o.Answers, guard: o.Guard, rules: manager, files: loader.files()}
 	s.handler = s.newHandler(newAPI(apiParts{
 		engine: boundedEngine{engine, promQL, o.Interval}, db: db, scrapes: scraper.manager, rules: manager, config: cfg,
-		registry: o.Registry, parser: promQL, timeout: o.Timeout, log: o.Logger,
-	}), explorer, o.Registry)
+		registry: o.Registry, parser: promQL, options: options, timeout: o.Timeout, log: o.Logger,
+	}), promQL, explorer, o.Registry)
 	return s, nil
 }
 
