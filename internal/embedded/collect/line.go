@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/buger/jsonparser"
+	"github.com/grafana/jsonparser"
 
 	"dicelab/internal/contract"
 	"dicelab/internal/embedded/store"

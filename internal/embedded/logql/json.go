@@ -7,7 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/buger/jsonparser"
+	"github.com/grafana/jsonparser"
 )
 
 // MaxJSONDepth bounds the objects within objects of a line that is parsed as JSON.

@@ -1,6 +1,7 @@
 package logql
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -81,7 +82,7 @@ func (r *logRange) flatten(p *parts) error {
 			if p.unwrap != nil && part.Stage.Filter == nil {
 				return failAt(part.Pos, "only filters on labels may follow unwrap")
 			}
-			p.unwrap = part.Stage.Unwrap
+			p.unwrap = cmp.Or(p.unwrap, part.Stage.Unwrap)
 			p.stages = append(p.stages, part.Stage)
 		}
 	}
