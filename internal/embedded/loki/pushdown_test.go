@@ -132,7 +132,7 @@ func randomQuery(r *rand.Rand) (string, url.Values) {
 		case 8:
 			query += fmt.Sprintf(` | user="1" %s zone!=%q`, one("and", "or", ","), one("02", "info"))
 		case 9:
-			query += one(" | json", " | user > 1")
+			query += one(" | json", " | user > 1", " | drop __error__", " | decolorize", " |= ``")
 		}
 	}
 	params := url.Values{"limit": {"5000"}, "start": {fmt.Sprint(now().Add(-time.Duration(r.IntN(3_600)) * time.Second).UnixNano())},
@@ -144,7 +144,7 @@ func randomQuery(r *rand.Rand) (string, url.Values) {
 	if r.IntN(3) > 0 {
 		query = fmt.Sprintf("%s(%s [%s])", one("count_over_time", "rate", "bytes_over_time", "bytes_rate"), query, one("7s", "1m", "90s", "10m"))
 		if r.IntN(3) > 0 {
-			query = "sum " + one("", "by (level)", "by (user)", "by (service_name, zone)", "by (level, level_extracted)", "by (none)") + "(" + query + ")"
+			query = one("sum ", "max ", "avg ") + one("", "by (level)", "without (level, user)", "by (user)", "by (service_name, zone)", "by (level, level_extracted)", "by (none)") + "(" + query + ")"
 		}
 		params.Set("step", one("7", "60", "60", "13", "300"))
 	}

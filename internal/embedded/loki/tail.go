@@ -44,6 +44,9 @@ type dropped struct {
 // tail answers /loki/api/v1/tail: it sends the lines of a query as they are stored, over a
 // websocket, behind those since start, up to a limit.
 func (h *handler) tail(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return badRequest(fmt.Errorf("reading the parameters: %w", err))
+	}
 	q, err := parseQuery(r)
 	if err != nil {
 		return err

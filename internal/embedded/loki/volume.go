@@ -215,11 +215,11 @@ func (h *handler) volumeParams(r *http.Request, ranged bool) (v *volumes, s logq
 		v.step = int64(d)
 	}
 	for at := v.start; len(v.steps) == 0 || at < end.UnixNano(); at += v.step {
-		next := time.Unix(0, at+v.step).Add(-time.Millisecond)
-		if !next.Before(end) || !ranged {
-			next = end
+		last := end
+		if next := time.Unix(0, at+v.step); next.Before(end) {
+			last = next.Add(-time.Millisecond)
 		}
-		v.steps = append(v.steps, next)
+		v.steps = append(v.steps, last)
 	}
 	return v, s, limit, end.Add(time.Nanosecond), nil
 }
