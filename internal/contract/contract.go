@@ -202,6 +202,10 @@ const (
 // for requests with it.
 const HeaderOwnKey = "dicelab-own-key"
 
+// EmbeddedBranch is the branch in the build information of the embedded stack's Tempo
+// API, by which the checks know it.
+const EmbeddedBranch = "dicelab-embedded"
+
 // Headers of trace context.
 const (
 	HeaderTraceparent   = "traceparent"   // W3C Trace Context

@@ -38,7 +38,7 @@ func TestLongLine(t *testing.T) {
 	text := strings.Repeat("x", 250_000)
 	loki := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/values") {
-			io.WriteString(w, `{"data":["x"]}`) //nolint:errcheck // the page is gone
+			_, _ = io.WriteString(w, `{"data":["x"]}`) // the page is gone
 			return
 		}
 		fmt.Fprintf(w, `{"data":{"resultType":"streams","result":[{"stream":{"service_name":"x"},"values":[["%d","{\"message\":\"m\",\"long\":\"%s\"}"]]}]}}`, now().UnixNano(), text)
@@ -109,9 +109,9 @@ func TestLargeTracesTakeTurns(t *testing.T) {
 	filler := `{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"` + traceFair + `","spanId":"` + hex16(1) + `","name":"s"}],"schemaUrl":"` + strings.Repeat("x", 1<<20) + `"}]}`
 	tempo := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := strings.TrimPrefix(r.URL.Path, "/api/v2/traces/")
-		io.WriteString(w, filler) //nolint:errcheck // the page is gone
+		_, _ = io.WriteString(w, filler) // the page is gone
 		if id == traceZeros {
-			http.NewResponseController(w).Flush() //nolint:errcheck // as above
+			_ = http.NewResponseController(w).Flush() // as above
 			arrived <- id
 			<-r.Context().Done() // the page of this trace never ends by itself
 			return
@@ -120,7 +120,7 @@ func TestLargeTracesTakeTurns(t *testing.T) {
 		case asked <- struct{}{}:
 		default:
 		}
-		io.WriteString(w, strings.Repeat(" ", 1<<20)+`]}`) //nolint:errcheck // as above
+		_, _ = io.WriteString(w, strings.Repeat(" ", 1<<20)+`]}`) // as above
 	}))
 	t.Cleanup(tempo.Close)
 	h := handler(t, tempo.URL, tempo.URL, tempo.URL)

@@ -11,10 +11,6 @@ import (
 	"dicelab/internal/contract"
 )
 
-// embeddedBranch is the branch in the build information of the embedded stack's
-// Tempo API.
-const embeddedBranch = "dicelab-embedded"
-
 // find finds out whether the front end answers, and in which mode the lab runs.
 func (r *run) find(ctx context.Context) error {
 	p := &Probe{run: r}
@@ -32,7 +28,7 @@ func (r *run) find(ctx context.Context) error {
 func (r *run) guess(ctx context.Context, p *Probe) (checklist.Mode, string) {
 	var info struct{ Branch string }
 	tempo, err := p.get(ctx, r.at(r.Tempo, "/api/status/buildinfo"))
-	if err == nil && json.Unmarshal(tempo.body, &info) == nil && info.Branch == embeddedBranch {
+	if err == nil && json.Unmarshal(tempo.body, &info) == nil && info.Branch == contract.EmbeddedBranch {
 		return checklist.Embedded, "Tempo at " + r.Tempo + " is dicelab's own store"
 	}
 	components, err := p.components(ctx)

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"dicelab/internal/contract"
 	"dicelab/internal/embedded/answer"
 	"dicelab/internal/embedded/intake"
 	"dicelab/internal/embedded/store"
@@ -164,7 +165,7 @@ func (a *api) ready(w http.ResponseWriter, r *http.Request) error {
 
 func (a *api) buildInfo(w http.ResponseWriter, _ *http.Request) error {
 	return writeJSON(w, map[string]string{
-		"version": apiVersion, "revision": a.opts.Version, "branch": "dicelab-embedded",
+		"version": apiVersion, "revision": a.opts.Version, "branch": contract.EmbeddedBranch,
 		"buildUser": "", "buildDate": "", "goVersion": runtime.Version(),
 	})
 }

@@ -92,14 +92,7 @@ func (p Plot) HTML() template.HTML {
 	total := height + topSpace + axisHeight
 
 	var b strings.Builder
-	fmt.Fprintf(&b, `<div class="chart"><svg class="chart-values" width="%d" height="%g" aria-hidden="true">`, axisWidth, total)
-	for _, t := range ticks {
-		fmt.Fprintf(&b, `<text x="%d" y="%.1f" text-anchor="end" dominant-baseline="middle">%s</text>`, axisWidth-8, y.At(t), esc(format(t)))
-	}
-	fmt.Fprintf(&b, `</svg><svg class="chart-plot" width="100%%" height="%g" role="group" aria-label="%s">`, total, esc(p.Label))
-	for _, t := range ticks {
-		fmt.Fprintf(&b, `<line class="grid" x1="0" x2="100%%" y1="%.1f" y2="%.1f"/>`, y.At(t), y.At(t))
-	}
+	valueAxis(&b, total, p.Label, ticks, y, format)
 	for _, t := range TimeTicks(p.Start, p.End, 6) {
 		at := x.At(t.Time)
 		fmt.Fprintf(&b, `<line class="tick" x1="%s" x2="%s" y1="%.1f" y2="%.1f"/><text x="%s" y="%.1f" text-anchor="%s">%s</text>`,
@@ -240,14 +233,7 @@ func (c Bars) HTML() template.HTML {
 	y := Linear{0, ticks[len(ticks)-1], topSpace + height, topSpace}
 	total := height + topSpace + axisHeight
 	var b strings.Builder
-	fmt.Fprintf(&b, `<div class="chart"><svg class="chart-values" width="%d" height="%g" aria-hidden="true">`, axisWidth, total)
-	for _, t := range ticks {
-		fmt.Fprintf(&b, `<text x="%d" y="%.1f" text-anchor="end" dominant-baseline="middle">%s</text>`, axisWidth-8, y.At(t), esc(format(t)))
-	}
-	fmt.Fprintf(&b, `</svg><svg class="chart-plot" width="100%%" height="%g" role="group" aria-label="%s">`, total, esc(c.Label))
-	for _, t := range ticks {
-		fmt.Fprintf(&b, `<line class="grid" x1="0" x2="100%%" y1="%.1f" y2="%.1f"/>`, y.At(t), y.At(t))
-	}
+	valueAxis(&b, total, c.Label, ticks, y, format)
 	slot := 100 / float64(max(1, len(c.Groups)))
 	for i, g := range c.Groups {
 		width := slot * .7 / float64(max(1, len(g.Bars)))
@@ -278,3 +264,17 @@ func anchor(percent float64) string {
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
 func esc(s string) string { return template.HTMLEscapeString(s) }
+
+// valueAxis begins a chart of a height: the values at its left, and the plot with a line
+// at each. The caller ends the plot.
+func valueAxis(b *strings.Builder, height float64, label string, ticks []float64, y Linear, format func(float64) string) {
+	fmt.Fprintf(b, `<div class="chart"><svg class="chart-values" width="%d" height="%g" aria-hidden="true">`, axisWidth, height)
+	for _, t := range ticks {
+		fmt.Fprintf(b, `<text x="%d" y="%.1f" text-anchor="end" dominant-baseline="middle">%s</text>`,
+			axisWidth-8, y.At(t), esc(format(t)))
+	}
+	fmt.Fprintf(b, `</svg><svg class="chart-plot" width="100%%" height="%g" role="group" aria-label="%s">`, height, esc(label))
+	for _, t := range ticks {
+		fmt.Fprintf(b, `<line class="grid" x1="0" x2="100%%" y1="%.1f" y2="%.1f"/>`, y.At(t), y.At(t))
+	}
+}

@@ -54,7 +54,7 @@ func (r *Roll) Make(ctx context.Context, next http.RoundTripper, address, agent 
 		r.Err = exchange.Plain(err)
 		return
 	}
-	defer resp.Body.Close() //nolint:errcheck // it was read
+	defer resp.Body.Close() // it was read
 	r.Status = resp.StatusCode
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxPage))
 	if err == nil {
