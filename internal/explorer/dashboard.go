@@ -31,7 +31,7 @@ type panel struct {
 	Legend []legendItem
 	Stat   *statValue
 	Lines  []logRow
-	Traces []traceRow
+	Traces traceRows
 	Alerts []alertRow
 }
 

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
+	"maps"
 	"net/http"
+	"net/url"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -132,9 +134,11 @@ type page struct {
 	// Reload is the number of seconds after which the browser loads ReloadURL; 0: never.
 	Reload         int
 	ReloadURL      string
-	ReloadScripted bool // a script reloads better: the browser does it only without scripts
-	Live           bool // offer to refresh by itself
-	Wide           bool // use the whole width of the window
+	ReloadScripted bool       // a script reloads better: the browser does it only without scripts
+	Live           bool       // offer to refresh by itself
+	Wide           bool       // use the whole width of the window
+	Window         url.Values // the time that was chosen, which the navigation carries on
+	Service        string     // that the data are of, as well
 	Data           any
 	FrontendURL    string
 	Version        string
@@ -155,6 +159,19 @@ func (p page) Nav() []NavItem {
 		{Name: "Metrics", Href: "/metrics"}, {Name: "Targets", Href: "/targets"}, {Name: "Checklist", Href: "/checklist"}}
 	for i := range items {
 		items[i].Current = items[i].Name == p.Section
+		v := url.Values{}
+		switch items[i].Name {
+		case "Traces", "Logs":
+			if p.Service != "" {
+				v.Set("service", p.Service)
+			}
+			fallthrough
+		case "Metrics":
+			maps.Copy(v, p.Window)
+		}
+		if len(v) > 0 {
+			items[i].Href += "?" + v.Encode()
+		}
 	}
 	return items
 }

@@ -44,7 +44,7 @@ func handlerOf(t *testing.T, checks explorer.Checker, at time.Time, prometheus, 
 		t.Fatal(err)
 	}
 	h, err := explorer.NewHandler(explorer.Options{Prometheus: p, Loki: l, Tempo: tm, Now: func() time.Time { return at }, Version: "1.2.3",
-		Faults: faultsOn,
+		Faults:    faultsOn,
 		Dashboard: grafana.Stage2(), Checklist: checks, FrontendURL: "http://front.test:8102", Retention: "for 24 hours"})
 	if err != nil {
 		t.Fatal(err)
@@ -248,6 +248,38 @@ func TestOverview(t *testing.T) {
 	}
 }
 
+// The time range and the service travel with the navigation, and a fixed time stays until
+// another one is chosen.
+func TestTimeTravels(t *testing.T) {
+	l := start(t)
+	nav := page(t, l.handler, "/traces?service=dice-roller&since=6h", 200).all("nav")[0]
+	if got := params(t, nav.link(t, "Logs"), "/logs"); got.Get("since") != "6h" || got.Get("service") != "dice-roller" {
+		t.Errorf("Logs leads to %v", got)
+	}
+	if got := params(t, nav.link(t, "Metrics"), "/metrics"); got.Get("since") != "6h" || got.Has("service") {
+		t.Errorf("Metrics leads to %v", got)
+	}
+	from, to := now().Add(-10*time.Minute).Format(time.RFC3339), now().Add(-time.Minute).Format(time.RFC3339)
+	fixed := page(t, l.handler, "/logs?"+url.Values{"start": {from}, "end": {to}}.Encode(), 200)
+	form := fixed.all("form")[0]
+	if got := form.one(t, `option[selected]`).text(); !strings.HasSuffix(got, "11:50:00 to 11:59:00") {
+		t.Errorf("the selected time is %q", got)
+	}
+	var kept []string
+	for _, in := range form.all("input[name]") {
+		if in.attr("type") == "hidden" {
+			kept = append(kept, in.attr("name"))
+		}
+	}
+	if d := cmp.Diff([]string{"start", "end"}, kept); d != "" {
+		t.Errorf("fields that keep the time:\n%s", d)
+	}
+	both := page(t, l.handler, "/logs?"+url.Values{"start": {from}, "end": {to}, "since": {"5m"}}.Encode(), 200)
+	if got := both.all("form")[0].one(t, `option[selected]`).text(); got != "last 5m" {
+		t.Errorf("the selected time is %q after another one was chosen", got)
+	}
+}
+
 func TestService(t *testing.T) {
 	l := start(t)
 	p := page(t, l.handler, serviceOf(t, l, contract.ServiceRoller), 200)
@@ -316,24 +348,47 @@ func TestTraces(t *testing.T) {
 	if len(dots) != 40 || !slices.Contains(dots, "/traces/"+traceZeros) {
 		t.Errorf("%d dots: %v", len(dots), dots)
 	}
-	if got := len(p.one(t, ".chart-plot").all("path.cross")); got != len(p.all("tr[data-trace]"))-len(okRows(rows)) {
-		t.Errorf("%d crosses for %d failed rows", got, len(rows)-len(okRows(rows)))
+	failed := 0
+	for _, r := range rows {
+		if strings.Contains(r.text(), "✕ failed") {
+			failed++
+		}
+	}
+	if got := len(p.one(t, ".chart-plot").all("path.cross")); got != 3 || failed != 3 {
+		t.Errorf("%d crosses, %d failed rows, want 3 of each", got, failed)
+	}
+	contains(t, p.text(), "40 traces, 3 failed", "fair risky no die failed")
+	contains(t, page(t, l.handler, "/traces?status=not-error", 200).text(), "Run 37 traces 0 s")
+	contains(t, page(t, l.handler, "/traces?status=error", 200).text(), "3 traces, 3 failed")
+	more := page(t, l.handler, "/traces?limit=30&service=dice-roller", 200)
+	contains(t, more.text(), "Newest 30 traces, 2 failed")
+	if got := params(t, more.link(t, "Show more traces"), "/traces"); got.Get("limit") != "80" || got.Get("service") != "dice-roller" {
+		t.Errorf("more are at %v", got)
 	}
 }
 
-func okRows(rows []node) (out []node) {
-	for _, r := range rows {
-		if strings.Contains(r.text(), " ok ") {
-			out = append(out, r)
+// Where no span has a die, no page speaks of dice; and a trace has failed if its root says
+// so, whatever failed within it.
+func TestTracesOfOtherApps(t *testing.T) {
+	l := start(t, before())
+	at := before().Add(-time.Minute)
+	r := roll{id: "0a0b0c0d77b34da6a3ce929d0e0e4799", at: at}
+	l.send(t, map[string]any{"resourceSpans": []any{
+		batch("shop", "1", r.span(0, -1, "POST /checkout", server, 0, time.Second, false)),
+		batch("stock", "1", r.span(1, 0, "SELECT", client, time.Millisecond, 3*time.Millisecond, true))}})
+	p := page(t, l.handler, "/traces", 200)
+	contains(t, p.text(), "Run 1 trace 0 s", "1 s shop failed Time", "Outcome 15:59:00.000 shop POST /checkout 0a0b0c0d shop stock 2 1 s 1 failed span")
+	for _, n := range []string{".badge.bad"} {
+		if len(p.all(n)) > 0 {
+			t.Errorf("the page has %s", n)
 		}
 	}
-	return out
 }
 
 func TestTracesFilters(t *testing.T) {
 	l := start(t)
 	p := page(t, l.handler, "/traces?service=dice-roller&die=risky&status=error&min=100ms&max=2+s&since=6h", 200)
-	const want = `{resource.service.name="dice-roller" && span.die.type="risky" && status=error && duration>=100ms && duration<=2s}`
+	const want = `{resource.service.name="dice-roller" && span.die.type="risky" && status=error && traceDuration>=100ms && traceDuration<=2s}`
 	if got := l.tempo.asked("/api/search", "q")[0]; got != want {
 		t.Errorf("asked for %s", got)
 	}
@@ -355,8 +410,8 @@ func TestTracesFilters(t *testing.T) {
 	for _, row := range p.all("tr[data-trace]") {
 		contains(t, row.text(), "✕ failed", "risky")
 	}
-	// The die was in the answer already: nothing more was asked.
-	if got := len(l.tempo.asked("/api/search", "q")); got != 1 {
+	// The die was in the answer already: only whether the roots failed was asked for, too.
+	if got := len(l.tempo.asked("/api/search", "q")); got != 2 {
 		t.Errorf("%d searches", got)
 	}
 }
@@ -382,7 +437,7 @@ func TestBadInput(t *testing.T) {
 		"/traces?min=fast":                   `reading the shortest duration: "fast" is not a duration: write it like 100ms or 1.5s`,
 		"/traces?max=-1s":                    `reading the longest duration: "-1s" is not a duration`,
 		"/traces?limit=0":                    `reading the limit: "0" is not a number from 1 to 500`,
-		"/traces?status=broken":              `reading the status: "broken" is none of error, ok and unset`,
+		"/traces?status=broken":              `reading the status: "broken" is none of error, not-error, ok and unset`,
 		"/traces?since=never":                `reading the time range: "never" is not a duration: write it like 15m, 6h or 2d`,
 		"/logs?trace_id=xyz":                 `parsing trace ID "xyz"`,
 		"/logs?start=yesterday":              `reading the start: "yesterday" is not a time`,

@@ -199,7 +199,7 @@ func (e *explorer) fileList(w http.ResponseWriter, v fileView, traces []*query.T
 		tree := t.Tree()
 		root := tree.Roots[0]
 		row := fileRow{traceRow: e.row(query.Found{TraceID: t.ID, RootService: root.Service, RootName: root.Name, Start: t.Spans[0].Start, Duration: tree.Duration()})}
-		row.Spans, row.Errors, row.Duration = len(t.Spans), t.Errors(), duration(tree.Duration())
+		row.Spans, row.Errors, row.Failed, row.Duration = len(t.Spans), t.Errors(), root.Failed(), duration(tree.Duration())
 		e.setServices(&row.traceRow, t.Services())
 		row.Open = control{Text: "Open", Class: "button small", Label: "Open trace " + row.Short, Show: url.Values{"trace": {t.ID}}.Encode()}
 		v.Rows = append(v.Rows, row)

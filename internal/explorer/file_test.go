@@ -129,7 +129,7 @@ func TestTracesFromFile(t *testing.T) {
 	if len(rows) != 2 || rows[0].attr("data-trace") != traceZeros || rows[1].attr("data-trace") != traceFair {
 		t.Fatalf("rows %v", rows)
 	}
-	contains(t, rows[1].text(), "streamlit-frontend POST /roll 4bf92f35", "5 418 ms ok")
+	contains(t, rows[1].text(), "streamlit-frontend POST /roll 4bf92f35", "5 418 ms")
 	opened := p.press(t, l.handler, rows[1].button(t, "Open"))
 	contains(t, opened.one(t, ".crumb").text(), "from a file", traceFair)
 	contains(t, opened.text(), "From the file trace.json", "not stored: it is in this page alone")

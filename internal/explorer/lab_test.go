@@ -40,6 +40,7 @@ type lab struct {
 	handler                 http.Handler
 	checks                  *fakeChecks
 	prometheus, loki, tempo *proxy
+	send                    func(t *testing.T, spans any) // sends OTLP JSON
 }
 
 // start starts a lab at a moment: now, or one at which nothing had happened yet.
@@ -62,11 +63,12 @@ func start(t *testing.T, at ...time.Time) lab {
 			t.Fatalf("%s answers %s, %v", url, resp.Status, err)
 		}
 	}
+	l := lab{checks: newFakeChecks(), loki: newProxy(t, s.Loki, nil), tempo: newProxy(t, s.Tempo, nil)}
+	l.send = func(t *testing.T, spans any) { t.Helper(); send(s.OTLP+"/v1/traces", spans) }
 	for _, r := range rolls {
-		send(s.OTLP+"/v1/traces", r.trace())
+		l.send(t, r.trace())
 	}
 	send(s.Loki+"/loki/api/v1/push", push(rolls))
-	l := lab{checks: newFakeChecks(), loki: newProxy(t, s.Loki, nil), tempo: newProxy(t, s.Tempo, nil)}
 	moment := append(at, now())[0]
 	l.prometheus = newProxy(t, s.Prometheus, scraped(moment.Before(now())))
 	l.handler = handlerOf(t, l.checks, moment, l.prometheus.URL, l.loki.URL, l.tempo.URL)

@@ -85,7 +85,7 @@ func (e *explorer) logs(w http.ResponseWriter, r *http.Request) {
 	if v.InputError != "" {
 		status = http.StatusBadRequest
 	}
-	e.render(w, status, "logs", page{Wide: true, Title: "Logs", Section: "Logs", Live: win.Since != "", Data: v})
+	e.render(w, status, "logs", page{Wide: true, Window: win.chosen(r), Service: v.Service, Title: "Logs", Section: "Logs", Live: win.Since != "", Data: v})
 }
 
 // read makes the query from the filters unless one was typed.

@@ -86,7 +86,7 @@ func (e *explorer) metrics(w http.ResponseWriter, r *http.Request) {
 	if v.Failure != nil && v.Failure.Unreachable {
 		v.Failure, v.Asked = nil, false // it is shown once, above the panels
 	}
-	e.render(w, status, "metrics", page{Wide: true, Title: "Metrics", Section: "Metrics", Live: win.Since != "", Data: &v})
+	e.render(w, status, "metrics", page{Wide: true, Window: win.chosen(r), Title: "Metrics", Section: "Metrics", Live: win.Since != "", Data: &v})
 }
 
 // variables returns the drop-downs above the panels.

@@ -23,7 +23,7 @@ type overviewView struct {
 	TargetsFailure *failure
 	TracesFailure  *failure
 	Map            template.HTML
-	Traces         []traceRow
+	Traces         traceRows
 	Scatter        template.HTML
 	FrontendURL    string
 	Backends       []backend
@@ -72,12 +72,7 @@ func (e *explorer) overview(w http.ResponseWriter, r *http.Request) {
 	inParallel(asks...)
 	v.MetricsFailure = newFailure(cmp.Or(redErr, mapErr))
 	v.TargetsFailure, v.TracesFailure = newFailure(targetsErr), newFailure(tracesErr)
-	if n := len(v.Traces); n > 0 {
-		// From just before the oldest that is shown, so that a burst spreads out.
-		oldest := min(win.End.Sub(v.Traces[n-1].start), win.End.Sub(win.Start))
-		span := max(time.Minute, oldest*21/20)
-		v.Scatter = scatter(v.Traces, window{Start: win.End.Add(-span), End: win.End}, e.Now().Location())
-	}
+	v.Scatter = scatter(v.Traces, spread(v.Traces, win), e.Now().Location())
 	for _, name := range contract.Services() { // they are expected even if they send nothing
 		if services != nil && services[name] == nil {
 			services[name] = &red{p50: math.NaN(), p95: math.NaN(), p99: math.NaN()}

@@ -37,7 +37,7 @@ type serviceView struct {
 	Operations        []operationRow
 	MoreOperations    int
 	Callers, Callees  []callRow
-	Traces, Failed    []traceRow
+	Traces, Failed    traceRows
 	Lines             []logRow
 	Metrics           []choice
 	MoreMetrics       int
@@ -124,7 +124,7 @@ func (e *explorer) service(w http.ResponseWriter, r *http.Request) {
 	case len(v.Failures) > 0:
 		status = v.Failures[0].status()
 	}
-	e.render(w, status, "service", page{Wide: true, Title: v.Name, Section: "Overview", Live: win.Since != "", Data: v})
+	e.render(w, status, "service", page{Wide: true, Window: win.chosen(r), Service: v.Name, Title: v.Name, Section: "Overview", Live: win.Since != "", Data: v})
 }
 
 // distinct returns the failures of a page's requests, each server's once.

@@ -8,9 +8,11 @@ import (
 	"maps"
 	"math"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"dicelab/internal/contract"
@@ -36,6 +38,7 @@ type traceRow struct {
 	MoreServices    int // that are not among them
 	Spans           int // 0: the server does not say
 	Errors          int
+	Failed          bool // the root says so
 	Duration        string
 	Die, DieClass   string
 
@@ -43,25 +46,51 @@ type traceRow struct {
 	took  time.Duration
 }
 
-// Failed reports whether any span failed.
-func (r traceRow) Failed() bool { return r.Errors > 0 }
+// traceRows are the traces in a table.
+type traceRows []traceRow
+
+// Dice reports whether any trace has a die: tables and charts show it only then.
+func (rows traceRows) Dice() bool {
+	return slices.ContainsFunc(rows, func(r traceRow) bool { return r.Die != "" })
+}
+
+// Failed counts the traces that failed.
+func (rows traceRows) Failed() (n int) {
+	for _, r := range rows {
+		if r.Failed {
+			n++
+		}
+	}
+	return n
+}
+
+// Roots returns the services in which the traces begin, at most maxChips of them.
+func (rows traceRows) Roots() (roots []serviceCount) {
+	for _, r := range rows {
+		if root := (serviceCount{Name: r.Service, Class: r.Class}); len(roots) < maxChips && !slices.Contains(roots, root) {
+			roots = append(roots, root)
+		}
+	}
+	slices.SortFunc(roots, func(a, b serviceCount) int { return compareServices(a.Name, b.Name) })
+	return roots
+}
 
 type serviceCount struct {
 	Name, Class string
 	Spans       int
 }
 
-// search finds traces and the die of each.
-func (e *explorer) search(ctx context.Context, s query.Search) ([]traceRow, *query.SearchResult, error) {
+// search finds traces, the die of each, and whether it failed.
+func (e *explorer) search(ctx context.Context, s query.Search) (traceRows, *query.SearchResult, error) {
 	res, err := e.Tempo.Search(ctx, s)
 	if err != nil {
 		return nil, nil, err
 	}
-	rows := make([]traceRow, 0, len(res.Traces))
+	rows := make(traceRows, 0, len(res.Traces))
 	for _, t := range res.Traces {
 		rows = append(rows, e.row(t))
 	}
-	return rows, res, e.findDice(ctx, rows, s)
+	return rows, res, e.complete(ctx, rows, s)
 }
 
 func (e *explorer) row(t query.Found) traceRow {
@@ -103,18 +132,19 @@ func compareServices(a, b string) int {
 	return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a, b))
 }
 
-// findDice fills in the dice of the rows. A search answers only with attributes
-// that it asks for, and the die is not on the root span; so each die is searched
-// for in the stretch of time between the starts of the rows, as far as the search
-// covered it. (TraceQL's select would do it in one request, but the embedded server
-// has none.)
-func (e *explorer) findDice(ctx context.Context, rows []traceRow, s query.Search) error {
+// complete fills in the dice of the rows, and whether their roots failed. A search
+// answers only with attributes that it asks for, and neither need be on the spans that it
+// finds; so both are searched for in the stretch of time between the starts of the rows, as
+// far as the search covered it.
+func (e *explorer) complete(ctx context.Context, rows traceRows, s query.Search) error {
 	from, to := s.End, s.Start
 	at := map[string][]int{}
+	noDie, errors := false, false
 	for i, r := range rows {
-		if r.Die != "" {
+		if r.Die != "" && r.Errors == 0 {
 			continue
 		}
+		noDie, errors = noDie || r.Die == "", errors || r.Errors > 0
 		at[r.ID] = append(at[r.ID], i)
 		if r.start.Before(from) {
 			from = r.start
@@ -122,9 +152,6 @@ func (e *explorer) findDice(ctx context.Context, rows []traceRow, s query.Search
 		if r.start.After(to) {
 			to = r.start
 		}
-	}
-	if len(at) == 0 {
-		return nil
 	}
 	// A trace that a search finds may begin at any time.
 	from, to = from.Add(-time.Second), to.Add(time.Minute)
@@ -134,27 +161,36 @@ func (e *explorer) findDice(ctx context.Context, rows []traceRow, s query.Search
 	if end := s.End.Add(time.Minute); to.After(end) {
 		to = end
 	}
-	dice := contract.Dice()
-	found, errs := make([]*query.SearchResult, len(dice)), make([]error, len(dice))
-	var asks []func()
-	for i, die := range dice {
-		asks = append(asks, func() {
-			found[i], errs[i] = e.Tempo.Search(ctx, query.Search{TraceQL: query.SpanFilter{Die: die}.TraceQL(),
-				Start: from, End: to, Limit: maxTraces, SpansPerSet: 1})
-		})
-	}
-	inParallel(asks...)
-	for i, die := range dice {
-		if errs[i] != nil {
-			return fmt.Errorf("finding the die of each trace: %w", errs[i])
-		}
-		for _, t := range found[i].Traces {
-			for _, j := range at[t.TraceID] {
-				rows[j].Die, rows[j].DieClass = die, dieClass(die)
+	var mu sync.Mutex
+	var failure error
+	// mark calls do with the rows of the traces that have a span.
+	mark := func(span query.SpanFilter, do func(*traceRow)) func() {
+		return func() {
+			found, err := e.Tempo.Search(ctx, query.Search{TraceQL: span.TraceQL(), Start: from, End: to, Limit: maxTraces, SpansPerSet: 1})
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				failure = fmt.Errorf("finding the die of each trace, and whether it failed: %w", err)
+				return
+			}
+			for _, t := range found.Traces {
+				for _, i := range at[t.TraceID] {
+					do(&rows[i])
+				}
 			}
 		}
 	}
-	return nil
+	var asks []func()
+	if errors {
+		asks = append(asks, mark(query.SpanFilter{Status: query.StatusError}, func(r *traceRow) { r.Failed = true }))
+	}
+	if noDie {
+		for _, die := range contract.Dice() {
+			asks = append(asks, mark(query.SpanFilter{Die: die}, func(r *traceRow) { r.Die, r.DieClass = die, dieClass(die) }))
+		}
+	}
+	inParallel(asks...)
+	return failure
 }
 
 type tracesView struct {
@@ -166,8 +202,8 @@ type tracesView struct {
 	InputError                                  string
 	Failure                                     *failure
 	Notes                                       []string
-	Rows                                        []traceRow
-	Failed                                      int
+	Rows                                        traceRows
+	MoreHref                                    string // shows more traces; "" if these are all
 	Scatter                                     template.HTML
 	FrontendURL                                 string
 	Filtered                                    bool
@@ -192,8 +228,9 @@ func (e *explorer) traces(w http.ResponseWriter, r *http.Request) {
 	v.Ranges, v.Hidden, v.Fixed = win.choices(), win.hidden(), win.text()
 	var res *query.SearchResult
 	var searchErr, servicesErr, namesErr error
-	var services, names []string
+	var services, names, dice []string
 	asks := []func(){
+		func() { dice, _ = e.Tempo.TagValues(r.Context(), "span."+contract.AttrDieType) }, // without it there is one filter less
 		func() { services, servicesErr = e.Tempo.TagValues(r.Context(), "resource.service.name") },
 		func() { names, namesErr = e.Tempo.TagValues(r.Context(), "name") },
 	}
@@ -217,22 +254,17 @@ func (e *explorer) traces(w http.ResponseWriter, r *http.Request) {
 			v.Notes = append(v.Notes, strings.TrimSpace("The answer is partial. "+res.Message))
 		}
 		if len(v.Rows) == v.Limit {
-			v.Notes = append(v.Notes, fmt.Sprintf("Only the newest %d are shown: narrow the search or the time to see others.", v.Limit))
+			v.MoreHref = moreTraces(r.URL.Query(), v.Limit)
 		}
 	}
 	v.Services, v.Names = options(services, v.Service), options(names, v.Name)
-	v.Dice, v.Statuses = options(contract.Dice(), v.Die), options([]string{query.StatusError, query.StatusOK, query.StatusUnset}, v.Status)
-	v.Scatter = scatter(v.Rows, win, e.Now().Location())
-	for _, row := range v.Rows {
-		if row.Failed() {
-			v.Failed++
-		}
-	}
+	v.Dice, v.Statuses = options(dice, v.Die), statuses(v.Status)
+	v.Scatter = scatter(v.Rows, spread(v.Rows, win), e.Now().Location())
 	status := v.Failure.status()
 	if v.InputError != "" {
 		status = http.StatusBadRequest
 	}
-	e.render(w, status, "traces", page{Wide: true, Title: "Traces", Section: "Traces", Live: win.Since != "", Data: v})
+	e.render(w, status, "traces", page{Wide: true, Window: win.chosen(r), Service: v.Service, Title: "Traces", Section: "Traces", Live: win.Since != "", Data: v})
 }
 
 // read makes the query from the filters unless one was typed.
@@ -249,9 +281,9 @@ func (v *tracesView) read(r *http.Request) error {
 	}
 	f := query.SpanFilter{Service: v.Service, Name: v.Name, Die: v.Die, Status: v.Status}
 	switch v.Status {
-	case "", query.StatusError, query.StatusOK, query.StatusUnset:
+	case "", query.StatusError, query.StatusNotError, query.StatusOK, query.StatusUnset:
 	default:
-		return fmt.Errorf("reading the status: %.20q is none of error, ok and unset", v.Status)
+		return fmt.Errorf("reading the status: %.20q is none of error, not-error, ok and unset", v.Status)
 	}
 	for _, d := range []struct {
 		name, text string
@@ -267,6 +299,34 @@ func (v *tracesView) read(r *http.Request) error {
 	}
 	v.Query = f.TraceQL()
 	return nil
+}
+
+// statuses are the choices of the filter for a status. "ok" and "unset" are only there if
+// they are selected: almost no span is set to ok, and unset means little to a reader.
+func statuses(selected string) []choice {
+	list := options([]string{query.StatusError, query.StatusNotError}, selected)
+	list[0].Label, list[1].Label = "failed", "not failed"
+	return list
+}
+
+// moreTraces returns the page with the next traces, "" if it would have too many.
+func moreTraces(v url.Values, limit int) string {
+	if limit >= maxTraces {
+		return ""
+	}
+	v.Set("limit", strconv.Itoa(min(limit+defaultTraces, maxTraces)))
+	return "/traces?" + v.Encode()
+}
+
+// spread returns the time over which a chart shows traces: from just before the oldest of
+// them, so that a burst does not lie on one line.
+func spread(rows traceRows, win window) window {
+	if len(rows) == 0 {
+		return win
+	}
+	oldest := win.End.Sub(slices.MinFunc(rows, func(a, b traceRow) int { return a.start.Compare(b.start) }).start)
+	win.Start = win.End.Add(-max(time.Minute, min(oldest, win.End.Sub(win.Start))*21/20))
+	return win
 }
 
 // options turns values into choices; a selected one that is not among them is
@@ -285,16 +345,21 @@ func options(values []string, selected string) []choice {
 }
 
 // scatter draws the traces, each by its start and duration.
-func scatter(rows []traceRow, win window, zone *time.Location) template.HTML {
+func scatter(rows traceRows, win window, zone *time.Location) template.HTML {
 	if len(rows) == 0 {
 		return ""
 	}
 	p := chart.Plot{Label: "Duration of each trace over time", Start: win.Start.In(zone), End: win.End.In(zone), Height: 170,
 		Format: secondsText}
+	dice := rows.Dice()
 	for _, r := range rows {
-		d := chart.Dot{Time: r.start, Value: r.took.Seconds(), Class: r.DieClass, Href: r.Href,
+		class := r.Class
+		if dice {
+			class = r.DieClass
+		}
+		d := chart.Dot{Time: r.start, Value: r.took.Seconds(), Class: class, Href: r.Href,
 			Title: strings.Join([]string{r.Time.Short, r.Service + " " + r.Name, r.Duration, r.Die}, "  ")}
-		if r.Failed() {
+		if r.Failed {
 			d.Class, d.Cross, d.Title = "c-bad", true, d.Title+"  failed"
 		}
 		p.Dots = append(p.Dots, d)

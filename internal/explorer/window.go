@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -58,6 +60,9 @@ func around(start, end, now time.Time) window {
 // defaults to now). Nothing given means the last fallback.
 func parseWindow(v url.Values, now time.Time, fallback string) (window, error) {
 	since, start, end := strings.TrimSpace(v.Get("since")), v.Get("start"), v.Get("end")
+	if since != "" && start != "" { // chosen in the form of a page that had shown a fixed time
+		start, end = "", ""
+	}
 	w := window{End: now, Since: fallback}
 	if since != "" {
 		w.Since = since
@@ -142,6 +147,9 @@ func spans() []string { return []string{"5m", "15m", "1h", "6h", "24h"} }
 // choices returns the offered ranges, and the window's own if it is another.
 func (w window) choices() []choice {
 	var out []choice
+	if w.Since == "" {
+		out = append(out, choice{Label: w.text(), Selected: true})
+	}
 	found := false
 	for _, s := range spans() {
 		found = found || s == w.Since
@@ -155,7 +163,7 @@ func (w window) choices() []choice {
 
 // links returns the offered ranges as links that keep the other parameters.
 func (w window) links(path string, v url.Values) []choice {
-	out := w.choices()
+	out := slices.DeleteFunc(w.choices(), func(c choice) bool { return c.Value == "" })
 	for i := range out {
 		p := url.Values{}
 		for k, vs := range v {
@@ -167,6 +175,15 @@ func (w window) links(path string, v url.Values) []choice {
 		out[i].Label, out[i].Href = out[i].Value, path+"?"+p.Encode()
 	}
 	return out
+}
+
+// chosen returns the parameters of a window that the request names, none for the one that
+// a page has by itself.
+func (w window) chosen(r *http.Request) url.Values {
+	if v := r.URL.Query(); v.Has("since") || v.Has("start") || v.Has("end") {
+		return w.values()
+	}
+	return nil
 }
 
 // text describes a window with fixed ends, "" for one that moves with time.

@@ -15,10 +15,18 @@ type SpanFilter struct {
 	Service string
 	Name    string
 	Die     string
-	Status  string // StatusError, StatusOK or StatusUnset
-	// Min and Max bound the span's duration, both included.
+	// Status is StatusError, StatusOK, StatusUnset, or StatusNotError. Without a condition
+	// on a span it is that of the root, which says whether the whole failed.
+	Status string
+	// Min and Max bound the trace's duration, both included.
 	Min, Max time.Duration
 }
+
+// StatusNotError means StatusOK or StatusUnset.
+const StatusNotError = "not-error"
+
+// Roots is the condition of TraceQL that a span has no parent.
+const Roots = "nestedSetParent<0"
 
 // TraceQL writes the filter, "{}" when it is empty.
 func (f SpanFilter) TraceQL() string {
@@ -33,14 +41,21 @@ func (f SpanFilter) TraceQL() string {
 	if f.Die != "" {
 		add("span."+contract.AttrDieType+"=%s", Quote(f.Die))
 	}
-	if f.Status != "" {
+	if f.Status != "" && len(c) == 0 {
+		c = append(c, Roots)
+	}
+	switch f.Status {
+	case "":
+	case StatusNotError:
+		c = append(c, "status!="+StatusError)
+	default:
 		add("status=%s", f.Status)
 	}
 	if f.Min > 0 {
-		add("duration>=%s", shortDuration(f.Min))
+		add("traceDuration>=%s", shortDuration(f.Min))
 	}
 	if f.Max > 0 {
-		add("duration<=%s", shortDuration(f.Max))
+		add("traceDuration<=%s", shortDuration(f.Max))
 	}
 	return "{" + strings.Join(c, " && ") + "}"
 }

@@ -463,9 +463,9 @@ func TestFilters(t *testing.T) {
 	tests := []struct{ name, got, want string }{
 		{"every trace", query.SpanFilter{}.TraceQL(), `{}`},
 		{"several conditions", query.SpanFilter{Service: "dice-roller", Die: "risky", Min: 100 * time.Millisecond}.TraceQL(),
-			`{resource.service.name="dice-roller" && span.die.type="risky" && duration>=100ms}`},
+			`{resource.service.name="dice-roller" && span.die.type="risky" && traceDuration>=100ms}`},
 		{"durations in one unit", query.SpanFilter{Name: `a"b`, Status: query.StatusError, Min: 1500 * time.Millisecond, Max: 2 * time.Minute}.TraceQL(),
-			`{name="a\"b" && status=error && duration>=1500ms && duration<=2m}`},
+			`{name="a\"b" && status=error && traceDuration>=1500ms && traceDuration<=2m}`},
 		{"every line", query.LogFilter{}.LogQL(), `{service_name=~".+"}`},
 		{"lines of a span's service", query.LogFilter{Service: "dice-roller", TraceID: "ab"}.LogQL(), `{service_name="dice-roller"} | trace_id="ab"`},
 		{"level and text", query.LogFilter{Level: "ERROR", Text: `say "x"`}.LogQL(), `{service_name=~".+", level="ERROR"} |= "say \"x\""`},
