@@ -593,13 +593,13 @@ func TestLogs(t *testing.T) {
 			marked = append(marked, s.one(t, ".log-message").text())
 		}
 	}
-	if d := cmp.Diff([]string{"ERROR streamlit-frontend", "ERROR dice-roller", "INFO dice-roller", "INFO streamlit-frontend"}, lines); d != "" {
+	if d := cmp.Diff([]string{"INFO streamlit-frontend", "INFO dice-roller", "ERROR dice-roller", "ERROR streamlit-frontend"}, lines); d != "" {
 		t.Error(d)
 	}
 	if d := cmp.Diff([]string{"Risky die failed this span die_type= risky status= 500 error= the risky die failed"}, marked); d != "" {
 		t.Error(d)
 	}
-	line := p.all("details.log")[1]
+	line := p.all("details.log")[2]
 	if got := line.link(t, "5c0ffee5"); got != "/traces/"+traceFailed+"#span-0e0e4711000000a4" {
 		t.Errorf("the line leads to %s", got)
 	}
@@ -609,6 +609,26 @@ func TestLogs(t *testing.T) {
 	}
 	if got := p.link(t, "Back to the trace"); got != "/traces/"+traceFailed+"#span-0e0e4711000000a4" {
 		t.Errorf("back leads to %s", got)
+	}
+}
+
+// The lines of a query are counted by level and over time; a bar leads to its lines.
+func TestLogsOverTime(t *testing.T) {
+	l := start(t)
+	p := page(t, l.handler, "/logs?service=dice-roller", 200)
+	contains(t, p.text(), "error 3 info 77 80 lines, newest first")
+	bars := p.one(t, ".chart-plot").all("a")
+	if len(bars) == 0 {
+		t.Fatal("there are no bars")
+	}
+	q := params(t, bars[0].attr("href"), "/logs")
+	from, err1 := time.Parse(time.RFC3339Nano, q.Get("start"))
+	to, err2 := time.Parse(time.RFC3339Nano, q.Get("end"))
+	if err1 != nil || err2 != nil || to.Sub(from) != time.Minute || q.Get("service") != "dice-roller" || q.Has("since") {
+		t.Errorf("a bar leads to %v", q)
+	}
+	if n := len(page(t, l.handler, bars[0].attr("href"), 200).all("details.log")); n == 0 {
+		t.Error("a bar leads to no lines")
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -25,6 +26,7 @@ type logsView struct {
 	Failure                                      *failure
 	Notes                                        []string
 	Lines                                        []logRow
+	Cut                                          bool // there are older ones
 	Marked                                       int
 	Graph                                        template.HTML
 	Legend                                       []legendItem
@@ -81,11 +83,27 @@ func (e *explorer) logs(w http.ResponseWriter, r *http.Request) {
 	if res != nil {
 		v.show(e, res, win)
 	}
+	if len(v.Lines) > 0 {
+		var err error
+		if v.Graph, v.Legend, err = e.histogram(r.Context(), v.Query, win, func(w window) string { return changed(r, "/logs", w) }); err != nil {
+			v.Notes = append(v.Notes, "The lines could not be counted over time: "+err.Error())
+		}
+	}
 	status := v.Failure.status()
 	if v.InputError != "" {
 		status = http.StatusBadRequest
 	}
 	e.render(w, status, "logs", page{Wide: true, Window: win.chosen(r), Service: v.Service, Title: "Logs", Section: "Logs", Live: win.Since != "", Data: v})
+}
+
+// changed returns the page of a request for another time.
+func changed(r *http.Request, path string, w window) string {
+	v := r.URL.Query()
+	v.Del("since")
+	for k, vs := range w.values() {
+		v[k] = vs
+	}
+	return path + "?" + v.Encode()
 }
 
 // read makes the query from the filters unless one was typed.
@@ -128,8 +146,9 @@ func (v *logsView) show(e *explorer, res *query.LogResult, win window) {
 		}
 		v.Lines = append(v.Lines, row)
 	}
-	if len(v.Lines) == logLimit {
-		v.Notes = append(v.Notes, "Only the newest "+strconv.Itoa(logLimit)+" lines are shown: narrow the query or the time to see others.")
+	v.Cut = len(v.Lines) == logLimit
+	if v.TraceID != "" { // what happened in a trace is read from its beginning
+		slices.Reverse(v.Lines)
 	}
 }
 
