@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,6 +22,7 @@ import (
 	"dicelab/internal/contract"
 	"dicelab/internal/lab"
 	"dicelab/internal/query"
+	"dicelab/internal/wait"
 )
 
 // patience bounds every wait. It is long, for a busy machine under the race
@@ -36,20 +38,12 @@ func eventually(t *testing.T, what string, look func() error) {
 }
 
 func within(limit time.Duration, look func() error) error {
-	deadline := time.After(limit)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := look()
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-tick.C:
-		case <-deadline:
-			return fmt.Errorf("not within %v: %w", limit, err)
-		}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	if err := wait.Until(ctx, func(context.Context) error { return look() }); err != nil {
+		return fmt.Errorf("not within %v: %w", limit, err)
 	}
+	return nil
 }
 
 // output is the output of a process.

@@ -53,8 +53,8 @@ func (m tests) Run() int {
 // envBook names the directory in which each process of a lab signs in.
 const envBook = "DICELAB_TEST_BOOK"
 
-// book is that directory. It lists the running processes of a lab, independently of which process
-// started them and which is their parent now.
+// book is the directory of that variable. It lists the running processes of a lab,
+// independently of who started them and of their present parents.
 //
 // A process signs in with a file of its own, named by its ID and command, which it keeps locked.
 // The kernel releases the lock when the process has ended, in whatever way, even if its parent has

@@ -3,6 +3,7 @@ package browsertest_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -21,6 +22,7 @@ import (
 	"go.uber.org/goleak"
 
 	"dicelab/internal/contract"
+	"dicelab/internal/wait"
 )
 
 // patience bounds every wait of a test. It is generous, because the machine may be busy with other
@@ -165,20 +167,17 @@ func (l *lab) roll(t *testing.T, die string, want int) string {
 // reports a page that answers 404 as an error.
 func (l *lab) download(t *testing.T, id string, n int) string {
 	t.Helper()
-	deadline := time.After(patience)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		body, err := l.tryDownload(id, n)
-		if err == nil {
-			return body
-		}
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("saving trace %s: not within %v: %v", id, patience, err)
-		}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	var body string
+	err := wait.Until(ctx, func(context.Context) (err error) {
+		body, err = l.tryDownload(id, n)
+		return err
+	})
+	if err != nil {
+		t.Fatalf("saving trace %s: not within %v: %v", id, patience, err)
 	}
+	return body
 }
 
 func (l *lab) tryDownload(id string, want int) (string, error) {

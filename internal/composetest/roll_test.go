@@ -20,6 +20,7 @@ import (
 	"dicelab/internal/contract"
 	"dicelab/internal/contract/golden"
 	"dicelab/internal/query"
+	"dicelab/internal/wait"
 )
 
 // readers are the clients of the three query APIs.
@@ -174,24 +175,15 @@ func until(t *testing.T, what string, since time.Time, look func(ctx context.Con
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	last := "it was not looked for"
-	for {
+	err := wait.Until(ctx, func(ctx context.Context) error {
 		problem, err := look(ctx)
-		switch {
-		case err == nil && problem == "":
-			t.Logf("%-60s %6.1f s", what, time.Since(since).Seconds())
-			return
-		case err != nil && ctx.Err() == nil:
-			last = err.Error()
-		case ctx.Err() == nil:
-			last = problem
+		if err == nil && problem != "" {
+			err = errors.New(problem)
 		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("%s: not within %v: %s", what, patience, last)
-		}
+		return err
+	})
+	if err != nil {
+		t.Fatalf("%s: not within %v: %v", what, patience, err)
 	}
+	t.Logf("%-60s %6.1f s", what, time.Since(since).Seconds())
 }

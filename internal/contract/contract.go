@@ -65,6 +65,10 @@ const (
 	SpanSimulated    = "simulated_frontend_request" // the traffic generator's root
 )
 
+// AttrServiceName is the resource attribute that names a service (OpenTelemetry
+// semantic conventions, resource "service").
+const AttrServiceName = "service.name"
+
 // Span attributes beyond the semantic conventions of HTTP.
 const (
 	AttrDieType           = "die.type"

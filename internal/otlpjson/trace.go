@@ -10,13 +10,11 @@ import (
 	"strings"
 	"time"
 
+	"dicelab/internal/contract"
+
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
 )
-
-// attrServiceName is the resource attribute that names a service (OpenTelemetry
-// semantic conventions, resource "service").
-const attrServiceName = "service.name"
 
 // Trace is the spans of one trace, in an order that depends on nothing but them:
 // each resource and scope is there once, and they and the spans in them go by
@@ -108,7 +106,7 @@ func (g *grouping) add(at Span) {
 
 func service(resource *tracepb.ResourceSpans) string {
 	for _, kv := range resource.GetResource().GetAttributes() {
-		if kv.GetKey() == attrServiceName {
+		if kv.GetKey() == contract.AttrServiceName {
 			return kv.GetValue().GetStringValue()
 		}
 	}

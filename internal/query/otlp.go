@@ -16,6 +16,7 @@ import (
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/encoding/protojson"
 
+	"dicelab/internal/contract"
 	"dicelab/internal/otlpjson"
 )
 
@@ -158,7 +159,7 @@ func (b *traceBuilder) finish(t *Trace) {
 		s, ok := b.shared[by]
 		if !ok {
 			s.resource = b.attributes(by.resource.GetResource().GetAttributes())
-			if s.service = s.resource.Text("service.name"); s.service == "" {
+			if s.service = s.resource.Text(contract.AttrServiceName); s.service == "" {
 				s.service = "unknown_service" // OpenTelemetry, resource semantic conventions, service.name
 			}
 			s.scope = strings.TrimSpace(by.scope.GetScope().GetName() + " " + by.scope.GetScope().GetVersion())

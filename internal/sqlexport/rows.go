@@ -10,13 +10,10 @@ import (
 
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 
+	"dicelab/internal/contract"
 	"dicelab/internal/otlpjson"
 	"dicelab/internal/query"
 )
-
-// attrServiceName is the resource attribute that names a service (OpenTelemetry
-// semantic conventions, resource "service").
-const attrServiceName = "service.name"
 
 // Trace is a trace as it was read.
 type Trace struct {
@@ -66,7 +63,7 @@ func (f *File) locate(ctx context.Context, trace Trace) (spans []located, err er
 		attributes := attributesJSON(batch.GetResource().GetAttributes())
 		service := ""
 		for _, kv := range batch.GetResource().GetAttributes() {
-			if kv.GetKey() == attrServiceName {
+			if kv.GetKey() == contract.AttrServiceName {
 				service = kv.GetValue().GetStringValue()
 				break
 			}

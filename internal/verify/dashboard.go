@@ -33,8 +33,8 @@ func (p *Probe) grafanaFiles() (grafana.Files, error) {
 	return files, err
 }
 
-// DefaultGrafana is where a lab in containers has it; in other modes it is not
-// looked at there.
+// DefaultGrafana is the address of Grafana in a lab in containers. In other modes this
+// address is not asked.
 const DefaultGrafana = "http://localhost:3000"
 
 func inGrafana(ctx context.Context, p *Probe) (string, error) {

@@ -10,8 +10,8 @@
 //     groups are the only place to add one.
 //   - The engine orders the checks and derives from the names alone which failure
 //     another one explains. No check knows how another one failed.
-//   - A check waits for what must come until the deadline of the run, unless it can
-//     already tell that it will not come. After a failure that would explain its own
+//   - A check waits until the deadline of the run for telemetry that must come, unless
+//     it finds before that it cannot come. After a failure that would explain its own
 //     it looks once.
 //   - Rolls are made by one component, and each trace is fetched once, for all checks.
 //     The requests that a result rests on are kept with it, so that a person can

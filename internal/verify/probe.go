@@ -128,8 +128,8 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// shared is what checks find out for each other, by key: what one has found is
-// there for all, with the exchanges that found it. An error is not kept.
+// shared caches the findings of a check for the others, by key, with the exchanges
+// that led to them. An error is not kept.
 type shared[K comparable, T any] struct {
 	mu sync.Mutex
 	by map[K]*found[T]

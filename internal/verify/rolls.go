@@ -142,9 +142,9 @@ func (r *run) roll(ctx context.Context, one *frontpage.Roll) {
 	one.Make(ctx, r.transport, r.at(r.Frontend, "/roll"), r.agent())
 }
 
-// keepRolling makes rolls until stop: a rate needs a counter that moves while it is
-// looked at, and in a lab in which nobody has rolled before, all of a run's rolls
-// may fall between two scrapes.
+// keepRolling makes rolls until stop. A rate needs a counter that moves between two
+// scrapes, and in a lab without earlier rolls, all of a run's rolls may fall between
+// two of them.
 func (s *rolls) keepRolling(ctx context.Context, r *run) {
 	ctx, s.cancel = context.WithCancel(ctx)
 	s.wait.Go(func() {

@@ -46,7 +46,7 @@ type Options struct {
 	Transport http.RoundTripper
 }
 
-// Traffic is what a run of the traffic generator left.
+// Traffic holds the results of a run of the traffic generator.
 type Traffic struct {
 	Command  string   // the command that was run, for a shell
 	TraceIDs []string // of its rolls, 32 hex digits

@@ -5,13 +5,11 @@ import (
 	"strings"
 	"time"
 
+	"dicelab/internal/contract"
+
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 )
-
-// serviceName is the resource attribute that names the service (semantic
-// conventions, "Service").
-const serviceName = "service.name"
 
 // Span is one span as it came over the wire.
 type Span struct {
@@ -42,7 +40,7 @@ func flatten(list []*tracepb.ResourceSpans) []Span {
 	var spans []Span
 	for _, rs := range list {
 		resource := attributes(rs.GetResource().GetAttributes())
-		service, _ := resource[serviceName].(string)
+		service, _ := resource[contract.AttrServiceName].(string)
 		for _, ss := range rs.GetScopeSpans() {
 			for _, s := range ss.GetSpans() {
 				span := newSpan(s)
