@@ -38,12 +38,3 @@ func parseHexID(what, s string, n int) (string, error) {
 	}
 	return id, nil
 }
-
-// noZeroID turns the all-zero ID, which some exporters write for "no parent",
-// into no ID.
-func noZeroID(id string) string {
-	if strings.Trim(id, "0") == "" {
-		return ""
-	}
-	return id
-}
