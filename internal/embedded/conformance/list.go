@@ -11,8 +11,9 @@ import (
 	"time"
 )
 
-// MaxQueries is the largest number of queries in the list.
-const MaxQueries = 60
+// MaxQueries is the largest number of queries in the list. It bounds the time of the tests:
+// there is a query for each construct of a language, alone or with others.
+const MaxQueries = 200
 
 // The servers that answer queries.
 const (

@@ -25,6 +25,9 @@ import (
 //	tags and values
 //	batches of one resource, scopes  joined             they are as exporters happened to send them
 //	of one name
+//	exemplars of Tempo               left out           they are a random choice
+//	attributes that are nil in a     left out           Tempo shows those of a selection that a span does not
+//	search                                              have if its files have a column for them
 //	spanSet of a search              left out           deprecated, and the same as the first of spanSets;
 //	                                                    kept where it is not
 //	metrics of Tempo, stats of Loki  left out           they describe the work for a response, not its content
@@ -87,8 +90,12 @@ func (c clock) relative(v any) any {
 			return c.name(v, time.UnixMilli(int64(seconds*1000+0.5)))
 		}
 	case string:
-		if nanos, err := strconv.ParseInt(v, 10, 64); err == nil && len(v) == 19 {
-			return c.name(v, time.Unix(0, nanos))
+		n, err := strconv.ParseInt(v, 10, 64)
+		if err == nil && len(v) == 19 {
+			return c.name(v, time.Unix(0, n))
+		}
+		if err == nil && len(v) == 13 {
+			return c.name(v, time.UnixMilli(n))
 		}
 		if t, err := time.Parse(time.RFC3339Nano, v); err == nil {
 			return c.name(v, t)
@@ -141,7 +148,13 @@ func tempo(q Query, v any) any {
 		return search(q, body)
 	}
 	delete(body, "metrics")
-	for _, list := range []string{"scopes", "tagValues"} {
+	series, _ := body["series"].([]any)
+	for _, s := range series {
+		forget(s, "exemplars")
+		sortList(at(s, "labels"))
+	}
+	sortList(series)
+	for _, list := range []string{"scopes", "tagValues", "tagNames"} {
 		if elements, ok := body[list].([]any); ok {
 			for _, e := range elements {
 				sortList(at(e, "tags"))
@@ -184,18 +197,34 @@ func search(q Query, body map[string]any) any {
 			spans, _ := at(set, "spans").([]any)
 			for _, s := range spans {
 				sortList(at(s, "attributes"))
+				if s, ok := s.(map[string]any); ok {
+					withoutNil(s)
+				}
 			}
 			sortList(spans)
+			sortList(at(set, "attributes"))
 			if set, ok := set.(map[string]any); ok && q.Show == ShowDigest {
 				set["spans"] = json.Number(strconv.Itoa(len(spans)))
 			}
 		}
+	}
+	for _, t := range traces {
+		sortList(at(t, "spanSets"))
 	}
 	sortList(traces)
 	if q.Show == ShowCount {
 		body["traces"] = json.Number(strconv.Itoa(len(traces)))
 	}
 	return body
+}
+
+// withoutNil removes the attributes of a span that are nil.
+func withoutNil(span map[string]any) {
+	attributes, _ := span["attributes"].([]any)
+	kept := slices.DeleteFunc(attributes, func(a any) bool { return at(at(a, "value"), "stringValue") == "nil" })
+	if delete(span, "attributes"); len(kept) > 0 {
+		span["attributes"] = kept
+	}
 }
 
 // joined returns the batches of a trace: one for each resource, with one part for each

@@ -31,14 +31,14 @@ func (a *api) metricsRange(w http.ResponseWriter, r *http.Request) error {
 		return badRequest("the query has %d points for each series: at most %d are allowed; use a longer step or a shorter time", points, maxPoints)
 	}
 	return a.metrics(w, r, within, maxExemplars, func(e *encoder, s traceql.Series) {
-		e.text(`"samples":[`)
+		e.text(`,"samples":[`)
 		comma := ""
 		for i, v := range s.Values {
 			if math.IsNaN(v) {
 				continue
 			}
 			at := within.From.Add(time.Duration(i+1) * within.Step)
-			e.text(comma + `{"timestampMs":"` + strconv.FormatInt(at.UnixMilli(), 10) + `","value":`)
+			e.text(comma + `{"timestampMs":"` + strconv.FormatInt(at.UnixMilli(), 10) + `"`)
 			e.number(v)
 			e.text("}")
 			comma = ","
@@ -58,7 +58,6 @@ func (a *api) metricsInstant(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return a.metrics(w, r, traceql.Range{From: from, To: to, Step: to.Sub(from)}, 0, func(e *encoder, s traceql.Series) {
-		e.text(`"value":`)
 		e.number(s.Values[0])
 	})
 }
@@ -89,7 +88,6 @@ func (a *api) metrics(w http.ResponseWriter, r *http.Request, within traceql.Ran
 		e.list(len(series), func(i int) {
 			e.text(`{"labels":`)
 			e.labels(series[i].Labels)
-			e.text(",")
 			write(e, series[i])
 			e.text("}")
 		})
@@ -101,8 +99,12 @@ func (e *encoder) labels(labels []traceql.Label) {
 	e.list(len(labels), func(i int) { e.attribute(labels[i].Name, labels[i].Value) })
 }
 
-// number writes a number in protobuf's JSON mapping.
+// number writes the field value, unless it is 0, in protobuf's JSON mapping.
 func (e *encoder) number(v float64) {
+	if v == 0 {
+		return
+	}
+	e.text(`,"value":`)
 	if math.IsNaN(v) || math.IsInf(v, 0) {
 		e.value(map[bool]string{true: "NaN", false: "Infinity"}[math.IsNaN(v)])
 		return
@@ -113,7 +115,6 @@ func (e *encoder) number(v float64) {
 func (e *encoder) exemplar(x traceql.Exemplar) {
 	e.text(`{"labels":`)
 	e.labels(x.Labels)
-	e.text(`,"value":`)
 	e.number(x.Value)
 	e.text(`,"timestampMs":"` + strconv.FormatInt(x.Time.UnixMilli(), 10) + `"}`)
 }

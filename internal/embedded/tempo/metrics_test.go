@@ -36,7 +36,11 @@ func TestMetrics(t *testing.T) {
 	samples := func(values ...float64) string {
 		var list []string
 		for i, v := range values {
-			list = append(list, fmt.Sprintf(`{"timestampMs":"%d000","value":%v}`, epoch-1+i, v))
+			value := "" // of 0, as in protobuf's JSON
+			if v != 0 {
+				value = fmt.Sprintf(`,"value":%v`, v)
+			}
+			list = append(list, fmt.Sprintf(`{"timestampMs":"%d000"%s}`, epoch-1+i, value))
 		}
 		return strings.Join(list, ",")
 	}

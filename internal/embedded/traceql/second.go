@@ -126,7 +126,7 @@ func quantile(q float64, bounds, counts []float64) float64 {
 			if i > 0 {
 				low = math.Log2(bounds[i-1])
 			}
-			return math.Exp2(low + (high-low)*wanted/n)
+			return math.Pow(2, low+(high-low)*wanted/n)
 		}
 		wanted -= n
 	}

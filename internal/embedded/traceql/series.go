@@ -302,11 +302,25 @@ func (a *Aggregator) Exemplar(trace *Trace, i int, at time.Time) {
 	series.exemplars = append(series.exemplars, x)
 }
 
+// groupValue returns the value by which Tempo groups: of several events that of the first, and
+// no list.
+func groupValue(f Field, v Value) Value {
+	switch {
+	case v.Type == TypeNil && f == Field{Intrinsic, EventName}:
+		return textValue("")
+	case v.several:
+		return v.List[0]
+	case v.Type == TypeList:
+		return Value{}
+	}
+	return v
+}
+
 // valuesOf returns the values of the metric's By and Of.
 func (a *Aggregator) valuesOf(trace *Trace, i int) (by []Value, of Value) {
 	by = make([]Value, len(a.metric.By))
 	for n, f := range a.metric.By {
-		by[n] = trace.Value(f, i)
+		by[n] = groupValue(f, trace.Value(f, i))
 	}
 	if a.metric.Of != nil {
 		of = trace.Value(*a.metric.Of, i)
