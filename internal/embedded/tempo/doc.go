@@ -1,6 +1,6 @@
-// Package tempo serves the HTTP API of Tempo 3.0, as far as the embedded stack
-// has it, over a store: traces by ID, search by TraceQL or by tags, counts of
-// spans over time, tag names and values.
+// Package tempo serves the API of Tempo 3.0 over HTTP and gRPC, as far as the embedded stack
+// has it, over a store: traces by ID, search by TraceQL or by tags, metrics of
+// spans, tag names and values.
 //
 // Rules:
 //
