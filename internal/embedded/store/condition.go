@@ -18,9 +18,12 @@ const (
 	ScopeIntrinsic Scope = "intrinsic"
 )
 
-// The names of intrinsics. A condition on ID, that of the trace, compares all hex digits, with [Equal].
+// The names of intrinsics. A condition on ID, that of the trace, compares all hex digits,
+// with [Equal]. One on Root holds for spans without a parent; its operator and value do not
+// count.
 const (
 	ID       = fieldTrace
+	Root     = fieldRoot
 	Name     = "name"
 	Status   = "status"
 	Kind     = "kind"
@@ -86,6 +89,9 @@ func (c Condition) filter() string {
 		return "(" + strings.Join(alternatives, " or ") + ")"
 	}
 	exact, any := c.exact()
+	if c.Scope == ScopeIntrinsic && c.Name == Root {
+		return "(" + exact + " or " + any[0] + ")"
+	}
 	attribute := Attribute{c.Scope, c.Name}
 	switch {
 	case attribute.service() || c.Scope == ScopeIntrinsic && c.Name != Name:
@@ -124,6 +130,8 @@ func (c Condition) exact() (filter string, doubt []string) {
 	switch {
 	case c.Scope == ScopeIntrinsic && c.Name == Name:
 		return parens(textFilter(fieldName, c.Op, text)), nil
+	case c.Scope == ScopeIntrinsic && c.Name == Root: // rows of older versions do not have it
+		return fieldRoot + `:="1"`, []string{"!" + fieldRoot + ":*"}
 	case c.Scope == ScopeIntrinsic && c.Name == ID && isText:
 		return parens(textFilter(fieldTrace, c.Op, text)), nil
 	case c.Scope == ScopeIntrinsic && isInt && n > -maxExact && n < maxExact:

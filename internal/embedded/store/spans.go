@@ -32,6 +32,7 @@ const (
 	fieldKind     = "kind"     // OTLP's number
 	fieldStatus   = "status"   // OTLP's number
 	fieldDuration = "duration" // nanoseconds
+	fieldRoot     = "root"     // "1" if the span has no parent, else "0"
 	fieldAt       = "at"       // place of the record in the journal
 	fieldRow      = "row"      // number of the span, or line, in its record, from 0
 	fieldMore     = "more"     // "1" if texts are too long, or attributes too many, to be fields
@@ -146,6 +147,7 @@ func (s *Store) spanRows(at, arrived int64, batches []*tracepb.ResourceSpans, kn
 				row.add(fieldKind, strconv.Itoa(int(span.GetKind())))
 				row.add(fieldStatus, strconv.Itoa(int(span.GetStatus().GetCode())))
 				row.add(fieldDuration, strconv.FormatInt(duration(span), 10))
+				row.add(fieldRoot, map[bool]string{true: "1", false: "0"}[len(span.GetParentSpanId()) == 0])
 				row.add(fieldAt, record)
 				row.add(fieldRow, number)
 				row.fields = append(row.fields, ofResource.fields...)

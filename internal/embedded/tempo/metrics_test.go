@@ -172,7 +172,7 @@ func randomSpans(r *rand.Rand, n int) (batches []*tracepb.ResourceSpans) {
 			b.Resource.Attributes = append(b.Resource.Attributes, &commonpb.KeyValue{Key: "m", Value: value(false)})
 		}
 		for range n / 4 {
-			s := span(fairTrace, fmt.Sprintf("%016x", r.Uint64()|1), "", one("GET", "POST /x", "", "a\nb", strings.Repeat("n", 9_000)), tracepb.Span_SpanKind(r.IntN(6)), 0, r.IntN(200))
+			s := span(fairTrace, fmt.Sprintf("%016x", r.Uint64()|1), one("", "0000000000000001"), one("GET", "POST /x", "", "a\nb", strings.Repeat("n", 9_000)), tracepb.Span_SpanKind(r.IntN(6)), 0, r.IntN(200))
 			s.StartTimeUnixNano = uint64(epoch*1_000_000_000) - uint64(r.IntN(3_600))*1_000_000_000
 			if r.IntN(2) == 0 {
 				s.StartTimeUnixNano += uint64(r.IntN(1_000_000_000))
@@ -213,9 +213,13 @@ func randomMetric(r *rand.Rand) string {
 			"status"+one("=", "!=")+one("error", "ok", "unset"),
 			"kind"+one("=", "!=")+one("server", "client", "unspecified"),
 			"duration"+one("=", "!=", "<", "<=", ">", ">=")+one("50ms", "100ms", "0s"),
+			"nestedSetParent"+one("<0", "=-1", "<=-1"),
+			attribute+one(" != nil", " = nil"),
+			"("+attribute+" = 200 || name = `GET` && kind = client)",
 		))
 	}
-	query := "{" + strings.Join(conditions, one(" && ", " && ", " || ")) + "} | " + one("rate()", "count_over_time()")
+	query := "{" + strings.Join(conditions, one(" && ", " && ", " || ")) + "} | " + one("rate()", "count_over_time()", "max_over_time(duration)", "min_over_time(span.m)", "max_over_time(.l)",
+		"quantile_over_time(duration, .5, .9)", "histogram_over_time(.m)")
 	if n := r.IntN(4); n > 0 {
 		var by []string
 		for range n {

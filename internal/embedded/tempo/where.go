@@ -47,6 +47,9 @@ func condition(t traceql.Term) (c store.Condition, whole, ok bool) {
 		}
 		return c, whole, true
 	}
+	if t.Root {
+		return store.Condition{Scope: store.ScopeIntrinsic, Name: store.Root}, true, true
+	}
 	if t.Field == (traceql.Field{Scope: traceql.Intrinsic, Name: traceql.TraceID}) && t.Op == "=" {
 		id, err := parseTraceID(t.Value.Text)
 		return store.Condition{Scope: store.ScopeIntrinsic, Name: store.ID, Op: store.Equal, Value: hex.EncodeToString(id[:])}, true, err == nil

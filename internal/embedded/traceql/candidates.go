@@ -3,13 +3,14 @@ package traceql
 import "dicelab/internal/embedded/pattern"
 
 // Term is a condition that an index may check: Field, Op and Value; or, if Any is not empty,
-// that all terms of one of its lists hold.
+// that all terms of one of its lists hold; or, with Root, that the span has no parent.
 type Term struct {
 	Field   Field
 	Op      string // = != =~ !~ < <= > >=, or Exists
 	Value   Value
 	Pattern *pattern.Pattern // of =~ and !~
 	Any     [][]Term
+	Root    bool
 }
 
 // Exists is the Op of a term that holds if the span has the field.
@@ -86,6 +87,9 @@ func required(e expr) (terms []Term, exact bool) {
 			return []Term{{Field: f, Op: Exists}}, true
 		}
 	case *binary:
+		if isRoot(e) {
+			return []Term{{Root: true}}, true
+		}
 		if c := e.condition; c != nil {
 			return []Term{{Field: c.field, Op: c.op, Value: c.value, Pattern: c.pattern}}, true
 		}
