@@ -38,7 +38,8 @@ func streaming(api http.Handler) (http.Handler, error) {
 			return
 		}
 		w.Header().Set("Content-Type", "application/grpc")
-		status, message := codes.Unimplemented, fmt.Sprintf("the embedded stack has no method %.100q, only those of %s", r.URL.Path, streamingService)
+		status, message := codes.Unimplemented, fmt.Sprintf("the embedded stack has no method %.100q, only those of %s",
+			r.URL.Path, streamingService)
 		if m := methods[strings.TrimPrefix(r.URL.Path, "/"+streamingService+"/")]; m != nil {
 			status, message = m.serve(w, r, api)
 		}

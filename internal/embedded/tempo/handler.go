@@ -28,7 +28,8 @@ const useNative = "start the lab with --stack=native, which runs Tempo itself"
 type Store interface {
 	Trace(ctx context.Context, id store.TraceID) (store.Trace, error)
 	Search(ctx context.Context, q store.SearchQuery) (store.SearchResult, error)
-	CountSpans(ctx context.Context, q store.SpanCount, yield func(by []any, until time.Time, n int)) (partial bool, err error)
+	CountSpans(ctx context.Context, q store.SpanCount, yield func(by []any, until time.Time, n int)) (partial bool,
+		err error)
 	TagNames(ctx context.Context, scope store.Scope, limit int) ([]string, error)
 	TagValues(ctx context.Context, scope store.Scope, name string, limit int) ([]store.TagValue, error)
 	Services(ctx context.Context, limit int) ([]string, error)
@@ -63,7 +64,10 @@ func NewHandler(s Store, opts Options) (http.Handler, error) {
 	a := &api{store: s, opts: opts, semaphore: intake.NewSemaphore(opts.Memory)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /ready", a.serve(a.ready))
-	mux.HandleFunc("GET /api/echo", a.serve(func(w http.ResponseWriter, _ *http.Request) error { return writeText(w, "echo\n") }))
+	mux.HandleFunc("GET /api/echo", a.serve(func(w http.ResponseWriter, _ *http.Request) error {
+		return writeText(w,
+			"echo\n")
+	}))
 	mux.HandleFunc("GET /api/status/buildinfo", a.serve(a.buildInfo))
 	mux.Handle("GET /api/traces/{id}", a.limited(a.traceV1))
 	mux.Handle("GET /api/v2/traces/{id}", a.limited(a.traceV2))
@@ -113,7 +117,8 @@ func (a *api) serve(h func(http.ResponseWriter, *http.Request) error) http.Handl
 		case errors.As(err, &query):
 			http.Error(w, query.Error(), http.StatusBadRequest)
 		case ctx.Err() != nil:
-			http.Error(w, fmt.Sprintf("the query took longer than %v: narrow its time range or add conditions on service, name or status", a.opts.Timeout), http.StatusGatewayTimeout)
+			http.Error(w, fmt.Sprintf("the query took longer than %v: narrow its time range or add conditions on service, "+
+				"name or status", a.opts.Timeout), http.StatusGatewayTimeout)
 		default:
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 		}
@@ -173,11 +178,13 @@ func (a *api) buildInfo(w http.ResponseWriter, _ *http.Request) error {
 // parseTraceID parses 1 to 32 hex digits; leading zeros may be missing.
 func parseTraceID(s string) (id store.TraceID, err error) {
 	if len(s) > 32 || s == "" {
-		return id, badRequest("trace ID %.40q has %d digits: a trace ID has 32 hex digits, of which leading zeros may be left out", s, len(s))
+		return id, badRequest("trace ID %.40q has %d digits: a trace ID has 32 hex digits, of which leading zeros may be "+
+			"left out", s, len(s))
 	}
 	b, err := hex.DecodeString(strings.Repeat("0", 32-len(s)) + s)
 	if err != nil {
-		return id, badRequest("trace ID %q is not hexadecimal: a trace ID has 32 hex digits, of which leading zeros may be left out", s)
+		return id, badRequest("trace ID %q is not hexadecimal: a trace ID has 32 hex digits, of which leading zeros may be "+
+			"left out", s)
 	}
 	id = store.TraceID(b)
 	if id == (store.TraceID{}) {

@@ -41,7 +41,8 @@ func metricBounds(values url.Values) (from, to time.Time, err error) {
 		return from, to, err
 	}
 	if !from.Before(to) {
-		return from, to, badRequest("http parameter start must be before end. received start=%s end=%s", values.Get("start"), values.Get("end"))
+		return from, to, badRequest("http parameter start must be before end. received start=%s end=%s",
+			values.Get("start"), values.Get("end"))
 	}
 	return from, to, nil
 }
@@ -60,7 +61,8 @@ func metricTime(values url.Values, name string, missing time.Time) (time.Time, e
 	}
 	at, err := time.Parse(time.RFC3339Nano, s)
 	if err != nil || at.Unix() <= 0 || at.Unix() > 1<<33 {
-		return at, badRequest("invalid %s: %q: it must be in seconds or nanoseconds since 1970, or like 2026-11-27T12:00:00Z", name, s)
+		return at, badRequest("invalid %s: %q: it must be in seconds or nanoseconds since 1970, or like "+
+			"2026-11-27T12:00:00Z", name, s)
 	}
 	return at, nil
 }

@@ -28,7 +28,8 @@ func (a *api) metricsRange(w http.ResponseWriter, r *http.Request) error {
 	}
 	points := within.Points()
 	if points > maxPoints {
-		return badRequest("the query has %d points for each series: at most %d are allowed; use a longer step or a shorter time", points, maxPoints)
+		return badRequest("the query has %d points for each series: at most %d are allowed; use a longer step or a shorter "+
+			"time", points, maxPoints)
 	}
 	return a.metrics(w, r, within, maxExemplars, func(e *encoder, s traceql.Series) {
 		e.text(`,"samples":[`)
@@ -63,7 +64,8 @@ func (a *api) metricsInstant(w http.ResponseWriter, r *http.Request) error {
 }
 
 // metrics answers with series. write writes the values of one.
-func (a *api) metrics(w http.ResponseWriter, r *http.Request, within traceql.Range, exemplars int, write func(*encoder, traceql.Series)) error {
+func (a *api) metrics(w http.ResponseWriter, r *http.Request, within traceql.Range, exemplars int,
+	write func(*encoder, traceql.Series)) error {
 	values := r.URL.Query()
 	q, err := traceql.ParseMetric(cmp.Or(values.Get("q"), values.Get("query")))
 	if err != nil {
@@ -72,7 +74,8 @@ func (a *api) metrics(w http.ResponseWriter, r *http.Request, within traceql.Ran
 	if exemplars > 0 {
 		exemplars = exemplarsOf(q, values.Get("exemplars"))
 	}
-	aggregator := q.Metric.Aggregator(within, traceql.Limits{Series: maxSeries, Points: maxSeriesPoints, Exemplars: exemplars})
+	aggregator := q.Metric.Aggregator(within, traceql.Limits{Series: maxSeries, Points: maxSeriesPoints,
+		Exemplars: exemplars})
 	partial, err := a.collect(r.Context(), q, within, aggregator)
 	if err != nil {
 		return err
@@ -80,7 +83,8 @@ func (a *api) metrics(w http.ResponseWriter, r *http.Request, within traceql.Ran
 	resp := searchResponse{Metrics: searchMetrics{CompletedJobs: 1, TotalJobs: 1}}
 	if partial || aggregator.Full() {
 		resp.Status, resp.Metrics.CompletedJobs = "PARTIAL", 0
-		resp.Message = "too many spans or traces had to be read, or there are too many series: narrow the time range, group by fewer fields, or use conditions on service, name, status and attributes that && joins"
+		resp.Message = "too many spans or traces had to be read, or there are too many series: narrow the time range, " +
+			"group by fewer fields, or use conditions on service, name, status and attributes that && joins"
 	}
 	series := aggregator.Series()
 	return respond(w, r, func(e *encoder) {
@@ -137,7 +141,8 @@ func exemplarsOf(q *traceql.Query, parameter string) int {
 
 // collect gives the aggregator the spans that a query finds. partial reports that there may
 // be more.
-func (a *api) collect(ctx context.Context, q *traceql.Query, within traceql.Range, to *traceql.Aggregator) (partial bool, err error) {
+func (a *api) collect(ctx context.Context, q *traceql.Query, within traceql.Range,
+	to *traceql.Aggregator) (partial bool, err error) {
 	terms, exact := q.Found()
 	where, all := conditions(terms)
 	if q.OfTrace() {
@@ -177,7 +182,8 @@ func (a *api) collect(ctx context.Context, q *traceql.Query, within traceql.Rang
 }
 
 // collectTraces is collect for a query that needs whole traces.
-func (a *api) collectTraces(ctx context.Context, q *traceql.Query, where []store.Condition, within traceql.Range, to *traceql.Aggregator) (partial bool, err error) {
+func (a *api) collectTraces(ctx context.Context, q *traceql.Query, where []store.Condition, within traceql.Range,
+	to *traceql.Aggregator) (partial bool, err error) {
 	found, failed := a.store.Search(ctx, store.SearchQuery{
 		From: within.From, To: within.To.Add(1), Limit: 1, Where: where,
 		Match: func(t store.Trace) []int {
@@ -201,7 +207,8 @@ func startOf(s store.Span) time.Time { return time.Unix(0, int64(s.GetStartTimeU
 const exemplarSearches = 10
 
 // exemplars adds exemplars for spans that the index has counted.
-func (a *api) exemplars(ctx context.Context, q *traceql.Query, where []store.Condition, within traceql.Range, to *traceql.Aggregator) error {
+func (a *api) exemplars(ctx context.Context, q *traceql.Query, where []store.Condition, within traceql.Range,
+	to *traceql.Aggregator) error {
 	part := within.To.Sub(within.From) / exemplarSearches
 	for i := range time.Duration(exemplarSearches) {
 		most := to.Wanted() / int(exemplarSearches-i)
@@ -221,7 +228,7 @@ func (a *api) exemplars(ctx context.Context, q *traceql.Query, where []store.Con
 				return sets[0].Spans
 			},
 		})
-		if err != nil {
+		if err = cmp.Or(err, ctx.Err()); err != nil {
 			return err
 		}
 	}

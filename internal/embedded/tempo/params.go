@@ -40,7 +40,8 @@ func timeRange(values url.Values) (from, to time.Time, err error) {
 		return from, to, err
 	}
 	if !from.IsZero() && !to.IsZero() && from.After(to) {
-		return from, to, badRequest("http parameter start must be before end. received start=%s end=%s", values.Get("start"), values.Get("end"))
+		return from, to, badRequest("http parameter start must be before end. received start=%s end=%s",
+			values.Get("start"), values.Get("end"))
 	}
 	if !to.IsZero() {
 		to = to.Add(time.Second)
@@ -55,7 +56,8 @@ func seconds(values url.Values, name string) (time.Time, error) {
 	}
 	n, err := strconv.ParseInt(s, 10, 64)
 	if err != nil || n < 0 || n > 1<<33 {
-		return time.Time{}, badRequest("invalid %s: %q: it must be in whole seconds since 1970, such as %d", name, s, 1700000000)
+		return time.Time{}, badRequest("invalid %s: %q: it must be in whole seconds since 1970, such as %d", name, s,
+			1700000000)
 	}
 	return time.Unix(n, 0), nil
 }

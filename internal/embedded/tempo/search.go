@@ -89,7 +89,8 @@ func (a *api) search(w http.ResponseWriter, r *http.Request) error {
 	resp := searchResponse{Metrics: searchMetrics{InspectedTraces: found.Inspected, CompletedJobs: 1, TotalJobs: 1}}
 	if found.Partial {
 		resp.Status, resp.Metrics.CompletedJobs = "PARTIAL", 0
-		resp.Message = "only the newest traces, and of very large ones a part, were looked at: add a condition on resource.service.name, name, status or duration, or narrow the time range"
+		resp.Message = "only the newest traces, and of very large ones a part, were looked at: add a condition on " +
+			"resource.service.name, name, status or duration, or narrow the time range"
 	}
 	return respond(w, r, func(e *encoder) {
 		e.text(`{"traces":`)
@@ -286,7 +287,8 @@ func shownSpan(ctx context.Context, trace *traceql.Trace, i int, q *traceql.Quer
 			case traceql.Name:
 				meta.Name = s.GetName()
 				continue
-			case traceql.Duration, traceql.TraceDuration, traceql.RootName, traceql.RootServiceName, traceql.TraceID, traceql.SpanID:
+			case traceql.Duration, traceql.TraceDuration, traceql.RootName, traceql.RootServiceName, traceql.TraceID,
+				traceql.SpanID:
 				continue
 			}
 		}

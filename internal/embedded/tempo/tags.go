@@ -1,6 +1,7 @@
 package tempo
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"net/http"
@@ -20,8 +21,10 @@ type tagScope struct {
 
 // intrinsics are the names of the scope intrinsic, as Tempo lists them.
 func intrinsics() []string {
-	return []string{"duration", "event:name", "event:timeSinceStart", "instrumentation:name", "instrumentation:version", "kind",
-		"link:spanID", "link:traceID", "name", "rootName", "rootServiceName", "span:duration", "span:id", "span:kind", "span:name",
+	return []string{"duration", "event:name", "event:timeSinceStart", "instrumentation:name", "instrumentation:version",
+		"kind",
+		"link:spanID", "link:traceID", "name", "rootName", "rootServiceName", "span:duration", "span:id", "span:kind",
+		"span:name",
 		"span:parentID", "span:status", "span:statusMessage", "status", "statusMessage", "trace:duration", "trace:id",
 		"trace:rootName", "trace:rootService", "traceDuration"}
 }
@@ -98,7 +101,10 @@ func (a *api) scopes(r *http.Request) ([]tagScope, error) {
 	for _, s := range wanted {
 		seen[s] = map[string]bool{}
 	}
-	sampled := t.query != nil || slices.ContainsFunc(wanted, func(s string) bool { return s != "intrinsic" && s != "resource" && s != "span" })
+	sampled := t.query != nil || slices.ContainsFunc(wanted, func(s string) bool {
+		return s != "intrinsic" &&
+			s != "resource" && s != "span"
+	})
 	if sampled {
 		err = a.sample(r.Context(), t, func(trace *traceql.Trace, i int) {
 			trace.Names(i, func(f traceql.Field) {
@@ -158,7 +164,7 @@ func (a *api) sample(ctx context.Context, t tagRequest, yield func(*traceql.Trac
 			return spans
 		}),
 	})
-	return err
+	return cmp.Or(err, ctx.Err())
 }
 
 func everySpan() *traceql.Query {
@@ -301,7 +307,8 @@ func sortValues(list []tagValue) {
 }
 
 // indexed lists the values of a field of which the index has all.
-func (a *api) indexed(ctx context.Context, scope store.Scope, name string, limit int) (list []store.TagValue, err error) {
+func (a *api) indexed(ctx context.Context, scope store.Scope, name string, limit int) (list []store.TagValue,
+	err error) {
 	texts := func(found []string, err error) ([]store.TagValue, error) {
 		for _, v := range found {
 			list = append(list, store.TagValue{Type: "string", Text: v})
@@ -331,7 +338,8 @@ func (a *api) narrowed(ctx context.Context, t tagRequest, field traceql.Field, a
 	terms, exact := t.query.Found()
 	where, all := conditions(terms)
 	scope, name, _ := storedAs(field)
-	count := store.SpanCount{From: t.window.from, To: t.window.to, Where: where, Exact: exact && all, By: []store.Attribute{{Scope: scope, Name: name}}}
+	count := store.SpanCount{From: t.window.from, To: t.window.to, Where: where, Exact: exact && all,
+		By: []store.Attribute{{Scope: scope, Name: name}}}
 	if count.From.IsZero() {
 		count.From = time.Unix(0, 0)
 	}
@@ -346,7 +354,7 @@ func (a *api) narrowed(ctx context.Context, t tagRequest, field traceql.Field, a
 		}
 	}
 	_, err := a.store.CountSpans(ctx, count, func(by []any, _ time.Time, _ int) { addValue(field.Of(by[0]), add) })
-	return err
+	return cmp.Or(err, ctx.Err())
 }
 
 // addValue adds a value as a list of tag values has it.

@@ -22,20 +22,23 @@ const streamingService = "tempopb.StreamingQuerier"
 // types of their fields on the wire (Tempo, pkg/tempopb/tempo.proto). A * repeats a field.
 func messages() map[string]string {
 	return map[string]string{
-		"SearchRequest":          "1 Tags *TagsEntry, 2 MinDurationMs uint32, 3 MaxDurationMs uint32, 4 Limit uint32, 5 start uint32, 6 end uint32, 8 Query string, 9 SpansPerSpanSet uint32",
+		"SearchRequest": "1 Tags *TagsEntry, 2 MinDurationMs uint32, 3 MaxDurationMs uint32, 4 Limit uint32, " +
+			"5 start uint32, 6 end uint32, 8 Query string, 9 SpansPerSpanSet uint32",
 		"TagsEntry":              "1 key string, 2 value string",
 		"SearchTagsRequest":      "1 scope string, 2 query string, 3 start uint32, 4 end uint32, 5 maxTagsPerScope uint32",
 		"SearchTagValuesRequest": "1 tagName string, 2 query string, 4 start uint32, 5 end uint32, 6 maxTagValues uint32",
 		"QueryRangeRequest":      "1 query string, 2 start uint64, 3 end uint64, 4 step uint64, 16 exemplars uint32",
 		"QueryInstantRequest":    "1 query string, 2 start uint64, 3 end uint64",
 
-		"SearchResponse":      "1 traces *TraceSearchMetadata, 2 metrics SearchMetrics",
-		"TraceSearchMetadata": "1 traceID string, 2 rootServiceName string, 3 rootTraceName string, 4 startTimeUnixNano uint64, 5 durationMs uint32, 6 spanSet SpanSet, 7 spanSets *SpanSet, 8 serviceStats *ServiceStatsEntry",
-		"ServiceStatsEntry":   "1 key string, 2 value ServiceStats",
-		"ServiceStats":        "1 spanCount uint32, 2 errorCount uint32",
-		"SpanSet":             "1 spans *Span, 2 matched uint32, 3 attributes *KeyValue",
-		"Span":                "1 spanID string, 2 name string, 3 startTimeUnixNano uint64, 4 durationNanos uint64, 5 attributes *KeyValue",
-		"SearchMetrics":       "1 inspectedTraces uint32, 4 completedJobs uint32, 5 totalJobs uint32",
+		"SearchResponse": "1 traces *TraceSearchMetadata, 2 metrics SearchMetrics",
+		"TraceSearchMetadata": "1 traceID string, 2 rootServiceName string, 3 rootTraceName string, " +
+			"4 startTimeUnixNano uint64, 5 durationMs uint32, 6 spanSet SpanSet, 7 spanSets *SpanSet, 8 serviceStats *ServiceStatsEntry",
+		"ServiceStatsEntry": "1 key string, 2 value ServiceStats",
+		"ServiceStats":      "1 spanCount uint32, 2 errorCount uint32",
+		"SpanSet":           "1 spans *Span, 2 matched uint32, 3 attributes *KeyValue",
+		"Span": "1 spanID string, 2 name string, 3 startTimeUnixNano uint64, 4 durationNanos uint64, " +
+			"5 attributes *KeyValue",
+		"SearchMetrics": "1 inspectedTraces uint32, 4 completedJobs uint32, 5 totalJobs uint32",
 
 		"SearchTagsResponse":        "1 tagNames *string",
 		"SearchTagsV2Response":      "1 scopes *SearchTagsV2Scope",
@@ -70,17 +73,20 @@ func streamingQuerier() (map[string]*method, error) {
 	tags := map[string]string{"scope": "scope", "query": "q", "start": "start", "end": "end", "maxTagsPerScope": "limit"}
 	tagValues := map[string]string{"tagName": "tag", "query": "q", "start": "start", "end": "end", "maxTagValues": "limit"}
 	metric := map[string]string{"query": "q", "start": "start", "end": "end", "step": "step", "exemplars": "exemplars"}
-	search := map[string]string{"MinDurationMs": "minDuration", "MaxDurationMs": "maxDuration", "Limit": "limit", "start": "start", "end": "end",
+	search := map[string]string{"MinDurationMs": "minDuration", "MaxDurationMs": "maxDuration", "Limit": "limit",
+		"start": "start", "end": "end",
 		"Query": "q", "SpansPerSpanSet": "spss"}
 	of := func(request, response string, path func(url.Values) string, names map[string]string) *method {
-		return &method{file.Messages().ByName(protoreflect.Name(request)), file.Messages().ByName(protoreflect.Name(response)), path, names}
+		return &method{file.Messages().ByName(protoreflect.Name(request)),
+			file.Messages().ByName(protoreflect.Name(response)), path, names}
 	}
 	return map[string]*method{
-		"Search":              of("SearchRequest", "SearchResponse", fixed("/api/search"), search),
-		"SearchTags":          of("SearchTagsRequest", "SearchTagsResponse", fixed("/api/search/tags"), tags),
-		"SearchTagsV2":        of("SearchTagsRequest", "SearchTagsV2Response", fixed("/api/v2/search/tags"), tags),
-		"SearchTagValues":     of("SearchTagValuesRequest", "SearchTagValuesResponse", ofTag("/api/search/tag/"), tagValues),
-		"SearchTagValuesV2":   of("SearchTagValuesRequest", "SearchTagValuesV2Response", ofTag("/api/v2/search/tag/"), tagValues),
+		"Search":          of("SearchRequest", "SearchResponse", fixed("/api/search"), search),
+		"SearchTags":      of("SearchTagsRequest", "SearchTagsResponse", fixed("/api/search/tags"), tags),
+		"SearchTagsV2":    of("SearchTagsRequest", "SearchTagsV2Response", fixed("/api/v2/search/tags"), tags),
+		"SearchTagValues": of("SearchTagValuesRequest", "SearchTagValuesResponse", ofTag("/api/search/tag/"), tagValues),
+		"SearchTagValuesV2": of("SearchTagValuesRequest", "SearchTagValuesV2Response", ofTag("/api/v2/search/tag/"),
+			tagValues),
 		"MetricsQueryRange":   of("QueryRangeRequest", "QueryRangeResponse", fixed("/api/metrics/query_range"), metric),
 		"MetricsQueryInstant": of("QueryInstantRequest", "QueryInstantResponse", fixed("/api/metrics/query"), metric),
 	}, nil
@@ -90,10 +96,12 @@ func streamingQuerier() (map[string]*method, error) {
 func describe() (protoreflect.FileDescriptor, error) {
 	common := commonpb.File_opentelemetry_proto_common_v1_common_proto
 	file := &descriptorpb.FileDescriptorProto{
-		Name: proto.String("tempo.proto"), Package: proto.String("tempopb"), Syntax: proto.String("proto3"), Dependency: []string{common.Path()},
-		EnumType: []*descriptorpb.EnumDescriptorProto{{Name: proto.String("PartialStatus"), Value: []*descriptorpb.EnumValueDescriptorProto{
-			{Name: proto.String("COMPLETE"), Number: proto.Int32(0)}, {Name: proto.String("PARTIAL"), Number: proto.Int32(1)},
-		}}},
+		Name: proto.String("tempo.proto"), Package: proto.String("tempopb"), Syntax: proto.String("proto3"),
+		Dependency: []string{common.Path()},
+		EnumType: []*descriptorpb.EnumDescriptorProto{{Name: proto.String("PartialStatus"),
+			Value: []*descriptorpb.EnumValueDescriptorProto{
+				{Name: proto.String("COMPLETE"), Number: proto.Int32(0)}, {Name: proto.String("PARTIAL"), Number: proto.Int32(1)},
+			}}},
 	}
 	entries := map[string]*descriptorpb.DescriptorProto{}
 	for name, text := range messages() {
@@ -132,7 +140,8 @@ func fieldOf(message, line string) (*descriptorpb.FieldDescriptorProto, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &descriptorpb.FieldDescriptorProto{Name: proto.String(part[1]), Number: proto.Int32(int32(number)), Label: descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum()}
+	f := &descriptorpb.FieldDescriptorProto{Name: proto.String(part[1]), Number: proto.Int32(int32(number)),
+		Label: descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum()}
 	kind, repeated := strings.CutPrefix(part[2], "*")
 	if repeated {
 		f.Label = descriptorpb.FieldDescriptorProto_LABEL_REPEATED.Enum()
@@ -151,7 +160,8 @@ func fieldOf(message, line string) (*descriptorpb.FieldDescriptorProto, error) {
 	case "PartialStatus":
 		f.Type, f.TypeName = descriptorpb.FieldDescriptorProto_TYPE_ENUM.Enum(), proto.String(".tempopb.PartialStatus")
 	case "KeyValue":
-		f.Type, f.TypeName = descriptorpb.FieldDescriptorProto_TYPE_MESSAGE.Enum(), proto.String(".opentelemetry.proto.common.v1.KeyValue")
+		f.Type, f.TypeName = descriptorpb.FieldDescriptorProto_TYPE_MESSAGE.Enum(),
+			proto.String(".opentelemetry.proto.common.v1.KeyValue")
 	default:
 		f.Type, f.TypeName = descriptorpb.FieldDescriptorProto_TYPE_MESSAGE.Enum(), proto.String(".tempopb."+kind)
 		if strings.HasSuffix(kind, "Entry") {

@@ -52,7 +52,8 @@ func condition(t traceql.Term) (c store.Condition, whole, ok bool) {
 	}
 	if t.Field == (traceql.Field{Scope: traceql.Intrinsic, Name: traceql.TraceID}) && t.Op == "=" {
 		id, err := parseTraceID(t.Value.Text)
-		return store.Condition{Scope: store.ScopeIntrinsic, Name: store.ID, Op: store.Equal, Value: hex.EncodeToString(id[:])}, true, err == nil
+		return store.Condition{Scope: store.ScopeIntrinsic, Name: store.ID, Op: store.Equal,
+			Value: hex.EncodeToString(id[:])}, true, err == nil
 	}
 	scope, name, ok := storedAs(t.Field)
 	if !ok || t.Pattern != nil && !t.Pattern.Cheap() { // the engine could not stop within a match
@@ -87,7 +88,8 @@ func rootCondition(t traceql.Term) (c store.Condition, ok bool) {
 	case traceql.RootName:
 		return store.Condition{Scope: store.ScopeIntrinsic, Name: store.Name, Op: store.Equal, Value: t.Value.Text}, true
 	case traceql.RootServiceName:
-		return store.Condition{Scope: store.ScopeResource, Name: store.AttrServiceName, Op: store.Equal, Value: t.Value.Text}, true
+		return store.Condition{Scope: store.ScopeResource, Name: store.AttrServiceName, Op: store.Equal,
+			Value: t.Value.Text}, true
 	}
 	return c, false
 }

@@ -174,10 +174,13 @@ func (l *lexer) quoted(t token, rest string) (token, string) {
 
 // number reads a number or a duration, such as 100, 1.5, 1e3, 1.5h or 1h30m.
 func (l *lexer) number(t token, rest string) (token, string) {
-	n := 0
-	for n < len(rest) && (digit(rest[n]) || rest[n] == '.' || unicode.IsLetter(rune(rest[n])) || strings.HasPrefix(rest[n:], "µ") ||
-		n > 0 && strings.ContainsRune("+-", rune(rest[n])) && strings.ContainsRune("eE", rune(rest[n-1])) || rest[n] == '\xb5') {
-		n++
+	n, last := len(rest), ' '
+	for i, r := range rest {
+		exponent := (r == '+' || r == '-') && (last == 'e' || last == 'E')
+		if last = r; r != '.' && !unicode.IsDigit(r) && !unicode.IsLetter(r) && !exponent {
+			n = i
+			break
+		}
 	}
 	t.kind = literal
 	text := rest[:n]

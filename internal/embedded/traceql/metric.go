@@ -130,7 +130,8 @@ func (p *parser) comparison() (*comparison, error) {
 		c.top = int(min(numbers[0], 1000))
 	case 0:
 	default:
-		return nil, errorAt(p.text, at, "compare takes a spanset, the number of values, and the start and end of the selection in nanoseconds since 1970")
+		return nil, errorAt(p.text, at, "compare takes a spanset, the number of values, and the start and end of the "+
+			"selection in nanoseconds since 1970")
 	}
 	return c, nil
 }

@@ -20,7 +20,8 @@ type parser struct {
 func Parse(text string) (*Query, error) {
 	q, at, err := parse(text)
 	if err == nil && q.Metric != nil {
-		return nil, errorAt(text, at, "| %s(…) makes a query for metrics, which /api/metrics/query_range and /api/metrics/query answer", q.Metric.Name)
+		return nil, errorAt(text, at, "| %s(…) makes a query for metrics, which /api/metrics/query_range and "+
+			"/api/metrics/query answer", q.Metric.Name)
 	}
 	return q, err
 }
@@ -29,7 +30,8 @@ func Parse(text string) (*Query, error) {
 func ParseMetric(text string) (*Query, error) {
 	q, at, err := parse(text)
 	if err == nil && q.Metric == nil {
-		return nil, errorAt(text, at, "a query for metrics ends with a function such as | rate() or | quantile_over_time(duration, .9), which by (…) may follow")
+		return nil, errorAt(text, at, "a query for metrics ends with a function such as | rate() or | "+
+			"quantile_over_time(duration, .9), which by (…) may follow")
 	}
 	return q, err
 }
@@ -178,7 +180,8 @@ func (p *parser) stage() (stage, error) {
 	case t.kind == literal || p.is("-"):
 		return nil, p.unexpected("a comparison of a computed value begins with the function, as in count() > 1")
 	}
-	return nil, p.unexpected("expected a spanset such as { status = error }, or count, min, max, sum, avg, by, coalesce or select")
+	return nil, p.unexpected("expected a spanset such as { status = error }, or count, min, max, sum, avg, by, coalesce " +
+		"or select")
 }
 
 // structural reports whether an operator relates spansets by the structure of the trace.
@@ -208,7 +211,8 @@ func (p *parser) leftToRight(operand func() (stage, error), combines func(op str
 		p.take()
 		var right stage
 		if right, err = operand(); err == nil && structural(t.text) && (grouped(left) || grouped(right)) {
-			err = errorAt(p.text, t.at, "%s relates one spanset to another: end the pipeline that has by(…) with | coalesce()", t.text)
+			err = errorAt(p.text, t.at, "%s relates one spanset to another: end the pipeline that has by(…) with | "+
+				"coalesce()", t.text)
 		}
 		left = &combination{t.text, left, right}
 	}
@@ -304,7 +308,8 @@ func (p *parser) aggregate() (stage, error) {
 		}
 		of = a.of.typ()
 		if of != typeUnknown && !of.numeric() || !a.of.ofSpan() {
-			return nil, errorAt(p.text, at, "%s needs a number or a duration of the span, such as duration or span.size: %s is none", a.name, a.of)
+			return nil, errorAt(p.text, at, "%s needs a number or a duration of the span, such as duration or span.size: %s "+
+				"is none", a.name, a.of)
 		}
 		p.query.show(a.of)
 	}
@@ -313,7 +318,8 @@ func (p *parser) aggregate() (stage, error) {
 	}
 	t := p.peek()
 	if t.kind != operator || !slices.Contains([]string{"=", "!=", "<", "<=", ">", ">="}, t.text) {
-		return nil, p.unexpected(a.String() + " must be compared with a number or a duration, as in | " + a.String() + " > 2: Tempo supports no arithmetic here")
+		return nil, p.unexpected(a.String() + " must be compared with a number or a duration, as in | " + a.String() +
+			" > 2: Tempo supports no arithmetic here")
 	}
 	a.op = p.take().text
 	var err error

@@ -104,7 +104,8 @@ func (p *parser) operand() (expr, error) {
 	if t.kind == identifier || t.kind == attribute {
 		return p.field()
 	}
-	return nil, p.unexpected("expected a field such as span.http.route or duration, a number, a duration, or a text in quotes")
+	return nil, p.unexpected("expected a field such as span.http.route or duration, a number, a duration, or a text in " +
+		"quotes")
 }
 
 // word2value returns the value of a word that is one.

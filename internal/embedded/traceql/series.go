@@ -79,7 +79,8 @@ type accumulator struct {
 
 // Aggregator returns an aggregator without spans.
 func (m *Metric) Aggregator(within Range, limits Limits) *Aggregator {
-	a := &Aggregator{metric: m, within: within, limits: limits, series: map[string]*accumulator{}, exemplars: map[string]bool{}}
+	a := &Aggregator{metric: m, within: within, limits: limits, series: map[string]*accumulator{},
+		exemplars: map[string]bool{}}
 	if m.compare != nil {
 		a.total = newTotals(m.compare)
 	}
@@ -294,7 +295,8 @@ func (a *Aggregator) Exemplar(trace *Trace, i int, at time.Time) {
 	}
 	a.exemplars[string(s.GetTraceId())] = true
 	x := Exemplar{Value: v, Time: at}
-	for _, f := range append(slices.Clip(a.metric.By), Field{Intrinsic, TraceID}, Field{Intrinsic, SpanID}, Field{Intrinsic, Name}) {
+	for _, f := range append(slices.Clip(a.metric.By), Field{Intrinsic, TraceID}, Field{Intrinsic, SpanID},
+		Field{Intrinsic, Name}) {
 		if value := trace.Value(f, i); value.Type != TypeNil {
 			x.Labels = append(x.Labels, Label{f.String(), value})
 		}
