@@ -67,6 +67,9 @@ func (a *api) search(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if values.Get("spss") == "0" {
+		values.Del("spss") // tempo-cli means the default
+	}
 	spans, err := number(values, "spss", defaultSpans, maxSpans)
 	if err != nil {
 		return err

@@ -336,7 +336,7 @@ func TestSearchSpans(t *testing.T) {
 	for _, tt := range []struct {
 		spss  string
 		spans int
-	}{{"1", 1}, {"", 3}, {"10", 3}} {
+	}{{"1", 1}, {"", 3}, {"0", 3}, {"10", 3}} {
 		var f found
 		if err := json.Unmarshal(get(t, h, search("q", `{traceDuration=100ms}`, "spss", tt.spss)).Body.Bytes(), &f); err != nil {
 			t.Fatal(err)
