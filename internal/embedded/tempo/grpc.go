@@ -76,7 +76,7 @@ func (m *method) serve(w http.ResponseWriter, r *http.Request, api http.Handler)
 	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(answer.body.Bytes(), message); err != nil {
 		return codes.Internal, "encoding the answer: " + err.Error()
 	}
-	body, err := proto.MarshalOptions{}.MarshalAppend(make([]byte, prefixBytes), message)
+	body, err := proto.MarshalOptions{Deterministic: true}.MarshalAppend(make([]byte, prefixBytes), message)
 	if err != nil {
 		return codes.Internal, "encoding the answer: " + err.Error()
 	}
