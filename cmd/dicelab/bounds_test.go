@@ -55,7 +55,6 @@ func bounds() map[string][]string {
 		"stages of a LogQL query; spansets of a TraceQL query; operators, ranges and selectors of a PromQL request": {logql + "MaxStages", traceql + "MaxSpansets", metrics + "maxOperators"},
 		"a regular expression; all of a query":                                                                      {pattern + "MaxSize", pattern + "MaxWithGroups", pattern + "MaxTotal"},
 		"one that repeats something, in PromQL, times its groups and one: in a matcher, in `label_replace`":         {metrics + "maxMatcher", metrics + "maxReplace"},
-		"JSON of a line, for `\\| json`":                                                                            {logql + "MaxJSONDepth", logql + "MaxJSONLabels", logql + "MaxJSONExtracted"},
 		"time of a query: Prometheus, Tempo, Loki":                                                                  {metrics + "DefaultTimeout", tempo + "opts.Timeout", loki + "opts.Timeout"},
 		"a trace that is read":                                                                                      {store + "MaxTraceBytes", derived},
 		"a search for traces":                                                                                       {tempo + "maxLimit", store + "maxSearchBytes", store + "maxSearchTraces", store + "maxSearchRows"},
@@ -65,8 +64,17 @@ func bounds() map[string][]string {
 		"a request over gRPC to the Tempo API":                                                                      {tempo + "maxCall"},
 		"exemplars of a query for metrics":                                                                          {tempo + "maxExemplars"},
 		"lines of an answer":                                                                                        {loki + "maxLimit", loki + "maxAnswer", loki + "labelBytes"},
-		"points of a series; of all series of a LogQL query":                                                        {logql + "MaxPoints", logql + "MaxTotal"},
 		"a PromQL query: parts of the expression times steps; series times steps; steps times samples in a range, of one series; samples in memory": {metrics + "queryPoints", metrics + "queryPoints", metrics + "queryWork", metrics + "querySamples"},
+
+		"what the parsers of a LogQL query take from a line: JSON objects within each other, labels, names and values": {
+			logql + "MaxJSONDepth", logql + "MaxExtractedLabels", logql + "MaxExtracted"},
+		"a template of a LogQL query, for a line: its result; what its functions read and make; passes of its loops": {
+			logql + "MaxFormatted", logql + "MaxFormatWork", logql + "MaxSteps"},
+		"range aggregations of a LogQL query; operators between them, in one pair of parentheses": {logql + "MaxRanges", logql + "MaxOperators"},
+		"points of a series; of all series of a LogQL query; series of its answer":                {logql + "MaxPoints", logql + "MaxTotal", logql + "MaxSeries"},
+		"values that a range aggregation of LogQL unwraps; those of the ranges of all its points": {logql + "MaxValues", logql + "MaxWork"},
+		"clients that follow log lines; the queue of one; how long it may take to read a message": {"internal/embedded/tail MaxTails", "internal/embedded/tail MaxQueue", loki + "writeTimeout"},
+		"a remote read from Prometheus, decompressed; a frame of its answer":                      {metrics + "maxRead", metrics + "maxReadFrame"},
 	}
 }
 

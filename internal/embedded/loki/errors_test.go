@@ -47,7 +47,8 @@ func TestErrors(t *testing.T) {
 			"zero or negative query resolution step widths are not accepted. Try a positive integer"},
 		{"step too small", "/loki/api/v1/query_range", url.Values{"query": {selector}, "step": {"100ms"}}, 400,
 			"exceeded maximum resolution of 11,000 points per time series. Try increasing the value of the step parameter"},
-		{"interval", "/loki/api/v1/query_range", url.Values{"query": {selector}, "interval": {"5s"}}, 400, "the embedded stack does not serve the parameter interval" + native},
+		{"interval", "/loki/api/v1/query_range", url.Values{"query": {selector}, "interval": {"often"}}, 400,
+			`cannot parse "often" to a valid duration; interval is a number of seconds or a duration, such as 15s`},
 		{"a line that cannot be counted", "/loki/api/v1/query", url.Values{"query": {`sum by (die_type) (rate({service_name="dice-roller"} | json [1m]))`}}, 400,
 			"pipeline error: 'JSONParserErr' for series: '{__error__=\"JSONParserErr\", __error_details__=\"Value looks like object, but can't find closing '}' symbol\", " +
 				"container_name=\"dice-roller-stage2\", job=\"dice-roller\", service_name=\"dice-roller\"}'.\n" +

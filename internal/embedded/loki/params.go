@@ -26,6 +26,7 @@ type rangeParams struct {
 	step       time.Duration
 	limit      int
 	forward    bool
+	interval   time.Duration // between two lines of the answer, at least
 }
 
 func (h *handler) rangeParams(r *http.Request) (p rangeParams, err error) {
@@ -41,8 +42,10 @@ func (h *handler) rangeParams(r *http.Request) (p rangeParams, err error) {
 	if p.step, err = step(r, p.end.Sub(p.start)); err != nil {
 		return p, err
 	}
-	if interval := r.Form.Get("interval"); interval != "" && interval != "0" && interval != "0s" {
-		return p, failure(http.StatusBadRequest, "the embedded stack does not serve the parameter interval; the real Loki does: dicelab up --stack=native")
+	if text := r.Form.Get("interval"); text != "" {
+		if p.interval, err = parseStep(text); err != nil || p.interval < 0 {
+			return p, failure(http.StatusBadRequest, "cannot parse %q to a valid duration; interval is a number of seconds or a duration, such as 15s", text)
+		}
 	}
 	return p, nil
 }

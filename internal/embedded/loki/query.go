@@ -131,9 +131,14 @@ func (run *run) each(q store.LineQuery, ended *error, p logql.Pipeline, yield fu
 func (run *run) lines(query *logql.Query, p rangeParams) ([]stream, error) {
 	found := make(map[string]*stream)
 	size := 0
+	var last time.Time // of the lines that are returned
 	q, ended := run.selected(query.Selector, query.Pipeline, p.start, p.end)
 	q.Forward, q.Expected = p.forward, p.limit
 	err := run.each(q, ended, query.Pipeline, func(l store.Line, out logql.Output) bool {
+		if run.stats.TotalEntriesReturned > 0 && l.Time.Sub(last).Abs() < p.interval {
+			return true
+		}
+		last = l.Time
 		key, e := run.entry(l, out)
 		name := logql.FormatLabels(key)
 		if found[name] == nil {
