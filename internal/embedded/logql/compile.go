@@ -106,7 +106,7 @@ func (s *stage) parses() bool {
 // withoutParsers leaves out the parsers that cannot matter, where no label is needed. Loki
 // does not run them, so that a line which they could not parse counts like any other.
 func withoutParsers(stages []*stage) []*stage {
-	return slices.DeleteFunc(slices.Clone(stages), func(s *stage) bool { return s.parses() && s.Regexp == nil })
+	return slices.DeleteFunc(slices.Clone(stages), (*stage).parses)
 }
 
 // withoutFormats leaves out line_format where no later stage reads the text.

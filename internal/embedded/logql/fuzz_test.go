@@ -14,6 +14,10 @@ func FuzzParse(f *testing.F) {
 		``, `{a="b"}`, `{a="b",c!="d",e=~"f.*",g!~"h"}`, "{a=`b`} |= \"x\" != `y` |~ \"z\" !~ \"w\" or \"v\"",
 		`{a="b"} | json | c="d" or (e>5 and f<=1.5s), g==2KB`, `sum by (x) (rate({a="b"} | json [5m]))`,
 		`count_over_time({a="b"}[1m30s] |= "x")`, `((((({a="b"})))))`, `{a="b"} | logfmt`, "{a=\"b\"}\n# x\n|> \"<_>\"", `{a="\u00e9"`, `sum(`, `rate({a="b"}[99999999999999999999y])`,
+		"{a=`b`} | logfmt --strict x,y=\"z\" | json a=\"b[0].c\" | regexp `(?P<x>.)` | pattern `<x> <_>` | unpack | decolorize | drop a,b=~`c` | keep d",
+		"{a=`b`} | line_format `{{range $i := 3}}{{.x | trunc $i}}{{end}}` | label_format a=b,c=`{{.d}}` |> `<_>x` != ip(`10.0.0.0/8`) | e=ip(`::1`)",
+		"topk by (x) (3, sum without (y) (rate({a=`b`} | unwrap duration(z) | z>1 [5m] offset -1h))) / on (x) group_left (y) label_replace(vector(1), `a`, `b`, `c`, `d`) >= bool 2^-1",
+		"quantile_over_time(.9, ({a=`b`} | logfmt | unwrap x)[1d]) by () or absent_over_time({a=`b`}[1m]) unless (1 + 2 * vector(3))",
 	} {
 		f.Add(seed, rollLine)
 	}

@@ -1,5 +1,12 @@
 package logql
 
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
 // Labels are the names and values of a line, by their origin. A name is in only one of
 // the three maps.
 type Labels struct {
@@ -53,4 +60,18 @@ func withMetadata(stream, metadata map[string]string) Labels {
 		renamed[name] = value
 	}
 	return Labels{Stream: stream, Metadata: renamed}
+}
+
+// FormatLabels writes labels as Loki does, in order of name: {a="b", c="d"}.
+func FormatLabels(l map[string]string) string {
+	var b strings.Builder
+	b.WriteByte('{')
+	for i, name := range slices.Sorted(maps.Keys(l)) {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "%s=%q", name, l[name])
+	}
+	b.WriteByte('}')
+	return b.String()
 }
