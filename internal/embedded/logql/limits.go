@@ -78,4 +78,3 @@ func (s Steps) check() error {
 	}
 	return nil
 }
-

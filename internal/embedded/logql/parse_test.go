@@ -11,8 +11,6 @@ import (
 )
 
 func TestParseErrors(t *testing.T) {
-	const native = "; the real Loki does: dicelab up --stack=native"
-	const notServed = "the embedded stack does not serve "
 	empty := "queries require at least one regexp or equality matcher that does not have an empty-compatible value. " +
 		`For instance, app=~".*" does not meet this requirement, but app=~".+" will`
 	for _, test := range []struct {

@@ -9,6 +9,7 @@ import (
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/promql/parser"
@@ -65,7 +66,7 @@ func (s *Server) latest(ctx context.Context, selectors [][]*labels.Matcher) ([]*
 		metric := &dto.Metric{Untyped: &dto.Untyped{Value: &v}, TimestampMs: &at}
 		name := ""
 		series.Labels().Range(func(l labels.Label) {
-			if l.Name == labels.MetricName {
+			if l.Name == model.MetricNameLabel {
 				name = l.Value
 				return
 			}
