@@ -184,7 +184,10 @@ func unixToTime(text string) (time.Time, error) {
 	n, err := strconv.ParseInt(text, 10, 64)
 	units := map[int]time.Duration{5: 24 * time.Hour, 10: time.Second, 13: time.Millisecond, 16: time.Microsecond, 19: time.Nanosecond}
 	unit, ok := units[len(text)]
-	if err != nil || !ok {
+	if err != nil {
+		return time.Time{}, fmt.Errorf("unable to parse time '%v': %w", text, err)
+	}
+	if !ok {
 		return time.Time{}, fmt.Errorf("unable to parse time '%v': it has 5, 10, 13, 16 or 19 digits", text)
 	}
 	return time.Unix(0, n*int64(unit)), nil

@@ -16,7 +16,7 @@ const MaxJSONDepth = 64
 // The errors of a line that is no JSON object, or one that exceeds the bound.
 var (
 	errJSONDepth  = fmt.Errorf("the line has more than %d JSON objects within each other", MaxJSONDepth)
-	errJSONObject = errors.New("expecting json object, but it is not")
+	errJSONObject = errors.New("expecting json object(6), but it is not")
 )
 
 // parseJSON extracts every text, number and boolean from a line that is a JSON object.

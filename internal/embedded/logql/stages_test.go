@@ -38,7 +38,7 @@ func TestStages(t *testing.T) {
 		{"regexp without a match", `| regexp "(?P<a>z)"`, `k=5`, stage{}},
 		{"unpack", `| unpack`, `{"pod":"p","_entry":"the line","n":1}`, stage{text: "the line", parsed: labels{"pod": "p"}}},
 		{"unpack of what is not packed", `| unpack`, `{"pod":"p"}`, stage{}},
-		{"unpack of text", `| unpack`, `text`, stage{parsed: labels{"__error__": "JSONParserErr", "__error_details__": "expecting json object, but it is not"}}},
+		{"unpack of text", `| unpack`, `text`, stage{parsed: labels{"__error__": "JSONParserErr", "__error_details__": "expecting json object(6), but it is not"}}},
 		{"line_format", "| logfmt | line_format `{{.level}} {{ToUpper .msg}} {{.nothing}}{{__line__ | trunc 5}}`", `msg=hi`, stage{text: `INFO HI msg=h`, parsed: labels{"msg": "hi"}}},
 		{"label_format", "| label_format service=service_name,level=`{{.level | lower}}`,x=`{{.service_name}}`", `a`,
 			stage{stream: labels{}, parsed: labels{"service": "dice-roller", "level": "info", "x": ""}}},
