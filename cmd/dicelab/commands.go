@@ -13,6 +13,7 @@ import (
 	"dicelab/internal/contract"
 	"dicelab/internal/embedded/store"
 	"dicelab/internal/fault"
+	"dicelab/internal/lab"
 	"dicelab/internal/lab/native"
 	"dicelab/internal/traffic"
 	"dicelab/internal/verify"
@@ -59,7 +60,7 @@ const (
 func newParser(env environment) (*kong.Kong, error) {
 	return cli.New(&commands{}, env.args, env.getenv, variables(),
 		kong.Name("dicelab"), kong.Description(description), kong.Writers(env.stdout, env.stderr),
-		cli.Text[faultSpec](fault.Check), cli.Text[serviceFault](fault.CheckOf(contract.Services())),
+		cli.Text[faultSpec](fault.Check), cli.Value(lab.ParseTarget), cli.Text[serviceFault](fault.CheckOf(contract.Services())),
 		cli.Value(traffic.ParseRange), cli.Value(traffic.ParseRate))
 }
 

@@ -31,6 +31,7 @@ type upCommand struct {
 	FaultSwitches bool           `group:"Faults" help:"Let faults be switched on the page while the lab runs."`
 
 	Keep      keepFlags    `embed:"" group:"with stack=embedded"`
+	Intake    intakeFlags  `embed:"" group:"with stack=embedded"`
 	Addresses upAddresses  `embed:""`
 	Native    nativeFlags  `embed:"" group:"with stack=native"`
 	Backends  backendFlags `embed:"" group:"with stack=none"`
@@ -88,6 +89,14 @@ type keepFlags struct {
 	KeepLogs   time.Duration `default:"${log_age}" min:"1m" max:"87600h" help:"Time that log lines are kept."`
 	KeepSize   cli.Size      `default:"${max_bytes}" min:"16MiB" max:"1TiB" help:"Size of the traces and log lines that are kept; of more, the oldest go."`
 	Recover    bool          `help:"If recorded data is damaged, move it aside within the data directory and start anew."`
+}
+
+// intakeFlags are what the embedded stack takes in besides the lab's own telemetry, and
+// sends on.
+type intakeFlags struct {
+	Scrape     []lab.Target `sep:"none" placeholder:"NAME=HOST:PORT[/PATH]" help:"Program whose metrics are scraped, too, at /metrics or PATH; NAME is its job."`
+	CORSOrigin []cli.Origin `name:"cors-origin" sep:"none" placeholder:"ORIGIN" help:"Origin besides localhost whose pages may send OTLP over HTTP; * for all."`
+	Forward    cli.URL      `placeholder:"URL" help:"OTLP/HTTP backend to which a copy of all OTLP is sent, such as https://USER:TOKEN@otlp.example."`
 }
 
 func (k *keepFlags) options() store.Options {

@@ -7,7 +7,10 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"net"
+	"net/url"
 	"os"
+	"strconv"
 
 	"dicelab/internal/cli"
 	"dicelab/internal/contract"
@@ -44,6 +47,10 @@ func (u upLab) stack() (telemetryStack, lab.OTLP, error) {
 	if err != nil {
 		return nil, lab.OTLP{}, err
 	}
+	forward, err := u.forward()
+	if err != nil {
+		return nil, lab.OTLP{}, err
+	}
 	otlp.OwnKey = rand.Text()
 	keep := u.Keep.options()
 	keep.Fail = u.storeFailed
@@ -51,8 +58,32 @@ func (u upLab) stack() (telemetryStack, lab.OTLP, error) {
 		OwnKey: otlp.OwnKey, Print: u.report.Note, Recover: u.Keep.Recover,
 		Memory: u.container.OfLab(u.env.getenv), Listeners: u.at, Hosts: cli.Texts(u.AllowHost),
 		Dir: u.dir.Path(), Store: keep, Rules: rules, Explorer: u.at.URL(explorerAt), Version: version(),
-		Logger: slog.New(slog.NewTextHandler(u.env.stderr, &slog.HandlerOptions{Level: slog.LevelWarn})), Targets: u.targets(),
+		Logger: slog.New(slog.NewTextHandler(u.env.stderr, &slog.HandlerOptions{Level: slog.LevelWarn})), Targets: append(u.targets(), u.Intake.Scrape...),
+		Discover: true, Origins: cli.Texts(u.Intake.CORSOrigin), Forward: forward,
 	}), otlp, nil
+}
+
+// forward returns the URL of --forward, or nil. It refuses an address of this lab, which
+// would send itself each export for ever.
+func (u upLab) forward() (*url.URL, error) {
+	if u.Intake.Forward == "" {
+		return nil, nil
+	}
+	to, err := url.Parse(string(u.Intake.Forward))
+	if err != nil {
+		return nil, err
+	}
+	for name, l := range u.at {
+		if to.Port() == strconv.Itoa(l.Addr().(*net.TCPAddr).Port) && isLoopback(to.Hostname()) {
+			return nil, &lab.UsageError{Err: fmt.Errorf("--forward %s is the address of %s in this lab: want that of another backend", to.Redacted(), name)}
+		}
+	}
+	return to, nil
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // native makes the real servers.

@@ -210,6 +210,10 @@ const HeaderOwnKey = "dicelab-own-key"
 // API, by which the checks know it.
 const EmbeddedBranch = "dicelab-embedded"
 
+// HeaderForwarded is set on OTLP exports that "dicelab up --forward" sends on. A lab that
+// receives one does not forward it again, so that two labs cannot send it in a circle.
+const HeaderForwarded = "dicelab-forwarded"
+
 // Headers of trace context.
 const (
 	HeaderTraceparent   = "traceparent"   // W3C Trace Context

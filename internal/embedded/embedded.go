@@ -2,10 +2,14 @@
 // Prometheus, Loki, Tempo, Alloy and Collector run. Its parts are the packages below it;
 // this package connects them.
 //
-//	OTLP in   (otlp)    ─┬→ journals and indexes (store) → Tempo's API (tempo), Loki's API (loki)
-//	stdout in (collect) ─┘
-//	stored spans (generate) ─┬→ TSDB of the real Prometheus (metrics) → its own API
-//	scrapes      (metrics)  ─┘
+//	OTLP in   (otlp): spans, log records ─┬→ journals and indexes (store) → Tempo's API (tempo), Loki's API (loki)
+//	pushes    (loki)                     ─┤
+//	stdout in (collect)                  ─┘
+//	OTLP in   (otlp): points             ─┬→ TSDB of the real Prometheus (metrics) → its own API
+//	stored spans (generate)              ─┤
+//	scrapes, remote write (metrics)      ─┘
+//
+// Package senders lists who sends; package forward sends copies elsewhere.
 //
 // It serves the public APIs of the real servers, so that programs that read from those can
 // read from it unchanged.
@@ -14,21 +18,28 @@ package embedded
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
+	"slices"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"dicelab/internal/contract"
 	"dicelab/internal/embedded/answer"
 	"dicelab/internal/embedded/collect"
 	"dicelab/internal/embedded/disk"
+	"dicelab/internal/embedded/forward"
 	"dicelab/internal/embedded/generate"
 	"dicelab/internal/embedded/intake"
 	"dicelab/internal/embedded/loki"
 	"dicelab/internal/embedded/metrics"
 	"dicelab/internal/embedded/otlp"
+	"dicelab/internal/embedded/senders"
 	"dicelab/internal/embedded/store"
 	"dicelab/internal/embedded/streams"
 	"dicelab/internal/embedded/tail"
@@ -50,6 +61,9 @@ type Options struct {
 	Recover  bool             // move damaged files aside and start anew
 	Memory   int64            // bytes that the program may have, which bounds queries at once; 0 means the limit of Go's runtime
 	OwnKey   string           // key with which the lab's own services send their spans; see otlp.Options
+	Discover bool             // set service_name and detected_level of lines that are sent; see logline.Discover
+	Origins  []string         // origins besides localhost whose pages may send OTLP; see web.GuardCORS
+	Forward  *url.URL         // backend that gets a copy of all OTLP; nil for none
 
 	// Listeners are the listeners of Parts, by the names of package stack. Each part owns
 	// its own.
@@ -64,6 +78,12 @@ type Stack struct {
 	registry *prometheus.Registry
 	budget   *intake.Budget // for exports and pushes together
 	answers  *answer.Pool   // for responses of all APIs together
+	senders  *senders.Table
+	opened   atomic.Pointer[metrics.Server] // metrics, once it is open
+
+	forwarder  *forward.Forwarder // nil if nothing is forwarded
+	forwarded  chan struct{}      // closed when its Run has returned
+	endForward context.CancelFunc
 
 	watch    *disk.Watch   // of the data directory
 	watched  chan struct{} // closed when its Run has returned
@@ -92,7 +112,22 @@ func New(o Options) *Stack {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	registry := prometheus.NewRegistry()
-	return &Stack{o: o, registry: registry, budget: intake.NewBudget(0), answers: answer.NewPool(answer.Options{}), tails: tail.New(), generator: generate.New(generate.Options{Registry: registry, Logger: o.Logger})}
+	s := &Stack{
+		o: o, registry: registry, budget: intake.NewBudget(0), answers: answer.NewPool(answer.Options{}), tails: tail.New(),
+		generator: generate.New(generate.Options{Registry: registry, Logger: o.Logger}),
+	}
+	s.senders = senders.New(senders.Options{New: s.greet})
+	if o.Forward != nil {
+		s.forwarder = forward.New(forward.Options{URL: o.Forward, Print: s.print, Registry: registry})
+	}
+	return s
+}
+
+// greet prints the first telemetry of a service that is not the lab's own.
+func (s *Stack) greet(service string, signal senders.Signal) {
+	if !slices.Contains(contract.Services(), service) && service != contract.ServiceTraffic {
+		s.print(fmt.Sprintf("First %s of %q.", signal, service))
+	}
 }
 
 func (s *Stack) print(line string) {
@@ -126,7 +161,8 @@ func (s *Stack) OpenStore(ctx context.Context) (err error) {
 	s.registry.MustRegister(dropped)
 	s.collector = collect.New(s.streams.Own(), collect.Options{Dropped: dropped, Logger: s.o.Logger})
 	s.receiver = otlp.New(s.generator.Wrap(spansGate{s.store, s.watch}), otlp.Options{
-		Budget: s.budget, OwnKey: s.o.OwnKey, Age: s.store.TraceAge(), Early: store.MaxEarly,
+		Lines: s.streams.Others(), Points: points{s}, Discover: s.o.Discover, LineLimits: s.lineLimits(), Senders: s.senders,
+		Forward: s.startForwarding(ctx), Budget: s.budget, OwnKey: s.o.OwnKey, Age: s.store.TraceAge(), Early: store.MaxEarly,
 	})
 	if s.tempo, err = tempo.NewHandler(healthGate{s.store, s.watch}, tempo.Options{
 		Version: s.o.Version, Answers: s.answers, Memory: s.o.Memory, Metrics: promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}),
@@ -154,6 +190,7 @@ func (s *Stack) CloseStore(ctx context.Context) error {
 	}
 	s.endWatch()
 	<-s.watched
+	s.stopForwarding(ctx)
 	return errors.Join(err, s.store.Close())
 }
 
@@ -167,7 +204,7 @@ func (s *Stack) OpenMetrics(context.Context) (err error) {
 	}
 	s.metrics, err = metrics.New(metrics.Options{
 		Dir: s.o.Dir, Targets: s.o.Targets, Source: s.generator, Rules: s.o.Rules, Explorer: s.o.Explorer, Registry: s.registry, Logger: s.o.Logger,
-		Guard: s.watch, Answers: s.answers, Memory: s.o.Memory,
+		Guard: s.watch, Answers: s.answers, Memory: s.o.Memory, Budget: s.budget, Senders: s.senders,
 	})
 	if damaged, ok := errors.AsType[*metrics.DamagedError](err); ok {
 		return s.damagedMetrics(damaged)
@@ -188,6 +225,7 @@ func (s *Stack) OpenMetrics(context.Context) (err error) {
 		s.generator.Run(counting)
 	}()
 	go func() { s.scraped <- s.metrics.Run(scraping) }()
+	s.opened.Store(s.metrics)
 	return nil
 }
 
@@ -220,10 +258,11 @@ func (s *Stack) Tempo() http.Handler { return s.tempo }
 
 // Loki serves Loki's API.
 func (s *Stack) Loki() http.Handler {
-	return loki.NewHandler(pushStore{s.store, s.streams.Others()}, loki.Options{
+	api := loki.NewHandler(pushStore{s.store, s.streams.Others()}, loki.Options{
 		Version: served(stack.Loki), Budget: s.budget, Answers: s.answers, Memory: s.o.Memory, Tails: s.tails, Metrics: s.registry,
-		Age: s.store.LogAge(), Early: store.MaxEarly, Ready: healthGate{s.store, s.watch}.Health,
+		Age: s.store.LogAge(), Early: store.MaxEarly, Ready: healthGate{s.store, s.watch}.Health, Discover: s.o.Discover, Senders: s.senders,
 	})
+	return with("/otlp/v1/logs", s.receiver.Logs(), api)
 }
 
 // served returns the version of a server whose API is served.
@@ -235,5 +274,15 @@ func served(name string) string {
 	return c.Version
 }
 
+// with returns a handler that serves a path, and passes all other requests to rest.
+func with(path string, one, rest http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle(path, one)
+	mux.Handle("/", rest)
+	return mux
+}
+
 // Prometheus serves Prometheus's API.
-func (s *Stack) Prometheus() http.Handler { return s.metrics.Handler() }
+func (s *Stack) Prometheus() http.Handler {
+	return with("/api/v1/otlp/v1/metrics", s.receiver.Metrics(), s.metrics.Handler())
+}

@@ -42,7 +42,9 @@ func (s *Stack) Parts() ([]lab.Part, error) {
 	}
 	return []lab.Part{
 		{Name: "store", Start: openStore, Stop: s.CloseStore},
-		s.part("otlp http", stack.OTLPHTTP, s.Receiver),
+		lab.ServerPart("otlp http", s.o.Listeners[stack.OTLPHTTP], func() http.Handler {
+			return web.GuardCORS(s.Receiver(), s.o.Origins, "dicelab up --cors-origin", s.o.Hosts...)
+		}),
 		lab.GRPCPart("otlp grpc", s.o.Listeners[stack.OTLPGRPC], s.GRPC),
 		lab.GRPCPart("tempo", s.o.Listeners[stack.Tempo], func() http.Handler { return web.Guard(s.Tempo(), s.o.Hosts...) }), // HTTP/1.1, too
 		s.part("loki", stack.Loki, s.Loki),

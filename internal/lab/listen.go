@@ -29,6 +29,23 @@ const answerTimeout = 200 * time.Millisecond
 type Target struct {
 	Job     string // the label job, which is the service's name
 	Address string // host:port, which is also the label instance
+	Path    string // of the metrics; "" means /metrics
+	Foreign bool   // whether it is not a service of the lab
+}
+
+// ParseTarget parses a target NAME=HOST:PORT[/PATH] that is not a service of the lab.
+func ParseTarget(text string) (Target, error) {
+	job, rest, ok := strings.Cut(text, "=")
+	address, path, _ := strings.Cut(rest, "/")
+	host, port, err := net.SplitHostPort(address)
+	if n, bad := strconv.ParseUint(port, 10, 16); !ok || job == "" || err != nil || host == "" || bad != nil || n == 0 {
+		return Target{}, errors.New("want NAME=HOST:PORT, or NAME=HOST:PORT/PATH if the path is not /metrics, such as shop=localhost:9464")
+	}
+	t := Target{Job: job, Address: address, Foreign: true}
+	if path != "" {
+		t.Path = "/" + path
+	}
+	return t, nil
 }
 
 // Listeners are open listeners by the names of their addresses.
@@ -42,9 +59,9 @@ func (l Listeners) URL(name string) string { return web.URL(l[name].Addr()) }
 func (l Listeners) Target(name, service string) Target {
 	addr := l[name].Addr().(*net.TCPAddr)
 	if addr.IP.IsUnspecified() {
-		return Target{service, net.JoinHostPort("localhost", strconv.Itoa(addr.Port))}
+		return Target{Job: service, Address: net.JoinHostPort("localhost", strconv.Itoa(addr.Port))}
 	}
-	return Target{service, addr.String()}
+	return Target{Job: service, Address: addr.String()}
 }
 
 // Close closes the listeners that no part has taken over and closed.

@@ -29,6 +29,7 @@ import (
 	"dicelab/internal/embedded/answer"
 	"dicelab/internal/embedded/intake"
 	"dicelab/internal/embedded/logql"
+	"dicelab/internal/embedded/senders"
 	"dicelab/internal/embedded/store"
 	"dicelab/internal/embedded/tail"
 )
@@ -57,6 +58,11 @@ type Options struct {
 	// its time may lie in the future. Other lines are refused, as in Loki
 	// (reject_old_samples_max_age, creation_grace_period). 0 means no limit.
 	Age, Early time.Duration
+	// Discover sets service_name and detected_level of pushed lines; see
+	// [logline.Discover].
+	Discover bool
+	// Senders lists who pushes; nil for no list.
+	Senders *senders.Table
 	// Ready returns nil, or the reason why lines cannot be stored or read, which /ready
 	// returns. Default nil: they always can.
 	Ready func(context.Context) error

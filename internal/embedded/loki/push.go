@@ -7,32 +7,19 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"math"
 	"mime"
 	"net/http"
-	"time"
+	"slices"
 
 	"github.com/golang/snappy"
 
 	"dicelab/internal/contract"
 	"dicelab/internal/embedded/intake"
-	"dicelab/internal/embedded/logql"
+	"dicelab/internal/embedded/logline"
+	"dicelab/internal/embedded/senders"
 	"dicelab/internal/embedded/store"
 	"dicelab/internal/embedded/streams"
 )
-
-// Bounds of a push: Loki's defaults (limits_config).
-const (
-	maxLine          = 256 << 10 // bytes of a line
-	maxLabels        = 15        // of a stream
-	maxLabelName     = 100       // bytes of the name of a label of a stream, which the store has as a field
-	maxMetadata      = 128       // of a line
-	maxMetadataBytes = 64 << 10  // of a line, names and values
-)
-
-// maxLabelBytes bounds the names and values of the labels of a stream together, because
-// all streams are in memory. Loki bounds each name (1,024) and each value (2,048).
-const maxLabelBytes = 8 << 10
 
 // push answers /loki/api/v1/push. As in Loki, if some lines of a request are refused, the
 // others are stored: the response is an error with the reason, and with the number of
@@ -40,28 +27,29 @@ const maxLabelBytes = 8 << 10
 func (h *handler) push(w http.ResponseWriter, r *http.Request) error {
 	reservation := h.opts.Budget.Reserve(false)
 	defer reservation.Release()
-	body, err := readBody(r, reservation)
+	body, lines, err := h.readPush(r, reservation)
 	if err != nil {
+		h.opts.Senders.Refused("", senders.Logs, 1, err)
 		return err
 	}
-	lines, err := h.decode(r, body, reservation)
-	if err != nil {
-		return err
+	valid, rejected, invalid := logline.Limits{Age: h.opts.Age, Early: h.opts.Early}.Sift(lines, h.opts.Now())
+	if h.opts.Discover {
+		logline.Discover(valid)
 	}
-	if len(lines) == 0 {
-		return failure(http.StatusUnprocessableEntity, "error at least one valid stream is required for ingestion")
+	if len(valid) > 0 {
+		err = h.store.AppendLines(r.Context(), valid)
 	}
-	valid, invalid := h.sift(lines)
-	if len(valid) == 0 {
-		return badRequest(invalid)
-	}
-	err = h.store.AppendLines(r.Context(), valid)
-	var refused *streams.RefusedError
-	switch {
-	case errors.As(err, &refused):
-		return failure(http.StatusTooManyRequests, "%w", joined(refused, invalid))
-	case err != nil:
+	refused, partly := errors.AsType[*streams.RefusedError](err)
+	if err != nil && !partly {
+		h.opts.Senders.Refused("", senders.Logs, 1, err)
 		return failure(http.StatusServiceUnavailable, "storing the lines, send them again later: %w", err)
+	}
+	h.count(valid, refused, rejected, body)
+	switch {
+	case partly:
+		return failure(http.StatusTooManyRequests, "%w", joined(refused, invalid))
+	case len(valid) == 0:
+		return badRequest(invalid)
 	case invalid != nil:
 		return badRequest(fmt.Errorf("%d of %d lines were refused and the others are stored: %w", len(lines)-len(valid), len(lines), invalid))
 	}
@@ -69,25 +57,43 @@ func (h *handler) push(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// sift returns the valid lines, and the error of the first invalid one.
-func (h *handler) sift(lines []store.Line) (valid []store.Line, invalid error) {
-	now := h.opts.Now()
-	for i, l := range lines {
-		err := check(l)
-		if err == nil {
-			err = h.checkTime(l, now)
-		}
-		if err == nil && invalid != nil {
-			valid = append(valid, l)
-		}
-		if err != nil && invalid == nil {
-			valid, invalid = lines[:i:i], err
+// readPush reads and decodes a push. size is the number of bytes of the body.
+func (h *handler) readPush(r *http.Request, reservation *intake.Reservation) (size int, lines []store.Line, err error) {
+	body, err := readBody(r, reservation)
+	if err != nil {
+		return 0, nil, err
+	}
+	if lines, err = h.decode(r, body, reservation); err != nil {
+		return 0, nil, err
+	}
+	if len(lines) == 0 {
+		return 0, nil, failure(http.StatusUnprocessableEntity, "error at least one valid stream is required for ingestion")
+	}
+	return len(body), lines, nil
+}
+
+// count adds a push of size bytes to the list of senders.
+func (h *handler) count(valid []store.Line, refused *streams.RefusedError, rejected []intake.Rejection, size int) {
+	if refused != nil {
+		for _, i := range refused.Refused {
+			rejected = intake.AddRejection(rejected, valid[i].Stream[contract.StreamService], 1, refused)
 		}
 	}
-	if invalid == nil {
-		return lines, nil
+	counts := make(map[string]int)
+	for i, line := range valid {
+		if refused != nil {
+			if _, found := slices.BinarySearch(refused.Refused, i); found {
+				continue
+			}
+		}
+		counts[line.Stream[contract.StreamService]]++
 	}
-	return valid, invalid
+	for service, n := range counts {
+		h.opts.Senders.Received(service, senders.Logs, n, int64(size)*int64(n)/int64(len(valid)))
+	}
+	for _, r := range rejected {
+		h.opts.Senders.Refused(r.Service, senders.Logs, r.Items, r.Reason)
+	}
 }
 
 // joined returns two reasons in one line. The second may be nil.
@@ -201,82 +207,10 @@ func (h *handler) decode(r *http.Request, body []byte, reservation *intake.Reser
 	return lines, nil
 }
 
-// check returns the error of an invalid line.
-func check(l store.Line) error {
-	name := func() string { return logql.FormatLabels(l.Stream) }
-	size := sizeOf(l.Metadata)
-	switch {
-	case len(l.Stream) == 0:
-		return errors.New("error at least one label pair is required per stream")
-	case len(l.Stream) > maxLabels:
-		return fmt.Errorf("entry for stream '%s' has %d label names; limit %d", name(), len(l.Stream), maxLabels)
-	case sizeOf(l.Stream) > maxLabelBytes:
-		return fmt.Errorf("the labels of a stream have %d bytes, limit %d: they begin with '%.200s'", sizeOf(l.Stream), maxLabelBytes, name())
-	case len(l.Text) > maxLine:
-		return fmt.Errorf("max entry size '%d' bytes exceeded for stream '%s' while adding an entry with length '%d' bytes", maxLine, name(), len(l.Text))
-	case len(l.Metadata) > maxMetadata:
-		return fmt.Errorf("stream '%s' has too many structured metadata labels: '%d', limit: '%d'", name(), len(l.Metadata), maxMetadata)
-	case size > maxMetadataBytes:
-		return fmt.Errorf("stream '%s' has structured metadata too large: '%d' bytes, limit: '%d' bytes", name(), size, maxMetadataBytes)
-	case l.Time.Unix() < 0 || l.Time.Unix() >= math.MaxInt64/int64(time.Second):
-		return fmt.Errorf("entry for stream '%s' has the timestamp %v, which is not of the years 1970 to 2261", name(), l.Time)
-	}
-	return checkNames(l)
-}
-
-// checkTime refuses lines that would be deleted at once, or never.
-func (h *handler) checkTime(l store.Line, now time.Time) error {
-	if h.opts.Age == 0 {
-		return nil
-	}
-	oldest, newest := now.Add(-h.opts.Age), now.Add(h.opts.Early)
-	at := func(t time.Time) string { return t.UTC().Format(time.RFC3339) }
-	switch {
-	case l.Time.Before(oldest):
-		return fmt.Errorf("entry for stream '%s' has timestamp too old: %s, oldest acceptable timestamp is: %s (dicelab up --keep-logs)", logql.FormatLabels(l.Stream), at(l.Time), at(oldest))
-	case l.Time.After(newest):
-		return fmt.Errorf("entry for stream '%s' has timestamp too new: %s, newest acceptable timestamp is: %s", logql.FormatLabels(l.Stream), at(l.Time), at(newest))
-	}
-	return nil
-}
-
-// sizeOf returns the number of bytes of names and values.
-func sizeOf(labels map[string]string) (n int) {
-	for name, value := range labels {
-		n += len(name) + len(value)
-	}
-	return n
-}
-
-// checkNames checks the names of labels. It rejects trace and span IDs, since they would
-// make a stream of every request, and queries expect them in the metadata.
-func checkNames(l store.Line) error {
-	for key := range l.Stream {
-		if !isLabelName(key) {
-			return fmt.Errorf("the label name %q of a stream is not valid: letters, digits and _ are, with no digit first", key)
-		}
-		if len(key) > maxLabelName {
-			return fmt.Errorf("the label name '%.50s…' of a stream has %d bytes, limit %d", key, len(key), maxLabelName)
-		}
-		if key == contract.FieldTraceID || key == contract.FieldSpanID {
-			return fmt.Errorf("the embedded stack does not take %s as a label of a stream: send it as structured metadata of the line, "+
-				"or use the real Loki: dicelab up --stack=native", key)
-		}
-	}
-	return nil
-}
-
-func isLabelName(name string) bool {
-	for i, r := range name {
-		if r != '_' && !(r >= 'a' && r <= 'z') && !(r >= 'A' && r <= 'Z') && !(r >= '0' && r <= '9' && i > 0) {
-			return false
-		}
-	}
-	return name != ""
-}
-
 // withoutEmpty returns labels without empty ones, which mean the same as missing ones.
 func withoutEmpty(labels map[string]string) map[string]string {
 	maps.DeleteFunc(labels, func(_, value string) bool { return value == "" })
 	return labels
 }
+
+func sizeOf(labels map[string]string) int { return logline.SizeOf(labels) }

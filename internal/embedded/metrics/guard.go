@@ -3,7 +3,10 @@ package metrics
 import (
 	"context"
 	"errors"
+	"fmt"
 
+	"github.com/prometheus/prometheus/model/exemplar"
+	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb"
 )
@@ -38,6 +41,32 @@ func (g guarded) AppenderV2(ctx context.Context) storage.AppenderV2 {
 type guardedAppender struct {
 	storage.AppenderV2
 	guard Guard
+}
+
+// AppendExemplars implements storage.ExemplarAppenderV2.
+func (a *guardedAppender) AppendExemplars(ref storage.SeriesRef, ls labels.Labels, exemplars []exemplar.Exemplar) (storage.SeriesRef, error) {
+	return appendExemplars(a.AppenderV2, ref, ls, exemplars)
+}
+
+// GetRef implements storage.GetRef.
+func (a *guardedAppender) GetRef(ls labels.Labels, hash uint64) (storage.SeriesRef, labels.Labels) {
+	return getRef(a.AppenderV2, ls, hash)
+}
+
+func appendExemplars(to storage.AppenderV2, ref storage.SeriesRef, ls labels.Labels, exemplars []exemplar.Exemplar) (storage.SeriesRef, error) {
+	app, ok := to.(storage.ExemplarAppenderV2)
+	if !ok {
+		return 0, fmt.Errorf("storing exemplars: %T has no method for it", to)
+	}
+	return app.AppendExemplars(ref, ls, exemplars)
+}
+
+// getRef returns the reference of a series, or 0 if it does not exist.
+func getRef(to storage.AppenderV2, ls labels.Labels, hash uint64) (storage.SeriesRef, labels.Labels) {
+	if known, ok := to.(storage.GetRef); ok {
+		return known.GetRef(ls, hash)
+	}
+	return 0, labels.EmptyLabels()
 }
 
 // Commit implements storage.AppenderTransaction. The TSDB commits samples to memory even

@@ -71,6 +71,7 @@ func (s *Server) newHandler(api http.Handler, promQL parser.Parser, explorer *ur
 	}
 	mux.Handle(apiPrefix+"/read", allow([]string{http.MethodPost}, query(s.remoteRead(api))))
 	mux.Handle("/federate", allow(probe, query(s.federate(promQL))))
+	mux.Handle(apiPrefix+"/write", allow([]string{http.MethodPost}, s.remoteWrite(s.whileOpen(s.write))))
 	// The texts are Prometheus's own (its management API).
 	mux.Handle("/-/healthy", allow(probe, text("Prometheus Server is Healthy.\n")))
 	mux.Handle("/-/ready", allow(probe, s.whileScraping(text("Prometheus Server is Ready.\n"))))
@@ -224,7 +225,7 @@ func notServed(w http.ResponseWriter, r *http.Request) {
 	for _, e := range endpoints() {
 		served = append(served, apiPrefix+e.path)
 	}
-	served = append(served, apiPrefix+"/read", "/federate")
+	served = append(served, apiPrefix+"/read", apiPrefix+"/write", apiPrefix+"/otlp/v1/metrics", "/federate")
 	fail(w, r, http.StatusNotFound, "not_found", fmt.Sprintf(
 		"%s is not served by the embedded Prometheus; it serves %s, /metrics, /-/healthy and /-/ready; run the lab with --stack=native for all of Prometheus",
 		r.URL.Path, strings.Join(served, ", ")))

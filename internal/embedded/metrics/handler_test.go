@@ -88,7 +88,6 @@ func TestNotServed(t *testing.T) {
 	for _, tt := range []struct {
 		method, path, contentType string
 	}{
-		{http.MethodPost, "/api/v1/write", "application/json"},
 		{http.MethodPost, "/api/v1/otlp/v1/metrics", "application/json"},
 		{http.MethodPost, "/api/v1/admin/tsdb/delete_series", "application/json"},
 		{http.MethodPut, "/api/v1/admin/tsdb/snapshot", "application/json"},

@@ -6,12 +6,13 @@
 //   - PromQL and the API are Prometheus's own code, behind a list of endpoints. A
 //     request for another endpoint is refused with a message that says how to run
 //     the real Prometheus.
-//   - Nothing can be written or administered over HTTP: series come from scrapes,
-//     rules and [Options.Source] only.
+//   - Series come from scrapes, rules, [Options.Source], remote write and
+//     [Server.AppendMetrics]. Nothing can be administered over HTTP.
 //   - Targets are fixed at start. There is no discovery, no Alertmanager and no
 //     remote storage.
 //   - Memory is more important than speed (storageOptions): the lab has hundreds of
-//     series, and Prometheus is made for millions.
+//     series, and Prometheus is made for millions. What senders may add is bounded
+//     (seriesCount).
 //
 // The library promises no compatibility between versions. Its positional
 // constructor of the API is called in api.go only.
@@ -37,6 +38,7 @@ import (
 
 	"dicelab/internal/embedded/answer"
 	"dicelab/internal/embedded/intake"
+	"dicelab/internal/embedded/senders"
 )
 
 // Defaults of Options.
@@ -59,6 +61,10 @@ type Options struct {
 	// Dir is the lab's data directory. The TSDB is in Dir/prometheus, which is
 	// made if it does not exist and can be opened by one process at a time.
 	Dir string
+	// Budget bounds the memory of all requests under way that send something; nil means a
+	// budget of its own. Senders lists who sends; nil for no list.
+	Budget  *intake.Budget
+	Senders *senders.Table
 	// Targets are scraped every Interval. There may be none: then there are only rules
 	// and old data.
 	Targets []Target
@@ -110,6 +116,10 @@ type Server struct {
 	semaphore intake.Semaphore
 	guard     Guard // may be nil
 	answers   *answer.Pool
+	budget    *intake.Budget
+	senders   *senders.Table
+	write     http.Handler // of remote write
+	otlp      *otlpWriter
 
 	gate   sync.RWMutex // held for reading while a request reads the TSDB
 	closed bool         // guarded by gate
@@ -140,6 +150,9 @@ func New(o Options) (s *Server, err error) {
 	if o.Answers == nil {
 		o.Answers = answer.NewPool(answer.Options{})
 	}
+	if o.Budget == nil {
+		o.Budget = intake.NewBudget(0)
+	}
 	if o.Interval == 0 {
 		o.Interval = DefaultInterval
 	}
@@ -153,7 +166,8 @@ func New(o Options) (s *Server, err error) {
 		return nil, err
 	}
 
-	db, err := openTSDB(filepath.Join(o.Dir, DirName), o)
+	count := &seriesCount{}
+	db, err := openTSDB(filepath.Join(o.Dir, DirName), o, count)
 	if err != nil {
 		return nil, err
 	}
@@ -163,7 +177,11 @@ func New(o Options) (s *Server, err error) {
 		}
 	}()
 	guarded := guarded{db, o.Guard}
-	scraper, err := newScraper(cfg, o.Targets, guarded, o)
+	scraper, err := newScraper(cfg, o.Targets, scraped{guarded, count, o.Targets}, o)
+	if err != nil {
+		return nil, err
+	}
+	otlp, err := newOTLPWriter(pushed{guarded, count}, cfg.OTLPConfig)
 	if err != nil {
 		return nil, err
 	}
@@ -173,7 +191,8 @@ func New(o Options) (s *Server, err error) {
 	}
 	engine := promql.NewEngine(engineOptions(promQL, o))
 	manager := newRules(loader, engine, guarded, explorer, o)
-	s = &Server{log: o.Logger, db: db, scraper: scraper, source: newCollector(o, guarded), timeout: o.Timeout, semaphore: intake.NewSemaphore(o.Memory), answers: o.Answers, guard: o.Guard, rules: manager, files: loader.files()}
+	s = &Server{log: o.Logger, db: db, scraper: scraper, source: newCollector(o, guarded), timeout: o.Timeout, semaphore: intake.NewSemaphore(o.Memory), answers: o.Answers, guard: o.Guard, rules: manager, files: loader.files(),
+		budget: o.Budget, senders: o.Senders, write: newWriteHandler(pushed{guarded, count}, o.Registry), otlp: otlp}
 	s.handler = s.newHandler(newAPI(apiParts{
 		engine: boundedEngine{engine, promQL, o.Interval}, db: db, scrapes: scraper.manager, rules: manager, config: cfg,
 		registry: o.Registry, parser: promQL, options: options, timeout: o.Timeout, log: o.Logger,
@@ -229,7 +248,7 @@ func (s *Server) Close() error {
 		return nil
 	}
 	s.closed = true
-	if err := s.db.Close(); err != nil {
+	if err := errors.Join(s.otlp.close(), s.db.Close()); err != nil {
 		return fmt.Errorf("closing metrics: %w", err)
 	}
 	return nil

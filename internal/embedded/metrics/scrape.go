@@ -1,6 +1,8 @@
 package metrics
 
 import (
+	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +16,8 @@ import (
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/config"
 	"github.com/prometheus/prometheus/discovery/targetgroup"
+	"github.com/prometheus/prometheus/model/histogram"
+	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/scrape"
 	"github.com/prometheus/prometheus/storage"
 
@@ -94,8 +98,8 @@ func groups(targets []Target) map[string][]*targetgroup.Group {
 	byJob := map[string][]*targetgroup.Group{}
 	for _, t := range targets {
 		byJob[t.Job] = append(byJob[t.Job], &targetgroup.Group{
-			Source:  t.Address,
-			Targets: []model.LabelSet{{model.AddressLabel: model.LabelValue(t.Address)}},
+			Source:  t.Address + t.Path,
+			Targets: []model.LabelSet{{model.AddressLabel: model.LabelValue(t.Address), model.MetricsPathLabel: model.LabelValue(cmp.Or(t.Path, "/metrics"))}},
 		})
 	}
 	return byJob
@@ -129,6 +133,41 @@ func newScraper(cfg *config.Config, targets []Target, db storage.AppendableV2, o
 		return nil, fmt.Errorf("making the scrape manager: %w", err)
 	}
 	return &scraper{manager: manager, config: cfg, targets: targets}, nil
+}
+
+// scraped is the TSDB for samples that are scraped. Of targets that are not the lab's own
+// it bounds the series; a scrape that has too many fails, with the reason.
+type scraped struct {
+	guarded
+	count   *seriesCount
+	targets []Target
+}
+
+// AppenderV2 implements storage.AppendableV2.
+func (s scraped) AppenderV2(ctx context.Context) storage.AppenderV2 {
+	return &scrapedAppender{s.guarded.AppenderV2(ctx), s}
+}
+
+type scrapedAppender struct {
+	storage.AppenderV2
+	db scraped
+}
+
+// Append implements storage.AppenderV2.
+func (a *scrapedAppender) Append(
+	ref storage.SeriesRef, ls labels.Labels, st, t int64, v float64, h *histogram.Histogram, fh *histogram.FloatHistogram, o storage.AOptions,
+) (storage.SeriesRef, error) {
+	if ref == 0 && a.db.bounded(ls.Get(model.JobLabel)) {
+		if err := a.db.count.allow(a.AppenderV2, ls); err != nil {
+			return 0, err
+		}
+	}
+	return a.AppenderV2.Append(ref, ls, st, t, v, h, fh, o)
+}
+
+// bounded reports whether the series of a job are bounded.
+func (s scraped) bounded(job string) bool {
+	return slices.ContainsFunc(s.targets, func(t Target) bool { return t.Job == job && t.Foreign })
 }
 
 // start begins the scrapes and returns when each target has its loop. done gets the error

@@ -29,11 +29,13 @@ const (
 	// of their spans, or for days of clicks. Exemplars are in the write-ahead log, so
 	// the latest survive a restart.
 	maxExemplars = 100_000
+	// lateness is the time by which a sample may be older than the newest of its series:
+	// senders in several batches do not keep the order. Older ones are refused.
+	lateness = 30 * time.Minute
 )
 
 // storageOptions returns the options of the TSDB. Those that are not set here have the
-// values of the Prometheus server, among them blocks of two hours and no samples out of
-// order.
+// values of the Prometheus server, among them blocks of two hours.
 func storageOptions(o Options) (*tsdb.Options, error) {
 	if o.Retention == 0 {
 		o.Retention = DefaultRetention
@@ -57,19 +59,21 @@ func storageOptions(o Options) (*tsdb.Options, error) {
 	opts.HeadChunksWriteBufferSize = chunks.MinWriteBufferSize
 	opts.EnableExemplarStorage = true
 	opts.MaxExemplars = maxExemplars
+	opts.OutOfOrderTimeWindow = lateness.Milliseconds()
 	return opts, nil
 }
 
 // blockVersion is the version of blocks that the library reads (tsdb/block.go).
 const blockVersion = 1
 
-// openTSDB opens or creates the TSDB in dir. The library repairs a write-ahead log that a
+// openTSDB opens or creates the TSDB in dir, whose series count counts. The library repairs a write-ahead log that a
 // crash has cut short. If it cannot read the TSDB, the error names what to do.
-func openTSDB(dir string, o Options) (*tsdb.DB, error) {
+func openTSDB(dir string, o Options, count *seriesCount) (*tsdb.DB, error) {
 	opts, err := storageOptions(o)
 	if err != nil {
 		return nil, err
 	}
+	opts.SeriesLifecycleCallback = count
 	if err := checkBlocks(dir); err != nil {
 		return nil, explainOpen(dir, err)
 	}
@@ -144,7 +148,7 @@ func Check(o Options) error {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	o.Registry = prometheus.NewRegistry() // New's takes everything once
-	db, err := openTSDB(filepath.Join(o.Dir, DirName), o)
+	db, err := openTSDB(filepath.Join(o.Dir, DirName), o, &seriesCount{})
 	if err != nil {
 		return err
 	}

@@ -16,7 +16,7 @@ const gzipBytes = 64 << 10
 
 // read reads an export and decompresses it. It reserves memory for the bytes that have
 // arrived: an export that was announced and does not arrive takes a few kilobytes.
-func (r *Receiver) read(from io.Reader, encoding string, reservation *intake.Reservation) ([]byte, error) {
+func (r *Receiver) read(from io.Reader, encoding string, s *signal, reservation *intake.Reservation) ([]byte, error) {
 	switch encoding {
 	case "", "identity":
 	case "gzip":
@@ -25,7 +25,7 @@ func (r *Receiver) read(from io.Reader, encoding string, reservation *intake.Res
 		}
 		z, err := gzip.NewReader(from)
 		if err != nil {
-			return nil, r.readError("decompressing", err)
+			return nil, r.readError("decompressing", s, err)
 		}
 		from = z // needs no Close: it is read to its end
 	default:
@@ -33,13 +33,13 @@ func (r *Receiver) read(from io.Reader, encoding string, reservation *intake.Res
 	}
 	body, err := reservation.ReadAll(from, r.opts.MaxBytes)
 	if err != nil {
-		return nil, r.readError("reading", err)
+		return nil, r.readError("reading", s, err)
 	}
 	return body, nil
 }
 
 // readError returns the error with which a body that cannot be read is answered.
-func (r *Receiver) readError(doing string, err error) error {
+func (r *Receiver) readError(doing string, s *signal, err error) error {
 	var raw *http.MaxBytesError
 	var plain *intake.TooLargeError
 	var answered *refusal
@@ -47,13 +47,13 @@ func (r *Receiver) readError(doing string, err error) error {
 	case errors.Is(err, intake.ErrBusy), errors.As(err, &answered):
 		return err
 	case errors.As(err, &raw), errors.As(err, &plain):
-		return r.tooLong()
+		return r.tooLong(s)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return late(fmt.Errorf("the export was not received in time: %w", err))
 	}
 	return malformed(fmt.Errorf("%s the body: %w", doing, err))
 }
 
-func (r *Receiver) tooLong() error {
-	return tooLarge(fmt.Errorf("the body has more than %d bytes: send smaller batches (OTEL_BSP_MAX_EXPORT_BATCH_SIZE)", r.opts.MaxBytes))
+func (r *Receiver) tooLong(s *signal) error {
+	return tooLarge(fmt.Errorf("the body has more than %d bytes: send smaller batches (%s)", r.opts.MaxBytes, s.batch))
 }

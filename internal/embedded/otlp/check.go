@@ -9,6 +9,8 @@ import (
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
+
+	"dicelab/internal/embedded/intake"
 )
 
 // MaxDepth is the deepest nesting of lists and maps in an attribute. Every level is
@@ -21,10 +23,10 @@ const MaxDepth = 64
 // is read (store.MaxTraceBytes).
 const MaxSpanBytes = 2 << 20
 
-// prune removes the invalid spans from the request, and returns their number and the
-// reason for the first. large means that the request may hold spans of more than
-// MaxSpanBytes: otherwise their sizes are not computed, which takes time.
-func prune(req *coltracepb.ExportTraceServiceRequest, large bool) (rejected int, reason error) {
+// prune removes the invalid spans from the request, and returns them by service. large
+// means that the request may hold spans of more than MaxSpanBytes: otherwise their sizes
+// are not computed, which takes time.
+func prune(req *coltracepb.ExportTraceServiceRequest, large bool) (rejected []intake.Rejection) {
 	for _, resource := range req.GetResourceSpans() {
 		inResource := checkAttributes("its resource", resource.GetResource().GetAttributes())
 		for _, scope := range resource.GetScopeSpans() {
@@ -46,16 +48,14 @@ func prune(req *coltracepb.ExportTraceServiceRequest, large bool) (rejected int,
 					valid = append(valid, span)
 					continue
 				}
-				if reason == nil {
-					reason = fmt.Errorf("span %.100q %w", span.GetName(), err)
-				}
-				rejected++
+				err = fmt.Errorf("span %.100q %w", span.GetName(), err)
+				rejected = intake.AddRejection(rejected, serviceOf(resource.GetResource().GetAttributes()), 1, err)
 			}
 			clear(scope.Spans[len(valid):])
 			scope.Spans = valid
 		}
 	}
-	return rejected, reason
+	return rejected
 }
 
 // check checks the IDs of a span against OTLP (trace.proto, message Span): 16 and 8 bytes,

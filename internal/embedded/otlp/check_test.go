@@ -35,7 +35,7 @@ func nested(n int, lists, maps bool) []*commonpb.KeyValue {
 }
 
 // send exports over HTTP and returns what was rejected.
-func sendHTTP(t *testing.T, s otlp.Appender, kind string, body []byte) (status int, rejected int64, reason string) {
+func sendHTTP(t *testing.T, s otlp.Spans, kind string, body []byte) (status int, rejected int64, reason string) {
 	t.Helper()
 	req := httptest.NewRequest(http.MethodPost, "/v1/traces", bytes.NewReader(body))
 	req.Header.Set("Content-Type", kind)

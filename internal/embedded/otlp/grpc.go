@@ -12,14 +12,12 @@ import (
 	"strings"
 	"time"
 
-	collogspb "go.opentelemetry.io/proto/otlp/collector/logs/v1"
-	colmetricspb "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
-	coltracepb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"dicelab/internal/contract"
 	"dicelab/internal/embedded/intake"
 )
 
@@ -60,16 +58,23 @@ func isGRPC(kind string) bool {
 }
 
 // call answers one call.
-func (r *Receiver) call(w http.ResponseWriter, req *http.Request) (*coltracepb.ExportTraceServiceResponse, error) {
-	switch req.URL.Path {
-	case coltracepb.TraceService_Export_FullMethodName:
-	case colmetricspb.MetricsService_Export_FullMethodName:
-		return nil, unsupported(errors.New(noMetrics))
-	case collogspb.LogsService_Export_FullMethodName:
-		return nil, unsupported(errors.New(noLogs))
-	default:
-		return nil, unsupported(fmt.Errorf("there is no method %.100q: traces are sent to %s", req.URL.Path, coltracepb.TraceService_Export_FullMethodName))
+func (r *Receiver) call(w http.ResponseWriter, req *http.Request) (response, error) {
+	var methods []string
+	for _, s := range r.signals {
+		if s.method == req.URL.Path {
+			resp, err := r.answerCall(w, req, s)
+			if err != nil {
+				r.refused(s, err)
+			}
+			return resp, err
+		}
+		methods = append(methods, s.method)
 	}
+	return nil, unsupported(fmt.Errorf("there is no method %.100q: there are %s", req.URL.Path, strings.Join(methods, ", ")))
+}
+
+// answerCall answers a call with an export of a signal.
+func (r *Receiver) answerCall(w http.ResponseWriter, req *http.Request, s *signal) (response, error) {
 	ctx, cancel, err := callContext(req)
 	if err != nil {
 		return nil, err
@@ -80,18 +85,18 @@ func (r *Receiver) call(w http.ResponseWriter, req *http.Request) (*coltracepb.E
 	}
 	reservation := r.reserve(req.Header)
 	defer reservation.Release()
-	body, err := r.message(req, reservation)
+	body, err := r.message(req, s, reservation)
 	if err != nil {
 		return nil, err
 	}
-	return r.take(ctx, reservation, body, r.protobuf())
+	return r.take(ctx, s, reservation, export{body: body, forwarded: req.Header.Get(contract.HeaderForwarded) != ""})
 }
 
 // message reads the only message of a call, and rejects a call with further ones.
-func (r *Receiver) message(req *http.Request, reservation *intake.Reservation) ([]byte, error) {
+func (r *Receiver) message(req *http.Request, s *signal, reservation *intake.Reservation) ([]byte, error) {
 	var prefix [prefixBytes]byte
 	if _, err := io.ReadFull(req.Body, prefix[:]); err != nil {
-		return nil, r.readError("reading the message's length from", err)
+		return nil, r.readError("reading the message's length from", s, err)
 	}
 	length, encoding := int64(binary.BigEndian.Uint32(prefix[1:])), "identity"
 	switch prefix[0] {
@@ -102,10 +107,10 @@ func (r *Receiver) message(req *http.Request, reservation *intake.Reservation) (
 		return nil, malformed(fmt.Errorf("the message begins with %d: want 0, or 1 if it is compressed", prefix[0]))
 	}
 	if length > int64(r.opts.MaxBytes) {
-		return nil, r.tooLong()
+		return nil, r.tooLong(s)
 	}
 	in := &io.LimitedReader{R: req.Body, N: length}
-	body, err := r.read(in, encoding, reservation)
+	body, err := r.read(in, encoding, s, reservation)
 	if err == nil {
 		_, err = io.Copy(io.Discard, in) // bytes that the decompressor has not read
 	}
@@ -113,13 +118,13 @@ func (r *Receiver) message(req *http.Request, reservation *intake.Reservation) (
 		err = io.ErrUnexpectedEOF
 	}
 	if err != nil {
-		return nil, r.readError("reading", err)
+		return nil, r.readError("reading", s, err)
 	}
 	switch _, err := io.ReadFull(req.Body, prefix[:1]); {
 	case errors.Is(err, io.EOF):
 		return body, nil
 	case err != nil:
-		return nil, r.readError("reading", err)
+		return nil, r.readError("reading", s, err)
 	}
 	return nil, malformed(errors.New("more than one message was sent: an export is one"))
 }

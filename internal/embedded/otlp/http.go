@@ -4,14 +4,17 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
-	coltracepb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	"google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+
+	"dicelab/internal/contract"
+	"dicelab/internal/embedded/senders"
 )
 
 const (
@@ -19,65 +22,67 @@ const (
 	typeJSON     = "application/json"
 )
 
-// Responses to signals that the lab gets in another way.
-const (
-	noMetrics = "traces only: the lab scrapes metrics (Prometheus), so set OTEL_METRICS_EXPORTER=none or prometheus"
-	noLogs    = "traces only: the lab reads logs from the services' stdout, so set OTEL_LOGS_EXPORTER=none or console"
-)
-
-// Handler serves OTLP/HTTP (OTLP 1.x, section "OTLP/HTTP").
+// Handler serves OTLP/HTTP (OTLP 1.x, section "OTLP/HTTP"), and the list of senders at
+// /api/senders.
 func (r *Receiver) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /v1/traces", r.traces)
-	mux.HandleFunc("/v1/traces", func(w http.ResponseWriter, req *http.Request) {
-		w.Header().Set("Allow", http.MethodPost)
-		fail(w, req, http.StatusMethodNotAllowed, codes.Unimplemented, "traces are sent with POST, not "+req.Method)
-	})
-	mux.HandleFunc("/v1/metrics", func(w http.ResponseWriter, req *http.Request) {
-		fail(w, req, http.StatusNotFound, codes.Unimplemented, noMetrics)
-	})
-	mux.HandleFunc("/v1/logs", func(w http.ResponseWriter, req *http.Request) {
-		fail(w, req, http.StatusNotFound, codes.Unimplemented, noLogs)
-	})
+	var paths []string
+	for _, s := range r.signals {
+		mux.Handle(s.path, r.exports(s))
+		paths = append(paths, string(s.name)+" are sent to "+s.path)
+	}
+	if r.opts.Senders != nil {
+		mux.Handle("GET /api/senders", r.opts.Senders)
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, req *http.Request) {
-		fail(w, req, http.StatusNotFound, codes.NotFound, "there is nothing at "+req.URL.Path+": traces are sent to /v1/traces")
+		fail(w, req, http.StatusNotFound, codes.NotFound, "there is nothing at "+req.URL.Path+": "+strings.Join(paths, ", "))
 	})
 	return mux
 }
 
-func (r *Receiver) traces(w http.ResponseWriter, req *http.Request) {
+// Logs serves OTLP/HTTP for logs alone, at any path.
+func (r *Receiver) Logs() http.Handler { return r.only(senders.Logs) }
+
+// Metrics serves OTLP/HTTP for metrics alone, at any path.
+func (r *Receiver) Metrics() http.Handler { return r.only(senders.Metrics) }
+
+func (r *Receiver) only(name senders.Signal) http.Handler {
+	i := slices.IndexFunc(r.signals, func(s *signal) bool { return s.name == name })
+	return r.exports(r.signals[i])
+}
+
+// exports takes the exports of a signal.
+func (r *Receiver) exports(s *signal) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.Method != http.MethodPost {
+			w.Header().Set("Allow", http.MethodPost)
+			fail(w, req, http.StatusMethodNotAllowed, codes.Unimplemented, string(s.name)+" are sent with POST, not "+req.Method)
+			return
+		}
+		resp, err := r.post(w, req, s)
+		if err != nil {
+			r.refused(s, err)
+			refuse(w, req, err)
+			return
+		}
+		write(w, contentType(req), http.StatusOK, resp)
+	})
+}
+
+// post answers a POST with an export.
+func (r *Receiver) post(w http.ResponseWriter, req *http.Request, s *signal) (response, error) {
 	kind := contentType(req)
-	var f format
-	switch kind {
-	case typeProtobuf:
-		f = r.protobuf()
-	case typeJSON:
-		f = format{kind, r.scale.json, decodeJSON}
-	default:
-		refuse(w, req, unsupported(fmt.Errorf("content type %q is not understood: send %s or %s", req.Header.Get("Content-Type"), typeProtobuf, typeJSON)))
-		return
+	if kind == "" {
+		return nil, unsupported(fmt.Errorf("content type %q is not understood: send %s or %s", req.Header.Get("Content-Type"), typeProtobuf, typeJSON))
 	}
 	reservation := r.reserve(req.Header)
 	defer reservation.Release()
 	raw := http.MaxBytesReader(w, req.Body, int64(r.opts.MaxBytes))
-	body, err := r.read(raw, strings.ToLower(req.Header.Get("Content-Encoding")), reservation)
+	body, err := r.read(raw, strings.ToLower(req.Header.Get("Content-Encoding")), s, reservation)
 	if err != nil {
-		refuse(w, req, err)
-		return
+		return nil, err
 	}
-	resp, err := r.take(req.Context(), reservation, body, f)
-	if err != nil {
-		refuse(w, req, err)
-		return
-	}
-	write(w, kind, http.StatusOK, resp)
-}
-
-// protobuf returns the format of gRPC and of most exports over HTTP.
-func (r *Receiver) protobuf() format {
-	return format{typeProtobuf, r.scale.protobuf, func(body []byte, export *coltracepb.ExportTraceServiceRequest) error {
-		return proto.Unmarshal(body, export)
-	}}
+	return r.take(req.Context(), s, reservation, export{body: body, json: kind == typeJSON, forwarded: req.Header.Get(contract.HeaderForwarded) != ""})
 }
 
 // refuse answers for an export that was not stored. If it may be sent again, the

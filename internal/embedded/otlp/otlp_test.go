@@ -146,8 +146,8 @@ func TestHTTP(t *testing.T) {
 		{name: "GET", method: http.MethodGet, status: 405, code: codes.Unimplemented, message: "POST", header: map[string]string{"Allow": "POST"}},
 		{name: "store fails, protobuf", contentType: protobufType, body: marshal(t, exampleSpans()), storeErr: errors.New("disk full"), status: 503, code: codes.Unavailable, message: "disk full", header: map[string]string{"Retry-After": "1", "Content-Type": protobufType}},
 		{name: "store fails, JSON", contentType: jsonType, body: []byte(example), storeErr: errors.New("disk full"), status: 503, code: codes.Unavailable, message: "disk full", header: map[string]string{"Retry-After": "1", "Content-Type": jsonType}},
-		{name: "metrics", path: "/v1/metrics", contentType: protobufType, status: 404, code: codes.Unimplemented, message: "traces only: the lab scrapes metrics"},
-		{name: "logs", path: "/v1/logs", contentType: jsonType, status: 404, code: codes.Unimplemented, message: "traces only: the lab reads logs"},
+		{name: "metrics without a store", path: "/v1/metrics", contentType: protobufType, status: 415, code: codes.Unimplemented, message: "metrics are not stored here"},
+		{name: "logs without a store", path: "/v1/logs", contentType: jsonType, body: []byte("{}"), status: 415, code: codes.Unimplemented, message: "log records are not stored here"},
 		{name: "elsewhere", path: "/", status: 404, code: codes.NotFound, message: "traces are sent to /v1/traces"},
 	}
 	for _, tt := range tests {
@@ -269,12 +269,12 @@ func TestJSONWithBase64IDs(t *testing.T) {
 	}
 }
 
-func dial(t *testing.T, s otlp.Appender, o otlp.Options) coltracepb.TraceServiceClient {
+func dial(t *testing.T, s otlp.Spans, o otlp.Options) coltracepb.TraceServiceClient {
 	t.Helper()
 	return coltracepb.NewTraceServiceClient(connect(t, s, o))
 }
 
-func connect(t *testing.T, s otlp.Appender, opts otlp.Options) *grpc.ClientConn {
+func connect(t *testing.T, s otlp.Spans, opts otlp.Options) *grpc.ClientConn {
 	t.Helper()
 	conn, err := grpc.NewClient(serve(t, s, opts), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {

@@ -21,7 +21,7 @@ import (
 )
 
 // serve serves OTLP/gRPC and returns its address.
-func serve(t *testing.T, s otlp.Appender, opts otlp.Options) string {
+func serve(t *testing.T, s otlp.Spans, opts otlp.Options) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
