@@ -34,7 +34,7 @@ func (c *exploreCommand) Run(ctx context.Context, env environment, given cli.Giv
 	if err != nil {
 		return err
 	}
-	handler, err := c.Backends.explorer(cmp.Or(c.RollLink, c.FrontendURL), checks)
+	handler, err := c.Backends.explorer(cmp.Or(c.RollLink, c.FrontendURL), "", checks)
 	if err != nil {
 		return err
 	}
@@ -51,15 +51,22 @@ func (c *exploreCommand) Run(ctx context.Context, env environment, given cli.Giv
 }
 
 // explorer makes the explorer over the backends. Its pages link to the front end.
-func (b *backendFlags) explorer(frontend cli.URL, checks *explorerChecks) (http.Handler, error) {
+func (b *backendFlags) explorer(frontend, otlp cli.URL, checks *explorerChecks) (http.Handler, error) {
 	prometheus, err1 := query.NewPrometheus(b.query(b.PrometheusURL))
 	loki, err2 := query.NewLoki(b.query(b.LokiURL))
 	tempo, err3 := query.NewTempo(b.query(b.TempoURL))
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return nil, &lab.UsageError{Err: err}
 	}
+	var senders *query.Senders
+	if otlp != "" {
+		var err error
+		if senders, err = query.NewSenders(query.Config{URL: string(otlp)}); err != nil {
+			return nil, err
+		}
+	}
 	return explorer.NewHandler(explorer.Options{
-		Prometheus: prometheus, Loki: loki, Tempo: tempo,
+		Prometheus: prometheus, Loki: loki, Tempo: tempo, Senders: senders,
 		Dashboard: grafana.Stage2(), Checklist: checks, FrontendURL: string(frontend), Version: version(),
 		Faults: checks.faults(),
 	})

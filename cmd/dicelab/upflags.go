@@ -13,10 +13,11 @@ import (
 	"dicelab/internal/lab"
 )
 
-// The stacks that up can run besides the embedded one.
+// The stacks that up can run.
 const (
-	stackNative = "native"
-	stackNone   = "none"
+	stackEmbedded = "embedded"
+	stackNative   = "native"
+	stackNone     = "none"
 )
 
 type upCommand struct {

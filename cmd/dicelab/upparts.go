@@ -119,7 +119,11 @@ func (u upLab) explorer(otlp lab.OTLP) (http.Handler, error) {
 	if o.Mode != "" {
 		c.modeWhy = "as dicelab up runs it"
 	}
-	return backends.explorer(u.url(frontendAt), c)
+	var senders cli.URL // the embedded stack alone has a list of them
+	if u.Stack == stackEmbedded {
+		senders = u.url(stack.OTLPHTTP)
+	}
+	return backends.explorer(u.url(frontendAt), senders, c)
 }
 
 func (u upLab) url(name string) cli.URL { return cli.URL(u.at.URL(name)) }

@@ -31,6 +31,9 @@ import (
 // store's part of the stack, until its standard input ends or it is killed.
 const stackDir = "DICELAB_TEST_STACK_DIR"
 
+// stackMetrics is set if the copy serves the metrics' part, too.
+const stackMetrics = "DICELAB_TEST_STACK_METRICS"
+
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(stackDir); dir != "" {
 		if err := serveStack(dir, os.Stdin, os.Stdout); err != nil {
@@ -43,7 +46,7 @@ func TestMain(m *testing.M) {
 }
 
 // addresses are the addresses that a stack prints when it serves.
-type addresses struct{ OTLP, GRPC, Tempo, Loki string }
+type addresses struct{ OTLP, GRPC, Tempo, Loki, Prometheus string }
 
 // serveStack serves until commands ends. A command is a line: "limit N" bounds the size of
 // files to N bytes, or lifts the bound if N is 0; "memory" asks for the number of bytes that
@@ -60,7 +63,14 @@ func serveStack(dir string, commands io.Reader, out io.Writer) error {
 	if err := stack.OpenStore(ctx); err != nil {
 		return err
 	}
-	at, stop, err := listen(ctx, stack)
+	prometheus := http.NotFoundHandler()
+	if os.Getenv(stackMetrics) != "" {
+		if err := stack.OpenMetrics(ctx); err != nil {
+			return err
+		}
+		prometheus = stack.Prometheus()
+	}
+	at, stop, err := listen(ctx, stack, prometheus)
 	if err != nil {
 		return err
 	}
@@ -98,7 +108,7 @@ func command(text string) (answer uint64, err error) {
 }
 
 // listen serves the APIs of a stack on free ports.
-func listen(ctx context.Context, stack *embedded.Stack) (at addresses, stop func() error, err error) {
+func listen(ctx context.Context, stack *embedded.Stack, prometheus http.Handler) (at addresses, stop func() error, err error) {
 	var stops []func() error
 	stop = func() error {
 		var errs []error
@@ -115,6 +125,7 @@ func listen(ctx context.Context, stack *embedded.Stack) (at addresses, stop func
 	}{
 		{&at.OTLP, "http://", web.NewServer, stack.Receiver()}, {&at.GRPC, "", web.NewHTTP2Server, stack.GRPC()},
 		{&at.Tempo, "http://", web.NewServer, stack.Tempo()}, {&at.Loki, "http://", web.NewServer, stack.Loki()},
+		{&at.Prometheus, "http://", web.NewServer, prometheus},
 	} {
 		l, err := web.Listen(ctx, "127.0.0.1:0")
 		if err != nil {

@@ -26,7 +26,7 @@ func TestStopUnderLoad(t *testing.T) {
 	if err := stack.OpenMetrics(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	at, stop, err := listen(t.Context(), stack)
+	at, stop, err := listen(t.Context(), stack, http.NotFoundHandler())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -55,7 +55,7 @@ func startWhole(t *testing.T) *whole {
 	}
 	var stop func() error
 	var err error
-	if w.addresses, stop, err = listen(context.WithoutCancel(t.Context()), w.stack); err != nil {
+	if w.addresses, stop, err = listen(context.WithoutCancel(t.Context()), w.stack, http.NotFoundHandler()); err != nil {
 		t.Fatal(err)
 	}
 	prometheus := httptest.NewServer(w.stack.Prometheus())

@@ -28,6 +28,8 @@ type Options struct {
 	Prometheus *query.Prometheus // required
 	Loki       *query.Loki       // required
 	Tempo      *query.Tempo      // required
+	// Senders lists who sends telemetry, for the page of that name. Nil: there is none.
+	Senders *query.Senders
 	// Dashboard is shown by the page Metrics: Grafana's own file. Required.
 	Dashboard grafana.Dashboard
 	// Checklist performs the checks for the page of that name. Required.
@@ -83,7 +85,7 @@ func NewHandler(o Options) (http.Handler, error) {
 		o.Now = time.Now
 	}
 	e := &explorer{Options: o, pages: map[string]*template.Template{}, runs: &checkRuns{Checker: o.Checklist, clock: o.Now}, palette: newPalette(), bounds: newBounds()}
-	for _, name := range []string{"overview", "service", "traces", "trace", "notrace", "file", "logs", "metrics", "targets", "checks", "doc", "message"} {
+	for _, name := range []string{"overview", "service", "traces", "trace", "notrace", "file", "logs", "metrics", "targets", "senders", "checks", "doc", "message"} {
 		t, err := template.New("layout.html").Funcs(template.FuncMap{"code": code}).ParseFS(files, "templates/layout.html", "templates/parts.html", "templates/"+name+".html")
 		if err != nil {
 			return nil, fmt.Errorf("parsing the explorer's page %s: %w", name, err)
@@ -108,6 +110,9 @@ func (e *explorer) routes() (http.Handler, error) {
 		"GET /docs/{name}":  e.docPage,
 	} {
 		mux.HandleFunc(pattern, e.bounded(page))
+	}
+	if e.Senders != nil {
+		mux.HandleFunc("GET /senders", e.bounded(e.senders))
 	}
 	mux.Handle("GET /traces/{id}/trace.json", web.NoLinks(e.bounded(e.traceJSON)))
 	mux.HandleFunc("GET /checklist", e.checks)
@@ -139,6 +144,7 @@ type page struct {
 	Wide           bool       // use the whole width of the window
 	Window         url.Values // the time that was chosen, which the navigation carries on
 	Service        string     // that the data are of, as well
+	HasSenders     bool       // whether there is a page of senders
 	Data           any
 	FrontendURL    string
 	Version        string
@@ -156,7 +162,11 @@ type NavItem struct {
 // Nav lists the entries.
 func (p page) Nav() []NavItem {
 	items := []NavItem{{Name: "Overview", Href: "/"}, {Name: "Traces", Href: "/traces"}, {Name: "Logs", Href: "/logs"},
-		{Name: "Metrics", Href: "/metrics"}, {Name: "Targets", Href: "/targets"}, {Name: "Checklist", Href: "/checklist"}}
+		{Name: "Metrics", Href: "/metrics"}, {Name: "Targets", Href: "/targets"}}
+	if p.HasSenders {
+		items = append(items, NavItem{Name: "Senders", Href: "/senders"})
+	}
+	items = append(items, NavItem{Name: "Checklist", Href: "/checklist"})
 	for i := range items {
 		items[i].Current = items[i].Name == p.Section
 		v := url.Values{}
@@ -182,6 +192,7 @@ func (e *explorer) filled(p page) page {
 	if e.Faults != nil {
 		p.Faults = e.Faults()
 	}
+	p.HasSenders = e.Senders != nil
 	p.FrontendURL, p.Version, p.Zone, p.Now = e.FrontendURL, e.Version, now.Format("MST"), now.Format("15:04:05")
 	return p
 }

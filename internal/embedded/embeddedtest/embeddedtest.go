@@ -4,6 +4,7 @@ package embeddedtest
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"dicelab/internal/embedded"
+	"dicelab/internal/web"
 )
 
 // Stack holds the base URLs of a stack: of OTLP over HTTP and of the three query APIs.
@@ -21,6 +23,13 @@ type Stack struct {
 // Start opens a stack in o.Dir, or in a directory of the test's own if there is none,
 // and serves it until the test ends.
 func Start(t testing.TB, o embedded.Options) Stack {
+	t.Helper()
+	stack, _ := StartGRPC(t, o)
+	return stack
+}
+
+// StartGRPC is Start that returns the address of OTLP over gRPC besides.
+func StartGRPC(t testing.TB, o embedded.Options) (at Stack, grpc string) {
 	t.Helper()
 	if o.Dir == "" {
 		o.Dir = t.TempDir()
@@ -44,7 +53,19 @@ func Start(t testing.TB, o embedded.Options) Stack {
 		t.Cleanup(server.Close)
 		return server.URL
 	}
-	return Stack{serve(stack.Receiver()), serve(stack.Prometheus()), serve(stack.Tempo()), serve(stack.Loki())}
+	l, err := web.Listen(t.Context(), "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := web.NewHTTP2Server(l, stack.GRPC())
+	served := make(chan error, 1)
+	go func() { served <- server.Serve() }()
+	t.Cleanup(func() {
+		if err := errors.Join(server.Close(), <-served); err != nil {
+			t.Error(err)
+		}
+	})
+	return Stack{serve(stack.Receiver()), serve(stack.Prometheus()), serve(stack.Tempo()), serve(stack.Loki())}, l.Addr().String()
 }
 
 // EngineGoroutines are options of goleak that leave out the goroutines which the

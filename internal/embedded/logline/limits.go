@@ -1,6 +1,7 @@
 package logline
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -46,7 +47,7 @@ func (l Limits) Sift(lines []store.Line, now time.Time) (valid []store.Line, rej
 		if first == nil {
 			valid, first = lines[:i:i], err
 		}
-		rejected = intake.AddRejection(rejected, line.Stream[contract.StreamService], 1, err)
+		rejected = intake.AddRejection(rejected, cmp.Or(line.Stream[contract.StreamService], serviceOf(line.Stream)), 1, err)
 	}
 	if first == nil {
 		return lines, nil, nil

@@ -122,6 +122,7 @@ func (n namer) line(record plog.LogRecord, stream, shared map[string]string, now
 		metadata[severityNumber] = strconv.Itoa(int(number))
 	}
 	set(metadata, severityText, record.SeverityText())
+	set(metadata, "event_name", record.EventName())
 	setNumber(metadata, "dropped_attributes_count", uint64(record.DroppedAttributesCount()))
 	setNumber(metadata, "flags", uint64(record.Flags()))
 	if id := record.TraceID(); !id.IsEmpty() {
