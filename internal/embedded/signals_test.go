@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -270,5 +271,35 @@ func decodeAnswer(t *testing.T, got answer, into any) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(got.body), into); err != nil || got.status != http.StatusOK {
 		t.Fatalf("status %d, %v: %s", got.status, err, got.body)
+	}
+}
+
+// Everything that comes by OTLP is sent on, over both transports, unless another lab has
+// sent it here.
+func TestForwarding(t *testing.T) {
+	got := make(chan string, 10)
+	backend := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got <- r.URL.Path }))
+	defer backend.Close()
+	to, err := url.Parse(backend.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, grpc := embeddedtest.StartGRPC(t, embedded.Options{Forward: to})
+	for _, path := range []string{"/v1/traces", "/v1/logs", "/v1/metrics"} {
+		if sent, err := post(t.Context(), newClient(t), at.OTLP+path, "application/json", []byte("{}"), "dicelab-forwarded", "1"); err != nil || sent.status != http.StatusOK {
+			t.Fatal(sent, err)
+		}
+		if sent, err := post(t.Context(), newClient(t), at.OTLP+path, "application/json", []byte("{}")); err != nil || sent.status != http.StatusOK {
+			t.Fatal(sent, err)
+		}
+		if forwarded := <-got; forwarded != path {
+			t.Errorf("%s arrived, want %s", forwarded, path)
+		}
+	}
+	if _, err := dial(t, grpc).Export(t.Context(), exportOf(idOf(1, 1, 1), time.Now())); err != nil {
+		t.Fatal(err)
+	}
+	if forwarded := <-got; forwarded != "/v1/traces" {
+		t.Errorf("%s arrived, want /v1/traces", forwarded)
 	}
 }

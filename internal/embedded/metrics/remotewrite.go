@@ -84,7 +84,7 @@ func readWrite(from io.Reader, reservation *intake.Reservation, most int64) ([]b
 	}
 	plain, err := snappy.Decode(nil, body)
 	if err != nil {
-		return nil, fmt.Errorf("decompressing the body: %w", err)
+		return nil, fmt.Errorf("decompressing the body: %w: a remote write is compressed with snappy", err)
 	}
 	weight := int64(len(body)) + perWriteByte*int64(n) + perWriteField*int64(fields(plain, 2))
 	if weight > most {
