@@ -26,18 +26,26 @@ func bounds() map[string][]string {
 	const otlp, intake, loki, tempo, store, metrics = "internal/embedded/otlp ", "internal/embedded/intake ", "internal/embedded/loki ",
 		"internal/embedded/tempo ", "internal/embedded/store ", "internal/embedded/metrics "
 	const logql, traceql, pattern = "internal/embedded/logql ", "internal/embedded/traceql ", "internal/embedded/pattern "
-	const explorer = "internal/explorer "
+	const explorer, logline, forward, senders = "internal/explorer ", "internal/embedded/logline ", "internal/embedded/forward ", "internal/embedded/senders "
 	return map[string][]string{
 		"one OTLP export, before and after decompression":                                                           {otlp + "opts.MaxBytes"},
 		"one push to Loki, the same":                                                                                {loki + "maxPushBody"},
 		"a span with its resource and scope; lists and maps in an attribute":                                        {otlp + "MaxSpanBytes", otlp + "MaxDepth"},
 		"everything that is being taken in, as it is in memory once decoded, charged as it arrives":                 {intake + "DefaultBytes", derived},
+		"one remote write, the same":                                                                                {metrics + "maxWrite"},
+		"nesting of lists and maps in log records and metrics":                                                      {otlp + "MaxDepth"},
+		"series that senders and targets of `--scrape` may add: in all, with labels of; labels of one, of together": {metrics + "maxSeries", metrics + "maxSeriesBytes", metrics + "maxSeriesLabels", metrics + "maxLabelBytes"},
+		"samples before the newest of their series, and in the future":                                              {metrics + "lateness", metrics + "maxEarly"},
+		"series whose deltas are added up":                                                                          {metrics + "maxDeltas"},
+		"copies of OTLP that wait for the backend of `--forward`; copies under way":                                 {forward + "maxQueue", forward + "senders"},
+		"tries to send a copy; the longest pause between two; time of one":                                          {forward + "maxTries", forward + "maxPause", forward + "timeout"},
+		"senders in the list; reasons of one":                                                                       {senders + "maxSenders", senders + "maxReasons"},
 		"a silent gRPC connection; one without a call":                                                              {"internal/web readTimeout", "internal/web idleHTTP2"},
 		"resets, and frames without content, on one gRPC connection":                                                {"internal/web/calm burst", "internal/web/calm perSecond"},
 		"time of the store to take an export, of an export to arrive":                                               {otlp + "opts.Timeout", otlp + "opts.Receive"},
 		"exports under way on one gRPC connection":                                                                  {"internal/web maxStreams"},
-		"a log line; its structured metadata":                                                                       {loki + "maxLine", loki + "maxMetadataBytes", loki + "maxMetadata"},
-		"labels of a stream; streams":                                                                               {loki + "maxLabels", loki + "maxLabelBytes", loki + "maxLabelName", "internal/embedded/streams Max", "internal/embedded/streams Reserve"},
+		"a log line; its structured metadata":                                                                       {logline + "maxLine", logline + "maxMetadataBytes", logline + "maxMetadata"},
+		"labels of a stream; streams":                                                                               {logline + "maxLabels", logline + "maxLabelBytes", logline + "maxLabelName", "internal/embedded/streams Max", "internal/embedded/streams Reserve"},
 		"a form of a page; headers of a request, or of an answer to a service":                                      {"internal/web maxForm", "internal/web MaxHeaderBytes"},
 		"an answer of the dice roller":                                                                              {"internal/roll MaxAnswer"},
 		"pages of the explorer that are made at once; large ones, of which one is made and the others wait":         {explorer + "maxPages", explorer + "maxLarge"},
