@@ -28,10 +28,11 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
 
+	"dicelab/internal/embedded/embeddedtest"
 	"dicelab/internal/embedded/otlp"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, embeddedtest.EngineGoroutines()...) }
 
 // fakeStore keeps appended spans, or fails.
 type fakeStore struct {
