@@ -50,7 +50,11 @@ func shapeOf(message protoreflect.MessageDescriptor, known map[protoreflect.Full
 		return s
 	}
 	fields := message.Fields()
-	s := &shape{bytes: perMessage + perField*int64(fields.Len())}
+	n := fields.Len()
+	for i := range message.Oneofs().Len() {
+		n -= message.Oneofs().Get(i).Fields().Len() - 2 // a pointer, and the value that is set
+	}
+	s := &shape{bytes: perMessage + perField*int64(n)}
 	known[message.FullName()] = s
 	for i := range fields.Len() {
 		field := fields.Get(i)
