@@ -65,6 +65,7 @@ type namer map[string]string
 func (n namer) name(attribute string) string {
 	name, ok := n[attribute]
 	if !ok {
+		//lint:ignore SA1019 Loki names labels in this way, with the prefix "key" before an underscore.
 		l := otlptranslator.LabelNamer{UnderscoreLabelSanitization: true, PreserveMultipleUnderscores: true}
 		name, _ = l.Build(attribute) // the error of a name of underscores alone
 		n[attribute] = name

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync/atomic"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb/chunks"
@@ -47,7 +48,7 @@ func (c *seriesCount) PostDeletion(deleted map[chunks.HeadSeriesRef]labels.Label
 func (c *seriesCount) allow(to storage.AppenderV2, ls labels.Labels) error {
 	n, size := ls.Len(), labelBytes(ls)
 	if n > maxSeriesLabels || size > maxLabelBytes {
-		return fmt.Errorf("the series %.100q has %d labels of %d bytes: at most %d of %d are allowed", ls.Get(labels.MetricName), n, size, maxSeriesLabels, maxLabelBytes)
+		return fmt.Errorf("the series %.100q has %d labels of %d bytes: at most %d of %d are allowed", ls.Get(model.MetricNameLabel), n, size, maxSeriesLabels, maxLabelBytes)
 	}
 	if c.series.Load() < maxSeries && c.bytes.Load()+int64(size) <= maxSeriesBytes {
 		return nil
@@ -56,7 +57,7 @@ func (c *seriesCount) allow(to storage.AppenderV2, ls labels.Labels) error {
 		return nil
 	}
 	return fmt.Errorf("there are %d series with labels of %d bytes, and at most %d of %d are kept: the new series of %.100q is refused; use fewer values of labels",
-		c.series.Load(), c.bytes.Load(), maxSeries, maxSeriesBytes, ls.Get(labels.MetricName))
+		c.series.Load(), c.bytes.Load(), maxSeries, maxSeriesBytes, ls.Get(model.MetricNameLabel))
 }
 
 func labelBytes(ls labels.Labels) (n int) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/exemplar"
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
@@ -81,7 +82,7 @@ func (a *pushedAppender) Append(
 	key := point{o.MetricFamilyName, hashOfPoint(ls), t}
 	if !a.written.seen[key] {
 		a.written.seen[key] = true
-		a.written.rejected = intake.AddRejection(a.written.rejected, job, 1, fmt.Errorf("%.100q at %s: %w", ls.Get(labels.MetricName), stampOf(t), err))
+		a.written.rejected = intake.AddRejection(a.written.rejected, job, 1, fmt.Errorf("%.100q at %s: %w", ls.Get(model.MetricNameLabel), stampOf(t), err))
 	}
 	if a.written.tolerant {
 		err = nil

@@ -31,7 +31,9 @@ func within(body []byte, fields ...protowire.Number) []byte {
 // takes refuses the body.
 func TestDecodingIsReserved(t *testing.T) {
 	const n = 32 << 10
-	empty := func(field protowire.Number) []byte { return bytes.Repeat(protowire.AppendTag(nil, field, protowire.BytesType), 1) }
+	empty := func(field protowire.Number) []byte {
+		return bytes.Repeat(protowire.AppendTag(nil, field, protowire.BytesType), 1)
+	}
 	of := func(field protowire.Number) []byte { return bytes.Repeat(append(empty(field), 0), n) }
 	spans := func(body []byte) (any, error) {
 		req := &coltracepb.ExportTraceServiceRequest{}
