@@ -45,6 +45,14 @@ func lines() []line {
 		{"odd", warning, 13000 * ms, "", 0, `second of one moment`},
 		{"odd", warning, 14000 * ms, "", 0, `sent twice`},
 		{"odd", warning, 14000 * ms, "", 0, `sent twice`},
+		// Formats that parsers of LogQL read.
+		{"formats", info, 20 * time.Second, "fa", 1, `level=info msg="say \"hi\"" took=1.5s status=200 size=2KB addr=10.0.0.7 empty=`},
+		{"formats", info, 21 * time.Second, "", 0, `level=warn msg=slow took=2500ms status=503 size=1MB addr=192.168.4.5 broken==x late=yes`},
+		{"formats", failure, 22 * time.Second, "", 0, `level=error msg=failed took=90ms status=500 size=300B addr=10.0.0.9 service_name=inner`},
+		{"formats", info, 23 * time.Second, "", 0, `10.0.0.7 - - [15/Jul/2020] "GET /api/page/1 HTTP/1.1" 200 932`},
+		{"formats", info, 24 * time.Second, "", 0, `{"pod":"p1","_entry":"the packed line","n":1}`},
+		{"formats", info, 25 * time.Second, "", 0, "\x1b[31mred\x1b[0m text"},
+		{"formats", info, 26 * time.Second, "", 0, `{"servers":["10.0.0.1","10.0.0.2"],"request":{"method":"GET","size":55},"took":"1s"}`},
 		// At the ends of requests' time ranges.
 		{"edges", info, 40*time.Second - 1, "", 0, `just before 40`},
 		{"edges", info, 40 * time.Second, "", 0, `at 40`},

@@ -22,7 +22,7 @@ import (
 //	Tempo's trace IDs in searches    32 digits          Tempo leaves out leading zeros; clients pad them
 //	order of traces, spans, batches, sorted             the servers promise none: parts of an answer come from
 //	attributes, streams, series,                        several places at once
-//	tags and values
+//	tags, fields and values
 //	batches of one resource, scopes  joined             they are as exporters happened to send them
 //	of one name
 //	exemplars of Tempo               left out           they are a random choice
@@ -287,6 +287,9 @@ func digest(batches []any) any {
 }
 
 func loki(v any) any {
+	for _, key := range []string{"detectedLabels", "fields", "values"} {
+		sortList(at(v, key))
+	}
 	data, _ := at(v, "data").(map[string]any)
 	if data == nil {
 		sortList(at(v, "data"))
