@@ -287,6 +287,10 @@ func digest(batches []any) any {
 }
 
 func loki(v any) any {
+	fields, _ := at(v, "fields").([]any)
+	for _, f := range fields {
+		sortList(at(f, "parsers"))
+	}
 	for _, key := range []string{"detectedLabels", "fields", "values"} {
 		sortList(at(v, key))
 	}
