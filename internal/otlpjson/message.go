@@ -1,6 +1,7 @@
 package otlpjson
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -49,10 +50,11 @@ func (s *scanner) decodeWithout(where place, m proto.Message, apart func(name st
 	if errors.Is(err, errNoObject) {
 		return fmt.Errorf("%s: %w", where(), err)
 	}
-	if err != nil {
+	if syntax, ok := errors.AsType[*syntaxError](err); err != nil && !(ok && syntax.torn) {
 		return err
 	}
-	return s.decode(append(rest, '}'), where, m)
+	// The spans of a torn document need what came before them.
+	return cmp.Or(err, s.decode(append(rest, '}'), where, m))
 }
 
 // decode decodes a value into m by protobuf's JSON mapping.

@@ -3,6 +3,7 @@ package otlpjson
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,8 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/transform"
 )
 
 // Document is the result of reading a file.
@@ -121,23 +124,14 @@ func read(r io.Reader, o Options) (*Document, error) {
 // Scan reads documents and calls yield for each span, in their order. It holds one
 // span at a time. It stops at the first error, which may be yield's.
 func Scan(r io.Reader, o Options, yield func(Span) error) (Summary, error) {
-	buffered := bufio.NewReader(r)
-	head, err := buffered.Peek(3)
-	switch {
-	case err != nil && !errors.Is(err, io.EOF):
-		return Summary{}, fmt.Errorf("reading it: %w", err)
-	case bytes.HasPrefix(head, []byte("\xef\xbb\xbf")): // a byte order mark
-		_, err = buffered.Discard(len(head))
-	case bytes.HasPrefix(head, []byte("\x1f\x8b")):
-		return Summary{}, errors.New("it is compressed: unpack it with gunzip first")
+	text, head, err := decoded(r)
+	if err != nil {
+		return Summary{}, err
 	}
-	if err != nil && !errors.Is(err, io.EOF) {
-		return Summary{}, fmt.Errorf("reading it: %w", err)
-	}
-	lines := &lineReader{r: buffered}
+	lines := &lineReader{r: text}
 	s := &scanner{
-		d: jsontext.NewDecoder(lines, jsontext.AllowDuplicateNames(true)), lines: lines, options: o, yield: yield,
-		unknown: make(map[string]string), times: make(map[string]int),
+		d: jsontext.NewDecoder(lines, jsontext.AllowDuplicateNames(true)), lines: lines, head: head, options: o, yield: yield,
+		unknown: make(map[string]string), times: make(map[string]int), signals: make(map[signalError]int),
 	}
 	if err := s.documents(); err != nil {
 		return Summary{}, err
@@ -145,18 +139,40 @@ func Scan(r io.Reader, o Options, yield func(Span) error) (Summary, error) {
 	return Summary{Partial: s.partial, Message: s.message, Notes: s.notes()}, nil
 }
 
+// maxHead is the part of an input by which it is recognised, in bytes.
+const maxHead = 512
+
+// decoded returns the text of an input and its beginning. It leaves out a byte order
+// mark, and converts UTF-16, which Windows PowerShell writes, if there is one.
+func decoded(r io.Reader) (text io.Reader, head []byte, err error) {
+	buffered := bufio.NewReader(transform.NewReader(r, unicode.BOMOverride(transform.Nop)))
+	head, err = buffered.Peek(maxHead)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, nil, fmt.Errorf("reading it: %w", err)
+	}
+	if bytes.HasPrefix(head, []byte("\x1f\x8b")) {
+		return nil, nil, errors.New("it is compressed: unpack it with gunzip first")
+	}
+	return buffered, bytes.Clone(head), nil
+}
+
 // scanner reads the spans of several documents.
 type scanner struct {
 	d       *jsontext.Decoder
 	lines   *lineReader
+	head    []byte // the beginning of the input
 	options Options
 	yield   func(Span) error
 
 	spans   int
 	partial bool
 	message string
-	unknown map[string]string // what was left out, and where first
-	times   map[string]int    // and how often
+	unknown map[string]string   // what was left out, and where first
+	times   map[string]int      // and how often
+	remarks []string            // on what else was left out
+	signals map[signalError]int // other signals, and how often
+	first   *signalError        // of them
+	isTorn  bool                // the last document has no end
 }
 
 func (s *scanner) documents() error {
@@ -165,47 +181,117 @@ func (s *scanner) documents() error {
 		if kind == 0 {
 			_, err := s.d.ReadToken()
 			if !errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-				return s.notJSON(err)
+				return s.torn(n, s.notJSON(err), s.d.InputOffset())
 			}
-			switch {
-			case n == 0:
-				return errors.New("it is empty: want a document of OTLP JSON")
-			case s.spans == 0 && !s.options.Answer:
-				return errors.New("there is no span in it")
-			}
-			return nil
+			return s.ended(n)
 		}
 		ahead := s.d.UnreadBuffer() // white space, and the document
 		start := s.d.InputOffset() + int64(len(ahead)-len(bytes.TrimLeft(ahead, " \t\r\n")))
-		if err := s.document(); err != nil {
+		if kind != '{' && kind != '[' {
+			if err := noDocument(ahead); err != nil {
+				return err
+			}
+		}
+		err := s.documentOrList(maxLists)
+		if err = s.torn(n, err, start); err != nil {
 			if _, syntax := errors.AsType[*syntaxError](err); n > 0 && !syntax {
 				err = fmt.Errorf("the document in line %d: %w", s.line(start), err)
 			}
 			return err
 		}
+		if s.isTorn {
+			return s.ended(n)
+		}
 	}
 }
 
-// The names under which a document has its spans: OTLP's, and that of Tempo's
-// first API.
+// ended returns the error of an input that has ended after n documents, or nil.
+func (s *scanner) ended(n int) error {
+	switch {
+	case n == 0:
+		return errors.New("it is empty: want a document of OTLP JSON")
+	case s.spans == 0 && s.first != nil && !s.options.Answer:
+		return s.first
+	case s.spans == 0 && !s.options.Answer:
+		return errors.New("there is no span in it")
+	}
+	return nil
+}
+
+// torn accepts that the last of several documents of a file, the one after n
+// others, has no end: the program that wrote the file was stopped, or is still
+// writing. It records that as a remark and returns nil. Other errors it returns.
+func (s *scanner) torn(n int, err error, start int64) error {
+	syntax, ok := errors.AsType[*syntaxError](err)
+	if !ok || !syntax.torn || n == 0 || s.spans == 0 || s.options.Answer {
+		return err
+	}
+	s.isTorn = true
+	s.remarks = append(s.remarks, fmt.Sprintf("the end of the last document, in line %d, is missing from the file: the spans that are complete are read", s.line(start)))
+	return nil
+}
+
+// maxLists is the depth of lists around documents that are read. Zipkin's are two
+// deep, which has to be seen to be named.
+const maxLists = 2
+
+// documentOrList reads a document, or a list of documents.
+func (s *scanner) documentOrList(depth int) error {
+	if s.d.PeekKind() == '[' && depth > 0 {
+		return s.list(at("the list"), func(place) error { return s.documentOrList(depth - 1) })
+	}
+	err := s.document()
+	if _, other := errors.AsType[*signalError](err); other && !s.options.Answer {
+		return nil
+	}
+	return err
+}
+
+// other records another signal, which is left out.
+func (s *scanner) other(e *signalError) {
+	s.first = cmp.Or(s.first, e)
+	s.signals[*e]++
+}
+
+// The names under which a document has its spans: OTLP's, the same in the spelling
+// of its protobuf, and that of Tempo's first API.
 const (
-	keySpans   = "resourceSpans"
-	keyBatches = "batches"
+	keySpans      = "resourceSpans"
+	keySnakeSpans = "resource_spans"
+	keyBatches    = "batches"
 )
+
+func isSpans(name string) bool {
+	return name == keySpans || name == keySnakeSpans || name == keyBatches
+}
+
+// isScopes reports whether a field holds the scopes of a resource, by its name in
+// OTLP or before OTLP 1.0.
+func isScopes(name string) bool {
+	return name == keyScopes || name == keySnakeScopes || name == keyOldScopes
+}
 
 func (s *scanner) document() error {
 	has := false
 	var names []string
+	bare := &bareResource{rest: []byte("{")}
 	err := s.object(func(name string) error {
 		names = append(names, name)
-		switch name {
-		case keySpans, keyBatches:
+		switch {
+		case isSpans(name):
 			has = true
 			return s.list(at(name), s.resource)
-		case "trace": // Tempo's second API
+		case name == "trace", name == "result" && s.d.PeekKind() == '{': // Tempo's second API, and Jaeger's third
 			has = true
-			return s.trace()
-		case "status", "message", "metrics": // of an answer
+			return s.trace(name)
+		case isScopes(name): // a resource by itself, as the logging exporter of OpenTelemetry Java wrote
+			has = true
+			return s.list(at(name), func(where place) error { return s.scope(where, bare.message()) })
+		case name == "resource", name == "schemaUrl":
+			raw, err := s.value()
+			bare.keep(name, raw)
+			return err
+		case name == "status", name == "message", name == "metrics": // of an answer
 			raw, err := s.value()
 			if err != nil {
 				return err
@@ -213,9 +299,18 @@ func (s *scanner) document() error {
 			s.answer(name, raw)
 			return nil
 		}
-		s.note(fmt.Sprintf("unknown field %q", name), at("the document"))
+		if what := signal(name); what != "" {
+			s.other(&signalError{name, what})
+		} else {
+			s.note(fmt.Sprintf("unknown field %q", name), at("the document"))
+		}
 		return s.skip()
 	})
+	if bare.resource != nil {
+		if bad := s.decode(append(bare.rest, '}'), at("the document"), bare.resource); err == nil {
+			err = bad
+		}
+	}
 	switch {
 	case err == nil && !has:
 		return notTraces(names)
@@ -225,20 +320,40 @@ func (s *scanner) document() error {
 	return err
 }
 
+// bareResource is a document that is a ResourceSpans.
+type bareResource struct {
+	resource *tracepb.ResourceSpans // nil for another document
+	rest     []byte                 // its other fields: JSON without its end
+}
+
+func (b *bareResource) message() *tracepb.ResourceSpans {
+	if b.resource == nil {
+		b.resource = &tracepb.ResourceSpans{}
+	}
+	return b.resource
+}
+
+func (b *bareResource) keep(name string, raw jsontext.Value) {
+	if len(b.rest) > 1 {
+		b.rest = append(b.rest, ',')
+	}
+	b.rest = append(append(b.rest, `"`+name+`":`...), raw...)
+}
+
 // trace reads the trace in an answer of Tempo's second API, which may be null.
-func (s *scanner) trace() error {
+func (s *scanner) trace(where string) error {
 	if s.d.PeekKind() == 'n' {
 		return s.skip()
 	}
 	err := s.object(func(name string) error {
-		if name == keySpans || name == keyBatches {
+		if isSpans(name) {
 			return s.list(at(name), s.resource)
 		}
-		s.note(fmt.Sprintf("unknown field %q", name), at("trace"))
+		s.note(fmt.Sprintf("unknown field %q", name), at(where))
 		return s.skip()
 	})
 	if errors.Is(err, errNoObject) {
-		return fmt.Errorf("trace: %w", err)
+		return fmt.Errorf("%s: %w", where, err)
 	}
 	return err
 }
@@ -260,34 +375,18 @@ func (s *scanner) answer(name string, raw jsontext.Value) {
 	}
 }
 
-// notTraces returns an error with what a document without spans seems to be.
-func notTraces(names []string) error {
-	if len(names) == 0 {
-		return fmt.Errorf("it is an empty object: want %s", keySpans)
-	}
-	for key, what := range map[string]string{"resourceLogs": "log lines", "resourceMetrics": "metrics", "resourceProfiles": "profiles"} {
-		if slices.Contains(names, key) {
-			return fmt.Errorf("it has %s (%s) where a file of traces has %s", key, what, keySpans)
-		}
-	}
-	if slices.Contains(names, "data") {
-		return fmt.Errorf(`it has "data", as Jaeger's JSON has: want OTLP JSON, which has %s`, keySpans)
-	}
-	slices.Sort(names)
-	return fmt.Errorf("it has %.200q and no %s: want OTLP JSON", names[:min(len(names), 20)], keySpans)
-}
-
 // The names of scopes before OTLP 1.0, which old trace stores still use.
 const (
-	keyScopes    = "scopeSpans"
-	keyOldScopes = "instrumentationLibrarySpans"
-	keyOldScope  = "instrumentationLibrary"
+	keyScopes      = "scopeSpans"
+	keySnakeScopes = "scope_spans"
+	keyOldScopes   = "instrumentationLibrarySpans"
+	keyOldScope    = "instrumentationLibrary"
 )
 
 func (s *scanner) resource(where place) error {
 	resource := &tracepb.ResourceSpans{}
 	return s.decodeWithout(where, resource, func(name string) (bool, error) {
-		if name != keyScopes && name != keyOldScopes {
+		if !isScopes(name) {
 			return false, nil
 		}
 		return true, s.list(where.below(name), func(where place) error { return s.scope(where, resource) })
@@ -313,7 +412,15 @@ func (s *scanner) scope(where place, resource *tracepb.ResourceSpans) error {
 
 // notes returns remarks on what was left out.
 func (s *scanner) notes() []string {
-	var notes []string
+	notes := s.remarks
+	for e, n := range s.signals {
+		documents := "documents"
+		if n == 1 {
+			documents = "document"
+		}
+		notes = append(notes, fmt.Sprintf("the %s (%s) of %d %s: only traces are read", e.what, e.field, n, documents))
+	}
+	slices.Sort(notes)
 	for _, text := range slices.Sorted(maps.Keys(s.unknown)) {
 		note := text + " is left out, since OTLP has none of that name: " + s.unknown[text]
 		if more := s.times[text] - 1; more > 0 {

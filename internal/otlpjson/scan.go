@@ -96,7 +96,10 @@ func start(raw []byte) string {
 }
 
 // syntaxError is an error that says where the input stops being JSON.
-type syntaxError struct{ error }
+type syntaxError struct {
+	error
+	torn bool // the input ended too early
+}
 
 // notJSON returns an error with the place at which the input stops being JSON.
 func (s *scanner) notJSON(err error) error {
@@ -106,10 +109,10 @@ func (s *scanner) notJSON(err error) error {
 	var syntax *jsontext.SyntacticError
 	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return &syntaxError{errors.New("it ends in the middle of a JSON document: save it again, it is not complete")}
+		return &syntaxError{errors.New("it ends in the middle of a JSON document: save it again, it is not complete"), true}
 	case errors.As(err, &syntax):
 		line, column := s.lines.position(syntax.ByteOffset)
-		return &syntaxError{fmt.Errorf("it is not JSON: line %d, column %d: %w", line, column, syntax.Err)}
+		return &syntaxError{fmt.Errorf("it is not JSON: line %d, column %d: %w%s", line, column, syntax.Err, notText(s.head)), false}
 	}
 	return fmt.Errorf("reading it: %w", err)
 }
