@@ -32,7 +32,11 @@ const Roots = "nestedSetParent<0"
 func (f SpanFilter) TraceQL() string {
 	var c []string
 	add := func(format string, v any) { c = append(c, fmt.Sprintf(format, v)) }
-	if f.Service != "" {
+	switch f.Service {
+	case "":
+	case UnknownService: // the name itself, or none
+		add(`(resource.service.name="" || resource.service.name=%s)`, Quote(f.Service))
+	default:
 		add("resource.service.name=%s", Quote(f.Service))
 	}
 	if f.Name != "" {

@@ -137,8 +137,9 @@ type (
 		scope    *tracepb.ScopeSpans
 	}
 	shared struct {
-		service, scope string
-		resource       Attributes
+		service, scope                    string
+		resource                          Attributes
+		droppedOfResource, droppedOfScope int
 	}
 )
 
@@ -160,12 +161,15 @@ func (b *traceBuilder) finish(t *Trace) {
 		if !ok {
 			s.resource = b.attributes(by.resource.GetResource().GetAttributes())
 			if s.service = s.resource.Text(contract.AttrServiceName); s.service == "" {
-				s.service = "unknown_service" // OpenTelemetry, resource semantic conventions, service.name
+				s.service = UnknownService
 			}
 			s.scope = strings.TrimSpace(by.scope.GetScope().GetName() + " " + by.scope.GetScope().GetVersion())
+			s.droppedOfResource = int(by.resource.GetResource().GetDroppedAttributesCount())
+			s.droppedOfScope = int(by.scope.GetScope().GetDroppedAttributesCount())
 			b.shared[by] = s
 		}
 		t.Spans[i].Service, t.Spans[i].Resource, t.Spans[i].Scope = s.service, s.resource, s.scope
+		t.Spans[i].Dropped.Resource, t.Spans[i].Dropped.Scope = s.droppedOfResource, s.droppedOfScope
 	}
 	sort.SliceStable(t.Spans, func(i, j int) bool {
 		a, b := &t.Spans[i], &t.Spans[j]
@@ -198,17 +202,24 @@ func (in *interner) span(w otlpjson.Span) Span {
 		TraceID: in.text(hex.EncodeToString(w.GetTraceId())), SpanID: hex.EncodeToString(w.GetSpanId()), ParentID: hex.EncodeToString(w.GetParentSpanId()),
 		Name: in.text(w.GetName()), Kind: kind(w.GetKind()), Status: status(w.GetStatus().GetCode()),
 		StatusMessage: in.text(w.GetStatus().GetMessage()), TraceState: in.text(w.GetTraceState()),
-		Start: start,
-		// A span that ends before it starts has a broken clock: no duration.
-		Duration:   max(0, unixNano(w.GetEndTimeUnixNano()).Sub(start)),
-		Attributes: in.attributes(w.GetAttributes()),
-		Cut:        w.Cut,
+		Start: start, Flags: w.GetFlags(), Attributes: in.attributes(w.GetAttributes()), Cut: w.Cut,
+		Dropped: Dropped{Attributes: int(w.GetDroppedAttributesCount()), Events: int(w.GetDroppedEventsCount()), Links: int(w.GetDroppedLinksCount())},
+	}
+	switch took := unixNano(w.GetEndTimeUnixNano()).Sub(start); {
+	case w.GetEndTimeUnixNano() == 0:
+		s.Unfinished = true
+	case took < 0:
+		s.Backwards = -took
+	default:
+		s.Duration = took
 	}
 	for _, e := range w.GetEvents() {
-		s.Events = append(s.Events, Event{Time: unixNano(e.GetTimeUnixNano()), Name: in.text(e.GetName()), Attributes: in.attributes(e.GetAttributes())})
+		s.Events = append(s.Events, Event{Time: unixNano(e.GetTimeUnixNano()), Name: in.text(e.GetName()), Attributes: in.attributes(e.GetAttributes()),
+			Dropped: int(e.GetDroppedAttributesCount())})
 	}
 	for _, l := range w.GetLinks() {
-		s.Links = append(s.Links, Link{TraceID: hex.EncodeToString(l.GetTraceId()), SpanID: hex.EncodeToString(l.GetSpanId()), Attributes: in.attributes(l.GetAttributes())})
+		s.Links = append(s.Links, Link{TraceID: hex.EncodeToString(l.GetTraceId()), SpanID: hex.EncodeToString(l.GetSpanId()), TraceState: l.GetTraceState(),
+			Attributes: in.attributes(l.GetAttributes()), Dropped: int(l.GetDroppedAttributesCount())})
 	}
 	return s
 }
@@ -259,9 +270,12 @@ func kind(k tracepb.Span_SpanKind) string {
 		return KindProducer
 	case tracepb.Span_SPAN_KIND_CONSUMER:
 		return KindConsumer
+	case tracepb.Span_SPAN_KIND_INTERNAL:
+		return KindInternal
+	case tracepb.Span_SPAN_KIND_UNSPECIFIED:
+		return KindUnspecified
 	}
-	// trace.proto: an unspecified kind may be taken as internal.
-	return KindInternal
+	return fmt.Sprintf("%s (%d)", KindUnspecified, k) // a number that OTLP does not have
 }
 
 func status(code tracepb.Status_StatusCode) string {

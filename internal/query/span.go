@@ -12,16 +12,21 @@ import (
 
 // Kinds of a span and its status, spelled for people.
 const (
-	KindInternal = "internal"
-	KindServer   = "server"
-	KindClient   = "client"
-	KindProducer = "producer"
-	KindConsumer = "consumer"
+	KindInternal    = "internal"
+	KindUnspecified = "unspecified"
+	KindServer      = "server"
+	KindClient      = "client"
+	KindProducer    = "producer"
+	KindConsumer    = "consumer"
 
 	StatusUnset = "unset"
 	StatusOK    = "ok"
 	StatusError = "error"
 )
+
+// UnknownService stands for a service without a name (OpenTelemetry, resource semantic
+// conventions, service.name).
+const UnknownService = "unknown_service"
 
 // Attribute is a key and a value: string, bool, int64, float64, []byte, []any of
 // these, or Attributes for a map.
@@ -105,13 +110,20 @@ type Event struct {
 	Time       time.Time
 	Name       string
 	Attributes Attributes
+	Dropped    int // attributes that were dropped where the event was recorded
 }
 
 // Link points to a span of this or another trace.
 type Link struct {
 	TraceID, SpanID string
+	TraceState      string
 	Attributes      Attributes
+	Dropped         int // attributes that were dropped where the link was recorded
 }
+
+// Dropped counts what was dropped where a span was recorded, by the limits of its SDK
+// (trace.proto, message Span, dropped_attributes_count and others).
+type Dropped struct{ Attributes, Events, Links, Resource, Scope int }
 
 // Span is one operation of one service.
 type Span struct {
@@ -123,14 +135,18 @@ type Span struct {
 	Kind          string // Kind*
 	Start         time.Time
 	Duration      time.Duration // never negative
+	Unfinished    bool          // it has no end; Duration is 0
+	Backwards     time.Duration // by how much it ends before it starts; Duration is 0
 	Status        string        // Status*
 	StatusMessage string
 	TraceState    string
+	Flags         uint32 // trace.proto, message Span, flags; 0 if they were not recorded
 	Attributes    Attributes
 	Events        []Event
 	Links         []Link
 	Resource      Attributes
-	Scope         string       // instrumentation scope: name, and version after a space
+	Scope         string // instrumentation scope: name, and version after a space
+	Dropped       Dropped
 	Cut           otlpjson.Cut // what of a very large span was not read
 }
 

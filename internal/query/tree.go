@@ -1,6 +1,7 @@
 package query
 
 import (
+	"slices"
 	"sort"
 	"time"
 )
@@ -24,6 +25,7 @@ type Node struct {
 	Orphan    bool          // its parent is not in the trace
 	Cycle     bool          // its parent is beneath it; shown as a root
 	Duplicate bool          // an earlier span has the same ID
+	Shared    bool          // its ID is also that of the client's span of the same call, which is its parent here
 	Early     time.Duration // by how much it starts before its parent: the clocks disagree
 }
 
@@ -69,7 +71,7 @@ func (t *Tree) Find(spanID string) *Node {
 // of them loses a span, and each is marked on its node.
 func (t *Trace) Tree() *Tree {
 	tree := &Tree{}
-	byID := make(map[string]*Node, len(t.Spans))
+	byID := make(map[string]namesakes, len(t.Spans))
 	type identity struct {
 		id, service, name string
 		start             time.Time
@@ -88,11 +90,7 @@ func (t *Trace) Tree() *Tree {
 		seen[key] = true
 		n := &Node{Span: s}
 		nodes = append(nodes, n)
-		if byID[s.SpanID] == nil {
-			byID[s.SpanID] = n
-		} else {
-			n.Duplicate = true
-		}
+		byID[s.SpanID] = append(byID[s.SpanID], n)
 		if tree.Start.IsZero() || s.Start.Before(tree.Start) {
 			tree.Start = s.Start
 		}
@@ -101,8 +99,14 @@ func (t *Trace) Tree() *Tree {
 		}
 	}
 	tree.Spans = len(nodes)
+	for _, same := range byID {
+		same.share()
+	}
 	for _, n := range nodes {
-		parent := byID[n.ParentID]
+		if n.Shared { // has its parent
+			continue
+		}
+		parent := byID[n.ParentID].parentOf(n)
 		switch {
 		case n.ParentID == "":
 		case parent == nil:
@@ -124,6 +128,44 @@ func (t *Trace) Tree() *Tree {
 	}
 	tree.measure()
 	return tree
+}
+
+// namesakes are the nodes with one span ID, in order. Usually it is one.
+type namesakes []*Node
+
+// share makes a server's span the child of the client's span of the same call, if both
+// have one ID, as Zipkin's libraries give them. Others with the ID are duplicates.
+func (same namesakes) share() {
+	if len(same) < 2 {
+		return
+	}
+	client := slices.IndexFunc(same, func(n *Node) bool { return n.Kind == KindClient || n.Kind == KindProducer })
+	for i, n := range same {
+		server := n.Kind == KindServer || n.Kind == KindConsumer
+		if client >= 0 && server && n.ParentID != n.SpanID {
+			n.Parent, n.Shared = same[client], true
+			continue
+		}
+		n.Duplicate = i > 0 && i != client
+	}
+}
+
+// parentOf returns the node that n's parent ID means: of several, the one of n's own
+// service, else a server's, whose calls further on these are, else the first; nil if
+// there is none.
+func (same namesakes) parentOf(n *Node) *Node {
+	if len(same) == 0 {
+		return nil
+	}
+	for _, fits := range []func(*Node) bool{
+		func(p *Node) bool { return p != n && p.Service == n.Service },
+		func(p *Node) bool { return p != n && p.Shared },
+	} {
+		if i := slices.IndexFunc(same, fits); i >= 0 {
+			return same[i]
+		}
+	}
+	return same[0]
 }
 
 // cutCycles makes one span of each circle of parents a root: the first.

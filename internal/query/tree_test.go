@@ -17,6 +17,12 @@ func sp(id, parent, service string, from, to int) query.Span {
 		Duration: time.Duration(to-from) * time.Millisecond}
 }
 
+// side returns a span with a kind.
+func side(s query.Span, kind string) query.Span {
+	s.Kind = kind
+	return s
+}
+
 // outline writes a tree: indentation, name, self time, critical stretches, and
 // what is wrong with a node.
 func outline(tree *query.Tree) []string {
@@ -30,7 +36,7 @@ func outline(tree *query.Tree) []string {
 		for _, f := range []struct {
 			on   bool
 			text string
-		}{{n.Orphan, "orphan"}, {n.Cycle, "cycle"}, {n.Duplicate, "duplicate"}, {n.Early > 0, "early " + n.Early.String()}} {
+		}{{n.Orphan, "orphan"}, {n.Cycle, "cycle"}, {n.Duplicate, "duplicate"}, {n.Early > 0, "early " + n.Early.String()}, {n.Shared, "shared"}} {
 			if f.on {
 				line += " " + f.text
 			}
@@ -63,7 +69,14 @@ func TestTree(t *testing.T) {
 			[]string{"a self 2 0-1 9-10 cycle", "  b self 2 1-2 8-9", "    c self 5 2-3 4-8", "      d self 1 3-4"}},
 		{"its own parent", []query.Span{sp("a", "a", "f", 0, 10)}, []string{"a self 10 0-10 cycle"}},
 		{"one ID twice", []query.Span{sp("a", "", "f", 0, 10), sp("a", "", "r", 2, 8), sp("b", "a", "r", 3, 4)},
+			[]string{"a self 10 0-10", "a self 5 2-3 4-8 duplicate", "  b self 1 3-4"}},
+		{"one ID twice, of one service", []query.Span{sp("a", "", "f", 0, 10), sp("a", "", "f", 2, 8), sp("b", "a", "f", 3, 4)},
 			[]string{"a self 9 0-3 4-10", "  b self 1 3-4", "a self 6 2-8 duplicate"}},
+		{"one ID for both sides of a call", []query.Span{sp("r", "", "f", 0, 20), side(sp("a", "r", "f", 1, 12), query.KindClient), sp("b", "a", "f", 1, 2),
+			side(sp("a", "r", "g", 3, 9), query.KindServer), sp("c", "a", "g", 4, 5), side(sp("d", "a", "h", 6, 7), query.KindServer)},
+			[]string{"r self 9 0-1 12-20", "  a self 4 2-3 9-12", "    b self 1 1-2", "    a self 4 3-4 5-6 7-9 shared", "      c self 1 4-5", "      d self 1 6-7"}},
+		{"both sides of a call, the server's first", []query.Span{side(sp("a", "", "g", 3, 9), query.KindServer), side(sp("a", "", "f", 4, 12), query.KindClient)},
+			[]string{"a self 3 4-12", "  a self 6 early 1ms shared"}},
 		{"delivered twice", []query.Span{sp("a", "", "f", 0, 10), sp("a", "", "f", 0, 10)}, []string{"a self 10 0-10"}},
 		{"clocks that disagree", []query.Span{sp("b", "a", "r", -5000, -4990), sp("a", "", "f", 0, 100)},
 			[]string{"a self 100 0-100", "  b self 10 early 5s"}},

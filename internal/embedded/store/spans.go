@@ -168,9 +168,14 @@ func (s *Store) spanRows(at, arrived int64, batches []*tracepb.ResourceSpans, kn
 	return out
 }
 
-// duration returns the span's end minus its start, in nanoseconds.
+// duration returns the span's end minus its start, in nanoseconds, 0 if it ends before it
+// starts or has no end.
 func duration(span *tracepb.Span) int64 {
-	return int64(span.GetEndTimeUnixNano() - span.GetStartTimeUnixNano())
+	start, end := span.GetStartTimeUnixNano(), span.GetEndTimeUnixNano()
+	if end < start {
+		return 0
+	}
+	return int64(min(end-start, math.MaxInt64))
 }
 
 // serviceOf returns the name of a resource's service, "" if it has none.
