@@ -95,7 +95,7 @@ func TestMetricsLists(t *testing.T) {
 	for _, li := range errors.all("li") {
 		contains(t, li.text(), "ERROR")
 	}
-	if got := errors.one(t, "a").attr("href"); !strings.HasPrefix(got, "/traces/"+traceFailed+"#span-") {
+	if got := errors.one(t, "a").attr("href"); !strings.HasPrefix(got, "/traces/"+traceFailed+"?span=") {
 		t.Errorf("the first error leads to %s", got)
 	}
 	if got := p["Recent distributed traces"].one(t, ".traces").one(t, "a").attr("href"); got != "/traces/"+traceFair {

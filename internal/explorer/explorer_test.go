@@ -600,14 +600,14 @@ func TestLogs(t *testing.T) {
 		t.Error(d)
 	}
 	line := p.all("details.log")[2]
-	if got := line.link(t, "5c0ffee5"); got != "/traces/"+traceFailed+"#span-0e0e4711000000a4" {
+	if got := line.link(t, "5c0ffee5"); got != "/traces/"+traceFailed+"?span=0e0e4711000000a4#span-0e0e4711000000a4" {
 		t.Errorf("the line leads to %s", got)
 	}
 	contains(t, line.text(), "message Risky die failed", "Structured metadata span_id 0e0e4711000000a4", "container_name dice-roller-stage2")
 	if got := l.loki.asked("/query_range", "query")[0]; got != `{service_name=~".+"} | trace_id="`+traceFailed+`"` {
 		t.Errorf("asked for %s", got)
 	}
-	if got := p.link(t, "Back to the trace"); got != "/traces/"+traceFailed+"#span-0e0e4711000000a4" {
+	if got := p.link(t, "Back to the trace"); got != "/traces/"+traceFailed+"?span=0e0e4711000000a4#span-0e0e4711000000a4" {
 		t.Errorf("back leads to %s", got)
 	}
 }

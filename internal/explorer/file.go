@@ -197,9 +197,9 @@ func (e *explorer) fileList(w http.ResponseWriter, v fileView, traces []*query.T
 	rest := traces[min(skip, len(traces)):]
 	for _, t := range rest[:min(maxListed, len(rest))] {
 		tree := t.Tree()
-		root := tree.Roots[0]
-		row := fileRow{traceRow: e.row(query.Found{TraceID: t.ID, RootService: root.Service, RootName: root.Name, Start: t.Spans[0].Start, Duration: tree.Duration()})}
-		row.Spans, row.Errors, row.Failed, row.Duration = len(t.Spans), t.Errors(), root.Failed(), duration(tree.Duration())
+		service, name := rootOf(tree)
+		row := fileRow{traceRow: e.row(query.Found{TraceID: t.ID, RootService: service, RootName: name, Start: t.Spans[0].Start, Duration: tree.Duration()})}
+		row.Spans, row.Errors, row.Failed, row.Duration = len(t.Spans), t.Errors(), tree.Roots[0].Failed(), duration(tree.Duration())
 		e.setServices(&row.traceRow, t.Services())
 		row.Open = control{Text: "Open", Class: "button small", Label: "Open trace " + row.Short, Show: url.Values{"trace": {t.ID}}.Encode()}
 		v.Rows = append(v.Rows, row)

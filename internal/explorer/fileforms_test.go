@@ -3,15 +3,13 @@ package explorer_test
 import (
 	"strings"
 	"testing"
-
-	"dicelab/internal/query/querytest"
 )
 
 // TestFileForms checks that the page shows what is complete of a file and says what is
 // not, and that it names files of other programs.
 func TestFileForms(t *testing.T) {
 	l := start(t)
-	saved := strings.TrimSpace(download(t, l, querytest.TraceFair))
+	saved := strings.TrimSpace(download(t, l, traceFair))
 	p := send(t, l.handler, map[string]string{"file": `{"resourceLogs":[]}` + "\n" + saved + "\n" + `{"resourceSpans":[{"res`}, 200)
 	contains(t, p.text(), "Not shown: the end of the last document, in line ", " is missing from the file: the spans that are complete are read",
 		"Not shown: the log lines (resourceLogs) of 1 document: only traces are read")

@@ -22,25 +22,49 @@ func duration(d time.Duration) string {
 		}
 		return "-" + duration(-d)
 	}
-	switch {
-	case d == 0:
+	if d == 0 {
 		return "0 s"
-	case d < time.Microsecond:
+	}
+	if d < time.Microsecond {
 		return fmt.Sprintf("%d ns", d)
-	case d < time.Millisecond:
-		return short(float64(d)/float64(time.Microsecond)) + " µs"
-	case d < time.Second:
-		return short(float64(d)/float64(time.Millisecond)) + " ms"
-	case d < time.Minute:
-		return short(d.Seconds()) + " s"
-	case d < time.Hour:
-		return fmt.Sprintf("%d min %d s", d/time.Minute, d%time.Minute/time.Second)
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%d h %d min", d/time.Hour, d%time.Hour/time.Minute)
-	case d < 2*year:
-		return fmt.Sprintf("%d d %d h", d/day, d%day/time.Hour)
+	}
+	for _, u := range []struct {
+		unit time.Duration
+		most float64 // from here on the next unit is used
+		name string
+	}{{time.Microsecond, 1000, "µs"}, {time.Millisecond, 1000, "ms"}, {time.Second, 60, "s"}} {
+		if v := significant(float64(d) / float64(u.unit)); v < u.most {
+			return short(v) + " " + u.name
+		}
+	}
+	switch seconds, minutes, hours := d.Round(time.Second), d.Round(time.Minute), d.Round(time.Hour); {
+	case seconds < time.Hour:
+		return fmt.Sprintf("%d min %d s", seconds/time.Minute, seconds%time.Minute/time.Second)
+	case minutes < 48*time.Hour:
+		return fmt.Sprintf("%d h %d min", minutes/time.Hour, minutes%time.Hour/time.Minute)
+	case hours < 2*year:
+		return fmt.Sprintf("%d d %d h", hours/day, hours%day/time.Hour)
 	}
 	return short(float64(d)/float64(year)) + " years"
+}
+
+// exact writes a duration to the nanosecond, or "" where duration does so.
+func exact(d time.Duration) string {
+	unit, name := time.Second, " s"
+	switch {
+	case d.Abs() < time.Microsecond:
+		return ""
+	case d.Abs() < time.Millisecond:
+		unit, name = time.Microsecond, " µs"
+	case d.Abs() < time.Second:
+		unit, name = time.Millisecond, " ms"
+	}
+	text := fmt.Sprintf("%d.%0*d", d/unit, len(strconv.FormatInt(int64(unit), 10))-1, (d % unit).Abs())
+	text = strings.TrimRight(strings.TrimRight(text, "0"), ".") + name
+	if text == duration(d) {
+		return ""
+	}
+	return text
 }
 
 const (
@@ -73,12 +97,21 @@ func short(v float64) string {
 	case abs >= 100 || v == 0:
 		return strconv.FormatFloat(math.Round(v), 'f', -1, 64)
 	}
-	digits := 2 - int(math.Floor(math.Log10(abs)))
-	v, err := strconv.ParseFloat(strconv.FormatFloat(v, 'f', digits, 64), 64)
-	if err != nil {
-		return "–"
+	return strconv.FormatFloat(significant(v), 'f', -1, 64)
+}
+
+// significant rounds a number to three significant digits, and from 100 on to a whole
+// number.
+func significant(v float64) float64 {
+	if math.Abs(v) >= 100 || v == 0 {
+		return math.Round(v)
 	}
-	return strconv.FormatFloat(v, 'f', -1, 64)
+	digits := 2 - int(math.Floor(math.Log10(math.Abs(v))))
+	r, err := strconv.ParseFloat(strconv.FormatFloat(v, 'f', digits, 64), 64)
+	if err != nil { // it was written just before
+		return v
+	}
+	return r
 }
 
 func percent(ratio float64) string {
@@ -118,6 +151,14 @@ func (e *explorer) ago(t time.Time) string {
 		return "just now"
 	}
 	return duration(d.Truncate(100*time.Millisecond)) + " ago"
+}
+
+// plural returns the word for one or for many.
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return many
 }
 
 // count writes a number with its noun.

@@ -119,7 +119,7 @@ func (v *logsView) read() (err error) {
 			return err
 		}
 		if v.TraceHref != "" {
-			v.TraceHref += "#span-" + v.SpanID
+			v.TraceHref = spanHref(v.TraceID, v.SpanID)
 		}
 	}
 	if v.Query == "" {
@@ -167,7 +167,7 @@ func (e *explorer) logRow(l query.LogLine) logRow {
 	if row.TraceID != "" {
 		row.TraceShort, row.TraceHref = row.TraceID[:8], "/traces/"+row.TraceID
 		if row.SpanID != "" {
-			row.TraceHref += "#span-" + row.SpanID
+			row.TraceHref = spanHref(row.TraceID, row.SpanID)
 		}
 	}
 	for _, f := range l.Fields {

@@ -1,6 +1,7 @@
 package explorer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -30,11 +31,14 @@ type traceView struct {
 	Ticks                 []axisTick
 	Rows                  []spanRow
 	Hops                  []hop
+	MoreHops              int // that are not among them
 	LogsHref, JSONHref    string
 	Traceparent           string
 	Focus, FocusName      string
 	All                   control // leads from a subtree to the whole
 	MetricsHref           string
+	Exact                 string    // the duration to the nanosecond; "" if Duration says it
+	MoreServices          int       // that are not among Services
 	File                  *fileView // nil for a stored trace
 }
 
@@ -149,7 +153,8 @@ func (e *explorer) traceView(t *query.Trace, params url.Values, file *fileView) 
 	tree := t.Tree()
 	v := traceView{ID: t.ID, Time: e.moment(tree.Start), Duration: duration(tree.Duration()), Spans: tree.Spans, Errors: t.Errors(),
 		Die: t.Text(contract.AttrDieType), Result: t.Text(contract.AttrDieResult), JSONHref: "/traces/" + t.ID + "/trace.json", File: file,
-		Root: clip(tree.Roots[0].Name), RootService: clip(tree.Roots[0].Service)}
+		Exact: exact(tree.Duration())}
+	v.RootService, v.Root = rootOf(tree)
 	v.DieClass = dieClass(v.Die)
 	if v.Result == "" {
 		v.Result = t.Text(contract.AttrRollValue)
@@ -159,28 +164,79 @@ func (e *explorer) traceView(t *query.Trace, params url.Values, file *fileView) 
 	v.MetricsHref = "/metrics?" + around.values().Encode()
 	v.Notes = traceNotes(t, tree)
 	v.Services = e.shares(tree)
+	v.MoreServices = len(v.Services) - min(len(v.Services), maxChips)
+	v.Services = v.Services[:len(v.Services)-v.MoreServices]
 
 	wf := waterfall{view: e, traceID: t.ID, around: around, file: file != nil, sheet: &sheet{maxSheet}}
 	show := tree
-	if focus, err := query.ParseSpanID(params.Get("focus")); err == nil {
-		if n := tree.Find(focus); n != nil {
-			show = &query.Tree{Roots: []*query.Node{n}, Start: n.Start, End: n.End(), Spans: n.Below + 1}
-			for _, c := range n.Children {
-				if c.End().After(show.End) {
-					show.End = c.End()
-				}
-			}
-			v.Focus, v.FocusName, v.All = focus, clip(n.Service+" "+n.Name), wf.linkTo("Show the whole trace", "", "", 0)
-		}
+	focus, target := v.asked(tree, params)
+	if focus != nil {
+		show = subtree(focus)
+		v.Focus, v.FocusName, v.All = focus.SpanID, clip(focus.Service+" "+focus.Name), wf.linkTo("Show the whole trace", "", "", 0)
 	}
 	wf.tree, wf.scale = show, chart.Time{Start: show.Start, End: show.End}
 	if !show.End.After(show.Start) {
 		wf.scale.End = show.Start.Add(time.Microsecond) // a trace of no length still needs a scale
 	}
 	v.Ticks = wf.ticks()
-	v.Rows = wf.rows(skipped(params))
-	v.Hops = e.hops(tree, t.ID)
+	v.Rows = wf.rows(skipped(params), target)
+	v.setHops(e, tree)
 	return v
+}
+
+// rootOf returns service and name of a trace's root, or what stands for them if the
+// trace has none.
+func rootOf(tree *query.Tree) (service, name string) {
+	for _, n := range tree.Roots {
+		if !n.Orphan {
+			return clip(n.Service), cmp.Or(clip(n.Name), noName)
+		}
+	}
+	return clip(tree.Roots[0].Service), noRoot
+}
+
+// asked returns the span beneath which alone spans are shown, and the one that is to be
+// among the rows; nil for none.
+func (v *traceView) asked(tree *query.Tree, params url.Values) (focus, target *query.Node) {
+	if id, err := query.ParseSpanID(params.Get("focus")); err == nil {
+		focus = tree.Find(id)
+	}
+	text := params.Get("span")
+	if text == "" {
+		return focus, nil
+	}
+	if id, err := query.ParseSpanID(text); err == nil {
+		target = tree.Find(id)
+	}
+	if target == nil {
+		v.Notes = append(v.Notes, fmt.Sprintf("There is no span %.40q in this trace.", text))
+		return focus, nil
+	}
+	above := 0
+	for n := target; n != focus && n != nil; n = n.Parent {
+		if above++; above == maxRows/3 && n.Parent != nil { // the spans above would fill the page
+			return n, target
+		}
+		if n.Parent == nil {
+			focus = nil // the span is elsewhere
+		}
+	}
+	return focus, target
+}
+
+// subtree returns the tree of a span and those beneath it.
+func subtree(top *query.Node) *query.Tree {
+	show := &query.Tree{Roots: []*query.Node{top}, Start: top.Start, End: top.End(), Spans: top.Below + 1}
+	show.Walk(func(n *query.Node) bool {
+		if n.Start.Before(show.Start) {
+			show.Start = n.Start
+		}
+		if n.End().After(show.End) {
+			show.End = n.End()
+		}
+		return true
+	})
+	return show
 }
 
 // traceNotes returns what is wrong with a trace, if anything is.
@@ -189,7 +245,7 @@ func traceNotes(t *query.Trace, tree *query.Tree) []string {
 	if t.Partial {
 		notes = append(notes, "The trace store says that spans are missing. "+t.Message)
 	}
-	var orphans, cycles, duplicates int
+	var orphans, cycles, duplicates, shared, unfinished, backwards, dropped int
 	var early time.Duration
 	tree.Walk(func(n *query.Node) bool {
 		if n.Orphan {
@@ -200,6 +256,18 @@ func traceNotes(t *query.Trace, tree *query.Tree) []string {
 		}
 		if n.Duplicate {
 			duplicates++
+		}
+		if n.Shared {
+			shared++
+		}
+		if n.Unfinished {
+			unfinished++
+		}
+		if n.Backwards > 0 {
+			backwards++
+		}
+		if d := n.Dropped; d.Attributes+d.Events+d.Links > 0 {
+			dropped++
 		}
 		early = max(early, n.Early)
 		return true
@@ -219,6 +287,22 @@ func traceNotes(t *query.Trace, tree *query.Tree) []string {
 	}
 	if tree.Redundant > 0 {
 		notes = append(notes, count(tree.Redundant, "span was", "spans were")+" delivered twice and is shown once.")
+	}
+	if shared > 0 {
+		notes = append(notes, count(shared, "span has", "spans have")+" the span ID of the call that caused "+plural(shared, "it", "them")+
+			": Zipkin's libraries give both sides of a call one ID.")
+	}
+	if unfinished > 0 {
+		notes = append(notes, count(unfinished, "span has", "spans have")+" no end: "+plural(unfinished, "it was", "they were")+
+			" not ended before "+plural(unfinished, "it was", "they were")+" sent. How long "+plural(unfinished, "it", "they")+" took is not known.")
+	}
+	if backwards > 0 {
+		notes = append(notes, count(backwards, "span ends before it starts", "spans end before they start")+
+			": the clock was set back meanwhile, or the times are wrong. "+plural(backwards, "Its", "Their")+" duration is shown as 0 s.")
+	}
+	if dropped > 0 {
+		notes = append(notes, count(dropped, "span is", "spans are")+" incomplete: attributes, events or links were dropped where "+
+			plural(dropped, "it was", "they were")+" recorded.")
 	}
 	if early > 0 {
 		notes = append(notes, "Some span starts "+duration(early)+" before its parent: the clocks of the services disagree.")
@@ -259,31 +343,53 @@ type hop struct {
 	ToHref, FromHref          string
 	Header                    traceparent.Header
 	Text                      string
+	HasFlags                  bool // the flags were recorded
 	Received                  bool // as the receiving span recorded it; else put together from its parent ID
 	Problem                   string
 	TraceOK, ParentOK         bool
 }
 
-// hops lists where the trace crosses from one service to another.
-func (e *explorer) hops(tree *query.Tree, traceID string) []hop {
-	var out []hop
+// maxHops limits the hops on a page.
+const maxHops = 50
+
+// setHops lists where the trace crosses from one service to another. Flags are those that
+// were recorded: of the header, or else of the span.
+func (v *traceView) setHops(e *explorer, tree *query.Tree) {
+	shown := map[string]bool{}
+	for _, r := range v.Rows {
+		shown[r.SpanID] = true
+	}
+	link := func(spanID string) string {
+		switch {
+		case shown[spanID]:
+			return "#span-" + spanID
+		case v.File != nil:
+			return ""
+		}
+		return spanHref(v.ID, spanID)
+	}
 	tree.Walk(func(n *query.Node) bool {
-		if n.Parent == nil || n.Parent.Service == n.Service || len(out) == 50 {
+		if n.Parent == nil || n.Parent.Service == n.Service {
 			return true
 		}
-		h := hop{From: n.Parent.Service, FromClass: e.class(n.Parent.Service), FromSpan: n.Parent.Name, FromHref: "#span-" + n.ParentID,
-			To: n.Service, ToClass: e.class(n.Service), ToSpan: n.Name, ToHref: "#span-" + n.SpanID}
-		h.Text = traceparent.Header{Version: "00", TraceID: traceID, ParentID: n.ParentID, Flags: "01"}.String()
+		if len(v.Hops) == maxHops {
+			v.MoreHops++
+			return true
+		}
+		parent := n.Parent.SpanID
+		h := hop{From: clip(n.Parent.Service), FromClass: e.class(n.Parent.Service), FromSpan: cmp.Or(clip(n.Parent.Name), noName), FromHref: link(parent),
+			To: clip(n.Service), ToClass: e.class(n.Service), ToSpan: cmp.Or(clip(n.Name), noName), ToHref: link(n.SpanID)}
+		h.HasFlags = n.Flags != 0
+		h.Text = traceparent.Header{Version: "00", TraceID: v.ID, ParentID: parent, Flags: fmt.Sprintf("%02x", n.Flags&0xff)}.String()
 		if sent, ok := n.Attributes.Get(contract.AttrTraceparent).([]any); ok && len(sent) > 0 {
-			h.Text, h.Received = query.FormatValue(sent[0]), true
+			h.Text, h.Received, h.HasFlags = query.FormatValue(sent[0]), true, true
 		}
 		var err error
 		if h.Header, err = traceparent.Parse(h.Text); err != nil {
 			h.Problem = err.Error()
 		}
-		h.TraceOK, h.ParentOK = h.Header.TraceID == traceID, h.Header.ParentID == n.ParentID
-		out = append(out, h)
+		h.TraceOK, h.ParentOK = h.Header.TraceID == v.ID, h.Header.ParentID == parent
+		v.Hops = append(v.Hops, h)
 		return true
 	})
-	return out
 }

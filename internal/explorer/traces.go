@@ -78,6 +78,7 @@ func (rows traceRows) Roots() (roots []serviceCount) {
 type serviceCount struct {
 	Name, Class string
 	Spans       int
+	service     string // as the server names it
 }
 
 // search finds traces, the die of each, and whether it failed.
@@ -93,20 +94,28 @@ func (e *explorer) search(ctx context.Context, s query.Search) (traceRows, *quer
 	return rows, res, e.complete(ctx, rows, s)
 }
 
+// tempoNoRoot is Tempo's name for the service of a root that it does not have, or that has
+// no service name.
+const tempoNoRoot = "<root span not yet received>"
+
 func (e *explorer) row(t query.Found) traceRow {
 	r := traceRow{ID: t.TraceID, Short: t.TraceID[:8], Href: "/traces/" + t.TraceID, Time: e.moment(t.Start),
 		Service: clip(t.RootService), Class: e.class(t.RootService), Name: clip(t.RootName), Spans: t.Spans(), Errors: t.Errors(),
 		Duration: duration(t.Duration), Die: t.Text(contract.AttrDieType), start: t.Start, took: t.Duration}
-	if r.Name == "" {
-		r.Name = "root span not received"
+	if t.RootService == tempoNoRoot {
+		r.Service, r.Class = query.UnknownService, e.class(query.UnknownService)
+		if t.RootName == "" {
+			r.Service, r.Name = "", noRoot
+		}
 	}
+	r.Name = cmp.Or(r.Name, noName)
 	if t.Duration == 0 {
 		r.Duration = "< 1 ms" // Tempo's search rounds down
 	}
 	r.DieClass = dieClass(r.Die)
 	e.setServices(&r, slices.Collect(maps.Keys(t.Services)))
 	for i := range r.Services {
-		r.Services[i].Spans = t.Services[r.Services[i].Name].Spans
+		r.Services[i].Spans = t.Services[r.Services[i].service].Spans
 	}
 	return r
 }
@@ -115,7 +124,8 @@ func (e *explorer) row(t query.Found) traceRow {
 func (e *explorer) setServices(r *traceRow, names []string) {
 	slices.SortFunc(names, compareServices)
 	for _, name := range names[:min(len(names), maxChips)] {
-		r.Services = append(r.Services, serviceCount{Name: name, Class: e.class(name)})
+		shown := clip(cmp.Or(name, query.UnknownService))
+		r.Services = append(r.Services, serviceCount{Name: shown, Class: e.class(shown), service: name})
 	}
 	r.MoreServices = len(names) - len(r.Services)
 }
@@ -336,12 +346,21 @@ func options(values []string, selected string) []choice {
 	found := selected == ""
 	for _, v := range values {
 		found = found || v == selected
-		out = append(out, choice{Value: v, Label: v, Selected: v == selected})
+		out = append(out, choice{Value: v, Label: label(v), Selected: v == selected})
 	}
 	if !found {
-		out = append(out, choice{Value: selected, Label: selected, Selected: true})
+		out = append(out, choice{Value: selected, Label: label(selected), Selected: true})
 	}
 	return out
+}
+
+// label returns a value as a drop-down shows it: cut if it is long.
+func label(value string) string {
+	const most = 80 // bytes
+	if len(value) <= most {
+		return value
+	}
+	return query.Clip(value, most) + "…"
 }
 
 // scatter draws the traces, each by its start and duration.

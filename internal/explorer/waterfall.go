@@ -1,10 +1,8 @@
 package explorer
 
 import (
-	"fmt"
 	"net/url"
 	"strconv"
-	"strings"
 
 	"dicelab/internal/explorer/chart"
 	"dicelab/internal/query"
@@ -20,6 +18,12 @@ const (
 // spanRow is a span in the waterfall.
 type spanRow struct {
 	SpanID, ParentID  string
+	ParentHref        string // "" where the parent is not shown
+	Long              bool   // name or service are cut in the row
+	Open              bool   // the span was asked for
+	Exact             string // the duration to the nanosecond; "" if Duration says it
+	Dropped           string // names what the recording SDK dropped
+	DroppedOfResource string
 	Anchor            string // "" for a further span with the same ID
 	Name, Service     string
 	Class             string
@@ -55,13 +59,17 @@ type spanRow struct {
 type bar struct{ X, Width string }
 
 type eventRow struct {
-	Name, Offset string
-	Attributes   fieldList
+	Name, At   string
+	Flag       string // that it lies outside of the span
+	Attributes fieldList
+	Dropped    string
 }
 
 type linkRow struct {
 	TraceID, SpanID, Href string // Href is "" where it leads nowhere
+	TraceState            string
 	Attributes            fieldList
+	Dropped               string
 }
 
 // waterfall lays out the spans of a tree.
@@ -113,141 +121,4 @@ func (wf waterfall) ticks() []axisTick {
 		out = append(out, t)
 	}
 	return out
-}
-
-// rows returns the rows of the spans that are shown, in order. It leaves out the first skip
-// children of the top span: the rest of a long list is reached with a link.
-func (wf waterfall) rows(skip int) []spanRow {
-	shown, more := wf.choose(skip)
-	var out []spanRow
-	ticks := wf.ticks()
-	base := 0
-	if len(wf.tree.Roots) > 0 {
-		base = wf.tree.Roots[0].Depth
-	}
-	wf.tree.Walk(func(n *query.Node) bool {
-		if !shown[n] {
-			return false
-		}
-		r := wf.row(n, base)
-		r.Ticks = ticks
-		open := false
-		for _, c := range n.Children {
-			open = open || shown[c]
-		}
-		if !open {
-			r.Below = n.Below
-			r.Beneath = wf.linkTo(fmt.Sprintf("Show the %d spans beneath", n.Below), "button small", n.SpanID, 0)
-		}
-		if m, ok := more[n]; ok {
-			r.More = m.count
-			r.Beside = wf.linkTo(fmt.Sprintf("%d more spans beside this one", m.count), "", n.ParentID, m.from)
-		}
-		out = append(out, r)
-		return true
-	})
-	return out
-}
-
-type omitted struct{ count, from int }
-
-// choose picks what is shown: level by level while there is room. Of a level
-// that does not fit as a whole, the first spans are shown.
-func (wf waterfall) choose(skip int) (map[*query.Node]bool, map[*query.Node]omitted) {
-	shown, more := map[*query.Node]bool{}, map[*query.Node]omitted{}
-	level := wf.tree.Roots
-	for first := true; len(level) > 0 && len(shown) < maxRows; first = false {
-		var next []*query.Node
-		for i, n := range level {
-			if len(shown) == maxRows {
-				// Siblings that are left out are reached from the last one shown;
-				// roots have no parent to open, and a trace has few.
-				if last := level[i-1]; last.Parent != nil && last.Parent == n.Parent {
-					rest := len(n.Parent.Children) - indexOf(n.Parent.Children, n)
-					more[last] = omitted{rest, len(n.Parent.Children) - rest}
-				}
-				break
-			}
-			shown[n] = true
-			children := n.Children
-			if first && skip > 0 && skip < len(children) {
-				children = children[skip:]
-			}
-			next = append(next, children...)
-		}
-		level = next
-	}
-	return shown, more
-}
-
-func indexOf(nodes []*query.Node, n *query.Node) int {
-	for i := range nodes {
-		if nodes[i] == n {
-			return i
-		}
-	}
-	return len(nodes)
-}
-
-func (wf waterfall) row(n *query.Node, base int) spanRow {
-	x, width := wf.scale.At(n.Start), wf.scale.Width(n.Duration)
-	depth := n.Depth - base
-	r := spanRow{SpanID: n.SpanID, ParentID: n.ParentID, Name: clip(n.Name), Service: clip(n.Service), Class: wf.view.class(n.Service),
-		Indent: min(depth, maxDepth), Depth: depth, X: chart.Percent(x), Width: chart.Percent(max(width, .25)),
-		Kind: n.Kind, Status: n.Status, StatusMessage: shortened(n.StatusMessage), Failed: n.Failed(),
-		Offset: "+" + duration(n.Start.Sub(wf.scale.Start)), Duration: duration(n.Duration), Self: duration(n.SelfTime),
-		Time: wf.view.moment(n.Start), Attributes: wf.sheet.list(n.Attributes, n.Cut.Attributes), Resource: wf.sheet.list(n.Resource, 0),
-		Scope: clip(n.Scope), TraceState: clip(n.TraceState), OnPath: len(n.Critical) > 0}
-	if !wf.file {
-		r.LogsHref = logsHref(query.LogFilter{Service: n.Service, TraceID: wf.traceID}, n.SpanID, wf.around)
-	}
-	if n.Duration > 0 {
-		r.SelfShare = percent(float64(n.SelfTime) / float64(n.Duration))
-	}
-	for _, c := range n.Critical {
-		r.Critical = append(r.Critical, bar{chart.Percent(wf.scale.At(c.Start)), chart.Percent(wf.scale.Width(c.End.Sub(c.Start)))})
-	}
-	if n.Orphan {
-		r.Flags = append(r.Flags, "parent "+n.ParentID+" missing")
-	}
-	if n.Cycle {
-		r.Flags = append(r.Flags, "parents form a circle")
-	}
-	if !n.Duplicate {
-		r.Anchor = "span-" + n.SpanID
-	} else {
-		r.Flags = append(r.Flags, "span ID used twice")
-	}
-	if n.Early > 0 {
-		r.Flags = append(r.Flags, "starts "+duration(n.Early)+" before its parent")
-	}
-	if depth > maxDepth {
-		r.Flags = append(r.Flags, fmt.Sprintf("depth %d", depth))
-	}
-	for _, ev := range n.Events[:min(len(n.Events), maxSpanRecords)] {
-		r.Events = append(r.Events, eventRow{clip(ev.Name), "+" + duration(ev.Time.Sub(wf.scale.Start)), wf.sheet.list(ev.Attributes, 0)})
-	}
-	r.MoreEvents = moreRecords(len(n.Events)-len(r.Events)+n.Cut.Events, "events")
-	for _, l := range n.Links[:min(len(n.Links), maxSpanRecords)] {
-		link := linkRow{l.TraceID, l.SpanID, "/traces/" + l.TraceID + "#span-" + l.SpanID, wf.sheet.list(l.Attributes, 0)}
-		if wf.file || l.TraceID == "" { // what it leads to is another matter than what is stored under that ID
-			link.Href = ""
-		}
-		r.Links = append(r.Links, link)
-	}
-	r.MoreLinks = moreRecords(len(n.Links)-len(r.Links)+n.Cut.Links, "links")
-	r.Within = moreRecords(n.Cut.Within, "values within lists")
-	return r
-}
-
-// Summary returns the text of the bar for screen readers.
-func (r spanRow) Summary() string {
-	parts := []string{r.Service, r.Name, "starts at " + r.Offset, "takes " + r.Duration, "self time " + r.Self}
-	if r.Failed {
-		parts = append(parts, "failed")
-	}
-	if r.OnPath {
-		parts = append(parts, "on the critical path")
-	}
-	return strings.Join(parts, ", ")
 }

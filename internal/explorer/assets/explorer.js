@@ -23,8 +23,18 @@
 
   // A link to a span or a check opens it.
   const openTarget = () => {
-    const el = /^#(span|check)-/.test(location.hash) && document.getElementById(location.hash.slice(1));
-    if (!el) return;
+    const to = /^#(span|check)-/.exec(location.hash);
+    if (!to) return;
+    const el = document.getElementById(location.hash.slice(1));
+    if (!el) {
+      // A large trace does not show all its spans at once: ask for this one.
+      const q = new URLSearchParams(location.search), id = location.hash.slice("#span-".length);
+      if (to[1] === "span" && /\/traces\/[0-9a-f]{32}$/.test(location.pathname) && q.get("span") !== id) {
+        q.set("span", id);
+        location.replace(location.pathname + "?" + q + location.hash);
+      }
+      return;
+    }
     el.open = true;
     el.scrollIntoView({ block: "nearest" });
   };
