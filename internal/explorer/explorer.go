@@ -85,8 +85,10 @@ func NewHandler(o Options) (http.Handler, error) {
 		o.Now = time.Now
 	}
 	e := &explorer{Options: o, pages: map[string]*template.Template{}, runs: &checkRuns{Checker: o.Checklist, clock: o.Now}, palette: newPalette(), bounds: newBounds()}
-	for _, name := range []string{"overview", "service", "traces", "trace", "notrace", "file", "logs", "metrics", "targets", "senders", "checks", "doc", "message"} {
-		t, err := template.New("layout.html").Funcs(template.FuncMap{"code": code}).ParseFS(files, "templates/layout.html", "templates/parts.html", "templates/"+name+".html")
+	for _, name := range []string{"overview", "service", "traces", "trace", "notrace", "file", "logs", "metrics", "targets", "senders", "checks",
+		"doc", "message"} {
+		t, err := template.New("layout.html").Funcs(template.FuncMap{"linked": linked, "code": code}).
+			ParseFS(files, "templates/layout.html", "templates/parts.html", "templates/"+name+".html")
 		if err != nil {
 			return nil, fmt.Errorf("parsing the explorer's page %s: %w", name, err)
 		}

@@ -28,6 +28,7 @@ type logsView struct {
 	Lines                                        []logRow
 	Cut                                          bool // there are older ones
 	Marked                                       int
+	Older                                        string // "" if all are shown
 	Graph                                        template.HTML
 	Legend                                       []legendItem
 	FrontendURL                                  string
@@ -81,7 +82,7 @@ func (e *explorer) logs(w http.ResponseWriter, r *http.Request) {
 	v.Services = options(services, v.Service)
 	v.Levels = options([]string{contract.LevelInfo, contract.LevelWarning, contract.LevelError}, v.Level)
 	if res != nil {
-		v.show(e, res, win)
+		v.show(e, res, win, r.URL.Query())
 	}
 	if len(v.Lines) > 0 {
 		var err error
@@ -128,7 +129,7 @@ func (v *logsView) read() (err error) {
 	return nil
 }
 
-func (v *logsView) show(e *explorer, res *query.LogResult, win window) {
+func (v *logsView) show(e *explorer, res *query.LogResult, win window, params url.Values) {
 	if res.Type != "streams" {
 		v.Graph, v.Legend = e.seriesGraph("Result of the LogQL query", res.Series, win)
 		return
@@ -146,7 +147,9 @@ func (v *logsView) show(e *explorer, res *query.LogResult, win window) {
 		}
 		v.Lines = append(v.Lines, row)
 	}
-	v.Cut = len(v.Lines) == logLimit
+	if v.Cut = len(v.Lines) == logLimit; v.Cut {
+		v.Older = older("/logs", params, win, res.Lines[len(res.Lines)-1].Time.Add(1)) // that line too, as others may have its time
+	}
 	if v.TraceID != "" { // what happened in a trace is read from its beginning
 		slices.Reverse(v.Lines)
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"dicelab/internal/contract"
@@ -38,6 +39,7 @@ type traceView struct {
 	All                   control // leads from a subtree to the whole
 	MetricsHref           string
 	Exact                 string    // the duration to the nanosecond; "" if Duration says it
+	Back                  string // the search that led here
 	MoreServices          int       // that are not among Services
 	File                  *fileView // nil for a stored trace
 }
@@ -66,13 +68,27 @@ func (e *explorer) trace(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	view := e.traceView(t, r.URL.Query(), nil)
+	view.Back = back(r)
 	e.render(w, http.StatusOK, "trace", page{Wide: true, Title: view.Root + " " + id[:8], Section: "Traces", Data: view})
+}
+
+// back returns the search that led to a page: its link, and the page's own beneath which
+// it stands.
+func back(r *http.Request) string {
+	if from, err := url.Parse(r.Referer()); err == nil && from.Host == r.Host && strings.HasSuffix(from.Path, "/traces") && from.RawQuery != "" {
+		return "/traces?" + from.RawQuery
+	}
+	return "/traces"
 }
 
 // traceID reads the ID in the path. One without its leading zeros, or in
 // capitals, is answered with a redirect to the full one.
 func (e *explorer) traceID(w http.ResponseWriter, r *http.Request) (string, bool) {
 	given := r.PathValue("id")
+	if isShort(given) && len(given) < longID { // as a list shows it
+		http.Redirect(w, r, "/traces?q="+given, http.StatusSeeOther)
+		return "", false
+	}
 	id, err := query.ParseTraceID(given)
 	if err != nil {
 		e.message(w, http.StatusBadRequest, "Not a trace ID", fmt.Sprintf("%.80q is not a trace ID: it has up to 32 hex digits.", given))

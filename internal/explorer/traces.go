@@ -214,6 +214,7 @@ type tracesView struct {
 	Notes                                       []string
 	Rows                                        traceRows
 	MoreHref                                    string // shows more traces; "" if these are all
+	Older                                       string // shows those before them; "" if these are all
 	Scatter                                     template.HTML
 	FrontendURL                                 string
 	Filtered                                    bool
@@ -223,15 +224,17 @@ func (e *explorer) traces(w http.ResponseWriter, r *http.Request) {
 	v := tracesView{Service: trimmed(r, "service"), Name: trimmed(r, "name"), Die: trimmed(r, "die"), Status: trimmed(r, "status"),
 		Min: trimmed(r, "min"), Max: trimmed(r, "max"), Query: trimmed(r, "q"), Limit: defaultTraces, FrontendURL: e.FrontendURL}
 	// A pasted trace ID in the TraceQL box means that trace.
-	if id, err := query.ParseTraceID(v.Query); err == nil && len(v.Query) >= 16 {
-		http.Redirect(w, r, "/traces/"+id, http.StatusSeeOther)
+	found, err := e.findID(r.Context(), v.Query)
+	if len(found) == 1 {
+		http.Redirect(w, r, "/traces/"+found[0], http.StatusSeeOther)
 		return
 	}
+	idErr := err
 	win, err := parseWindow(r.URL.Query(), e.Now(), "1h")
 	if err == nil {
 		err = v.read(r)
 	}
-	if err != nil {
+	if err = cmp.Or(idErr, err); err != nil {
 		v.InputError = err.Error()
 	}
 	v.Filtered = v.Query != "{}"
@@ -265,6 +268,15 @@ func (e *explorer) traces(w http.ResponseWriter, r *http.Request) {
 		}
 		if len(v.Rows) == v.Limit {
 			v.MoreHref = moreTraces(r.URL.Query(), v.Limit)
+			v.Older = older("/traces", r.URL.Query(), win, v.Rows[len(v.Rows)-1].start)
+		}
+	}
+	for _, list := range []struct {
+		what   string
+		values []string
+	}{{"services", services}, {"span names", names}} {
+		if len(list.values) >= maxTagValues {
+			v.Notes = append(v.Notes, fmt.Sprintf("The list of %s is cut: it has the first %d. Others are found by TraceQL.", list.what, len(list.values)))
 		}
 	}
 	v.Services, v.Names = options(services, v.Service), options(names, v.Name)
@@ -275,6 +287,67 @@ func (e *explorer) traces(w http.ResponseWriter, r *http.Request) {
 		status = http.StatusBadRequest
 	}
 	e.render(w, status, "traces", page{Wide: true, Window: win.chosen(r), Service: v.Service, Title: "Traces", Section: "Traces", Live: win.Since != "", Data: v})
+}
+
+// maxTagValues is the number of values at which Tempo, as the embedded stack, cuts a list.
+const maxTagValues = 1000
+
+// The IDs of traces as lists show them are their first digits. A trace is found by
+// minShort of them, or more, among those that began in the last shortSince.
+const (
+	minShort   = 6
+	longID     = 16 // digits of an ID of 64 bits, whose other half is zeros
+	shortSince = 48 * time.Hour
+)
+
+// isShort reports whether a text can be the first digits of a trace ID.
+func isShort(text string) bool {
+	return len(text) >= minShort && len(text) < 32 && strings.Trim(strings.ToLower(text), "0123456789abcdef") == ""
+}
+
+// findID returns the trace that a text names: one, or none and nil if the text is no
+// ID. An error says which traces begin with it, or that none does.
+func (e *explorer) findID(ctx context.Context, text string) ([]string, error) {
+	id, err := query.ParseTraceID(text)
+	switch {
+	case err == nil && !isShort(text) && len(text) >= 32:
+		return []string{id}, nil
+	case !isShort(text):
+		return nil, nil
+	}
+	prefix := strings.ToLower(text)
+	// Whole seconds, and the newest included.
+	res, searchErr := e.Tempo.Search(ctx, query.Search{TraceQL: `{trace:id=~` + query.Quote(prefix+".*") + `}`, Start: e.Now().Add(-shortSince), End: e.Now(), Limit: maxChips})
+	var ids []string
+	if res != nil {
+		for _, t := range res.Traces {
+			if strings.HasPrefix(t.TraceID, prefix) {
+				ids = append(ids, t.TraceID)
+			}
+		}
+	}
+	switch {
+	case len(ids) == 1 || len(ids) == 0 && len(text) >= longID && err == nil:
+		return []string{cmp.Or(strings.Join(ids, ""), id)}, nil
+	case len(ids) > 1:
+		return nil, fmt.Errorf("%s begins the IDs of several traces: %s", prefix, strings.Join(ids, ", "))
+	case searchErr != nil:
+		return nil, fmt.Errorf("looking for a trace whose ID begins with %s: %w", prefix, searchErr)
+	}
+	return nil, fmt.Errorf("no trace of the last %.0f hours has an ID that begins with %s: to find an older one, give all 32 digits", shortSince.Hours(), prefix)
+}
+
+// older links to what a page shows, with what is before t instead, or returns "" if the
+// window does not reach back from there.
+func older(path string, params url.Values, win window, t time.Time) string {
+	if !t.After(win.Start) {
+		return ""
+	}
+	p := maps.Clone(params)
+	p.Del("since")
+	p.Set("start", timeParam(win.Start))
+	p.Set("end", timeParam(t))
+	return path + "?" + p.Encode()
 }
 
 // read makes the query from the filters unless one was typed.
