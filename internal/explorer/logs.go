@@ -156,15 +156,15 @@ func (v *logsView) show(e *explorer, res *query.LogResult, win window, params ur
 }
 
 func (e *explorer) logRow(l query.LogLine) logRow {
-	row := logRow{Time: e.moment(l.Time), Level: l.Level(), Service: l.Service(), Class: e.class(l.Service()), Message: shortened(l.Message()),
-		Text: l.Text, Fields: l.Fields, Labels: sortedFields(l.Labels), Metadata: sortedFields(l.Metadata), TraceID: l.TraceID(), SpanID: l.SpanID()}
+	row := logRow{Time: e.moment(l.Time), Level: l.Level(), Service: l.Service(), Class: e.class(l.Service()), Message: shortened(query.StripANSI(l.Message())),
+		Text: l.Text, Labels: sortedFields(l.Labels), Metadata: sortedFields(l.Metadata), TraceID: l.TraceID(), SpanID: l.SpanID()}
 	if l.Cut > 0 {
 		row.More = fmt.Sprintf("and %s more bytes, which this page does not show", grouped(l.Cut))
 	}
 	switch row.Level {
-	case contract.LevelError:
+	case query.LevelError, query.LevelCritical:
 		row.LevelClass = "bad"
-	case contract.LevelWarning, "WARN":
+	case query.LevelWarning:
 		row.LevelClass = "warn"
 	}
 	if row.TraceID != "" {
@@ -173,10 +173,15 @@ func (e *explorer) logRow(l query.LogLine) logRow {
 			row.TraceHref = spanHref(row.TraceID, row.SpanID)
 		}
 	}
-	for _, f := range l.Fields {
+	row.Fields = slices.Clone(l.Fields)
+	for i, f := range l.Fields {
+		f.Value = query.StripANSI(f.Value) // the line itself has them
+		row.Fields[i].Value = f.Value
+		if query.MessageKey(f.Key) || query.LevelKey(f.Key) {
+			continue
+		}
 		switch f.Key {
-		case contract.FieldTimestamp, contract.FieldLevel, contract.FieldMessage, contract.FieldLogger, contract.FieldTraceID,
-			contract.FieldSpanID, contract.FieldBackendURL:
+		case contract.FieldTimestamp, contract.FieldLogger, contract.FieldTraceID, contract.FieldSpanID, contract.FieldBackendURL:
 		case contract.FieldDurationSeconds:
 			if s, err := strconv.ParseFloat(f.Value, 64); err == nil {
 				f.Value = short(s) // three digits are enough at a glance; opened, the line has them all

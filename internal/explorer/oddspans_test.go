@@ -45,7 +45,7 @@ func missing(t *testing.T, text string, others ...string) {
 func TestTimesOfSpans(t *testing.T) {
 	const ms = int64(time.Millisecond)
 	at := func(ns int64) string { return strconv.FormatInt(1_710_000_000_000_000_000+ns, 10) }
-	p := send(t, start(t).handler, fileOf("shop", spanJSON(1, 0, "root", 0, 100*ms, `,"events":[{"name":"early","timeUnixNano":"`+at(-5000*ms)+`"},{"name":"late","timeUnixNano":"`+at(103*ms)+
+	p := send(t, alone(t).handler, fileOf("shop", spanJSON(1, 0, "root", 0, 100*ms, `,"events":[{"name":"early","timeUnixNano":"`+at(-5000*ms)+`"},{"name":"late","timeUnixNano":"`+at(103*ms)+
 		`"},{"name":"inside","timeUnixNano":"`+at(7*ms)+`"},{"name":"timeless"}]`), spanJSON(2, 1, "open", 10*ms, 0, ""), spanJSON(3, 1, "back", 20*ms, 15*ms, "")), 200)
 	contains(t, p.text(), "1 span has no end: it was not ended before it was sent. How long it took is not known.",
 		"1 span ends before it starts: the clock was set back meanwhile, or the times are wrong. Its duration is shown as 0 s.")
@@ -60,7 +60,7 @@ func TestTimesOfSpans(t *testing.T) {
 // TestDurationsCarry checks that rounding carries into the next unit, and that the exact
 // value is at hand.
 func TestDurationsCarry(t *testing.T) {
-	h := start(t).handler
+	h := alone(t).handler
 	for ns, want := range map[int64]string{
 		999: "999 ns", 1000: "1 µs", 999_499: "999 µs 999.499 µs", 999_999: "1 ms 999.999 µs", 999_999_600: "1 s 999.9996 ms", 9_999_000_000: "10 s 9.999 s",
 		12_345_000_000: "12.3 s 12.345 s", 59_940_000_000: "59.9 s 59.94 s", 59_950_000_000: "1 min 0 s 59.95 s", 3_599_600_000_000: "1 h 0 min 3599.6 s",
@@ -80,7 +80,7 @@ func TestDurationsCarry(t *testing.T) {
 // show all that they have.
 func TestDropped(t *testing.T) {
 	other := strings.Repeat("ab", 16)
-	p := send(t, start(t).handler, fileOf("shop", spanJSON(1, 0, "root", 0, 5, `,"droppedAttributesCount":120,"droppedEventsCount":7,"droppedLinksCount":1,
+	p := send(t, alone(t).handler, fileOf("shop", spanJSON(1, 0, "root", 0, 5, `,"droppedAttributesCount":120,"droppedEventsCount":7,"droppedLinksCount":1,
 		"events":[{"name":"e","timeUnixNano":"1710000000000000001","droppedAttributesCount":2}],
 		"links":[{"traceId":"`+other+`","spanId":"`+hex16(9)+`","traceState":"a=b","droppedAttributesCount":1}]`)), 200)
 	contains(t, p.text(), "1 span is incomplete: attributes, events or links were dropped where it was recorded.",
@@ -91,7 +91,7 @@ func TestDropped(t *testing.T) {
 
 // TestNames checks the placeholders of what has no name, and a missing root.
 func TestNames(t *testing.T) {
-	l := start(t)
+	l := alone(t)
 	p := send(t, l.handler, fileOf("", spanJSON(1, 0, "", 0, 5, `,"kind":9`)), 200)
 	contains(t, p.one(t, "h1").text(), "unknown_service (no name)")
 	contains(t, p.one(t, "details.span").text(), "(no name) unknown_service", "Kind unspecified (9)")
@@ -107,7 +107,7 @@ func TestNames(t *testing.T) {
 // TestBarsAreVisible checks that every bar is inside of the drawing, also of a span that has
 // no length at the end, or that begins before its parent.
 func TestBarsAreVisible(t *testing.T) {
-	h := start(t).handler
+	h := alone(t).handler
 	file := fileOf("shop", spanJSON(1, 0, "root", 0, 1_000_000_000, ""), spanJSON(2, 1, "at the end", 1_000_000_000, 1_000_000_000, ""),
 		spanJSON(3, 1, "skewed", -2_000_000_000, -1_900_000_000, ""), spanJSON(4, 3, "skewed more", -9_000_000_000, -8_000_000_000, ""))
 	file["show"] = "focus=" + hex16(1) + "&trace=" + traceFair
@@ -126,7 +126,7 @@ func TestBarsAreVisible(t *testing.T) {
 func TestFlagsOfHops(t *testing.T) {
 	for flags, want := range map[string]string{"": "– flags: not recorded", `,"flags":256`: "00 flags: not sampled", `,"flags":769`: "01 flags: sampled"} {
 		a, b := fileOf("a", spanJSON(1, 0, "call", 0, 9, `,"kind":3`)), fileOf("b", spanJSON(2, 1, "serve", 1, 8, `,"kind":2`+flags))
-		p := send(t, start(t).handler, map[string]string{"file": a["file"] + b["file"]}, 200)
+		p := send(t, alone(t).handler, map[string]string{"file": a["file"] + b["file"]}, 200)
 		contains(t, p.one(t, ".hop").text(), want)
 	}
 }

@@ -97,13 +97,12 @@ func (l LogLine) Service() string {
 	return l.Field(contract.FieldLogger)
 }
 
-// Level returns the line's level in capitals, or "".
-func (l LogLine) Level() string { return strings.ToUpper(l.any(contract.StreamLevel)) }
-
 // Message returns the line's message, or the whole line if it has none.
 func (l LogLine) Message() string {
-	if m := l.Field(contract.FieldMessage); m != "" {
-		return m
+	for _, key := range messageKeys() {
+		if m := l.Field(key); m != "" {
+			return m
+		}
 	}
 	return l.Text
 }
