@@ -3,6 +3,7 @@ package explorer
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"html/template"
 	"math"
 	"slices"
@@ -33,7 +34,13 @@ func (e *explorer) serviceMap(ctx context.Context, label string, queries []grafa
 	if err != nil || len(calls) == 0 {
 		return "", err
 	}
-	return e.drawMap(label, calls[:min(len(calls), mostEdges)], win, height), nil
+	shown := calls[:min(len(calls), mostEdges)]
+	html := e.drawMap(label, shown, win, height)
+	if more := len(calls) - len(shown); more > 0 {
+		html += template.HTML(fmt.Sprintf(`<p class="soft">These are the %d busiest calls; %s more are not drawn. The page of a service lists its own.</p>`,
+			len(shown), grouped(more)))
+	}
+	return html, nil
 }
 
 // edges reads which service calls which, the busiest first.

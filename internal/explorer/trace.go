@@ -39,7 +39,7 @@ type traceView struct {
 	All                   control // leads from a subtree to the whole
 	MetricsHref           string
 	Exact                 string    // the duration to the nanosecond; "" if Duration says it
-	Back                  string // the search that led here
+	Back                  string    // the search that led here
 	MoreServices          int       // that are not among Services
 	File                  *fileView // nil for a stored trace
 }

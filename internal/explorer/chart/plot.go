@@ -6,6 +6,7 @@ import (
 	"math"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Sample is a value at a time. NaN and infinities leave a gap.
@@ -47,7 +48,8 @@ type Plot struct {
 }
 
 const (
-	axisWidth  = 52 // pixels for the labels of the value axis
+	axisWidth  = 52 // pixels for the labels of the value axis, if none is longer
+	axisMargin = 8  // pixels between the labels of the value axis and the plot
 	axisHeight = 22 // pixels for the labels of the time axis
 	topSpace   = 8  // pixels above the highest tick, for half a line of text
 )
@@ -265,13 +267,21 @@ func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
 func esc(s string) string { return template.HTMLEscapeString(s) }
 
+// textWidth returns the width of a label in pixels, at most: of the style sheet's 11.5
+// pixels high letters the digits are 7 wide, and few are wider.
+func textWidth(label string) int { return 7*utf8.RuneCountInString(label) + 2 }
+
 // valueAxis begins a chart of a height: the values at its left, and the plot with a line
 // at each. The caller ends the plot.
 func valueAxis(b *strings.Builder, height float64, label string, ticks []float64, y Linear, format func(float64) string) {
-	fmt.Fprintf(b, `<div class="chart"><svg class="chart-values" width="%d" height="%g" aria-hidden="true">`, axisWidth, height)
+	width := axisWidth
+	for _, t := range ticks {
+		width = max(width, textWidth(format(t))+axisMargin)
+	}
+	fmt.Fprintf(b, `<div class="chart"><svg class="chart-values" width="%d" height="%g" aria-hidden="true">`, width, height)
 	for _, t := range ticks {
 		fmt.Fprintf(b, `<text x="%d" y="%.1f" text-anchor="end" dominant-baseline="middle">%s</text>`,
-			axisWidth-8, y.At(t), esc(format(t)))
+			width-axisMargin, y.At(t), esc(format(t)))
 	}
 	fmt.Fprintf(b, `</svg><svg class="chart-plot" width="100%%" height="%g" role="group" aria-label="%s">`, height, esc(label))
 	for _, t := range ticks {

@@ -1,7 +1,9 @@
 package chart_test
 
 import (
+	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -65,12 +67,81 @@ func TestGraph(t *testing.T) {
 	if len(ys) != 2 || ys[0] == ys[1] {
 		t.Errorf("the callers are at %v", ys)
 	}
-	if got := found(html, `<title>([^<]*)</title>`); len(got) != 4 || got[3] != "roller to frontend" {
+	if got := found(html, `<title>([^<]*)</title>`); len(got) != 8 || got[3] != "roller to frontend" {
 		t.Errorf("edges %v", got)
 	}
 	g.Nodes[0].Failed = .25
 	if got := found(string(g.HTML()), `class="node-failed"[^>]* stroke-dasharray="([\d.]+) 100"`); len(got) != 1 || got[0] != "25.0" {
 		t.Errorf("failed share %v", got)
+	}
+}
+
+// TestGraphShowsEveryCall checks that calls of a service to itself, and those in both
+// directions, are seen apart.
+func TestGraphShowsEveryCall(t *testing.T) {
+	html := string(chart.Graph{Nodes: []chart.Node{{Name: "a"}, {Name: "b"}},
+		Edges: []chart.Edge{{From: "a", To: "b", Text: "there"}, {From: "b", To: "a", Text: "back"}, {From: "b", To: "b", Text: "itself"}}}.HTML())
+	lines := found(html, `<line x1="[^"]*" y1="([^"]*)"`)
+	if len(lines) != 2 || lines[0] == lines[1] {
+		t.Errorf("both directions are at %v", lines)
+	}
+	if got := found(html, `<path (class="loop")`); len(got) != 1 {
+		t.Errorf("%d loops", len(got))
+	}
+	contains := func(text string) {
+		if len(found(html, `text-anchor="middle">(`+text+`)<`)) != 1 {
+			t.Errorf("no text %q", text)
+		}
+	}
+	contains("there")
+	contains("back")
+	contains("itself")
+}
+
+// TestGraphOfMany checks that hundreds of services do not make one column, and that long
+// names are cut and whole on hover.
+func TestGraphOfMany(t *testing.T) {
+	g := chart.Graph{Nodes: []chart.Node{{Name: "gateway"}}}
+	for i := range 100 {
+		name := fmt.Sprintf("service with a long name, number %03d", i)
+		g.Nodes = append(g.Nodes, chart.Node{Name: name})
+		g.Edges = append(g.Edges, chart.Edge{From: "gateway", To: name})
+	}
+	html := string(g.HTML())
+	columns := map[string]int{}
+	for _, x := range found(html, `<circle cx="([^"]*)"`) {
+		columns[x]++
+	}
+	for x, n := range columns {
+		if n > 8 {
+			t.Errorf("%d nodes stand at %s", n, x)
+		}
+	}
+	if got := found(html, `class="node-name"[^>]*>(service[^<]*)<`); len(got) != 100 || got[0] != "service wit…" {
+		t.Errorf("%d names, the first %q", len(got), got[:1])
+	}
+	if got := found(html, `<title>(service with a long name, number 099)</title>`); len(got) != 1 {
+		t.Error("a whole name is missing")
+	}
+	if html := string(chart.Graph{}.HTML()); !strings.Contains(html, "<svg") {
+		t.Error("a graph without nodes is not drawn")
+	}
+}
+
+// TestAxisIsAsWideAsItsLabels checks that no label of the value axis is cut.
+func TestAxisIsAsWideAsItsLabels(t *testing.T) {
+	for format, least := range map[string]int{"%g": 52, "%.0f /min and more": 15 * 7} {
+		html := string(chart.Bars{Format: func(v float64) string { return fmt.Sprintf(format, v) },
+			Groups: []chart.Group{{Label: "a", Bars: []chart.Bar{{Value: 1}}}}}.HTML())
+		width, err := strconv.Atoi(found(html, `class="chart-values" width="(\d+)"`)[0])
+		if err != nil || width < least {
+			t.Errorf("%s: %d pixels, want %d at least", format, width, least)
+		}
+		for _, x := range found(html, `<text x="(\d+)"[^>]*text-anchor="end"`) {
+			if x != strconv.Itoa(width-8) {
+				t.Errorf("%s: a label ends at %s of %d", format, x, width)
+			}
+		}
 	}
 }
 
