@@ -48,7 +48,7 @@ func refuseHost(r *http.Request, hosts []string) *Problem {
 	}
 	use := "its IP address"
 	if loopback {
-		use = fmt.Sprintf("http://localhost:%d", local.Port)
+		use = URL(local)
 	}
 	allow := "NAME"
 	if CheckHost(name) == nil {

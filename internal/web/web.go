@@ -81,13 +81,14 @@ func UntilDraining(ctx context.Context) (context.Context, context.CancelFunc) {
 func (s *Server) URL() string { return URL(s.listener.Addr()) }
 
 // URL turns a listener's address into one that a browser on this machine can
-// open: loopback and "any" addresses become localhost.
+// open: 127.0.0.1 and "any" addresses become localhost. Other loopback addresses stay,
+// since localhost need not mean ::1, and never means 127.0.0.2.
 func URL(a net.Addr) string {
 	host, port, err := net.SplitHostPort(a.String())
 	if err != nil {
 		return "http://" + a.String()
 	}
-	if ip := net.ParseIP(host); ip != nil && (ip.IsLoopback() || ip.IsUnspecified()) {
+	if ip := net.ParseIP(host); ip != nil && (ip.Equal(net.IPv4(127, 0, 0, 1)) || ip.IsUnspecified()) {
 		host = "localhost"
 	}
 	return "http://" + net.JoinHostPort(host, port)

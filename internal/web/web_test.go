@@ -90,7 +90,8 @@ func TestURL(t *testing.T) {
 		want string
 	}{
 		{&net.TCPAddr{IP: net.ParseIP("127.0.0.1"), Port: 8100}, "http://localhost:8100"},
-		{&net.TCPAddr{IP: net.ParseIP("::1"), Port: 8100}, "http://localhost:8100"},
+		{&net.TCPAddr{IP: net.ParseIP("::1"), Port: 8100}, "http://[::1]:8100"},
+		{&net.TCPAddr{IP: net.ParseIP("127.0.0.2"), Port: 8100}, "http://127.0.0.2:8100"},
 		{&net.TCPAddr{IP: net.ParseIP("0.0.0.0"), Port: 80}, "http://localhost:80"},
 		{&net.TCPAddr{IP: net.ParseIP("::"), Port: 80}, "http://localhost:80"},
 		{&net.TCPAddr{Port: 80}, "http://:80"},

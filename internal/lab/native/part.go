@@ -99,10 +99,10 @@ func (s *Stack) Close() (err error) {
 	return err
 }
 
-// clientName returns clientAddr with localhost in place of a loopback address.
+// clientName returns clientAddr with localhost in place of 127.0.0.1.
 func clientName(addr string) string {
 	host, port, err := net.SplitHostPort(clientAddr(addr))
-	if err == nil && net.ParseIP(host).IsLoopback() {
+	if err == nil && net.ParseIP(host).Equal(net.IPv4(127, 0, 0, 1)) {
 		host = "localhost"
 	}
 	return net.JoinHostPort(host, port)
