@@ -19,6 +19,7 @@ type exploreCommand struct {
 	serveFlags  `set:"port=${explorer}"`
 	FrontendURL cli.URL      `default:"http://localhost:${frontend}" help:"URL of the front end."`
 	RollLink    cli.URL      `placeholder:"URL" help:"URL of the front end as browsers reach it. That of --frontend-url if not given."`
+	BasePath    cli.Path     `placeholder:"PATH" help:"Path below which a reverse proxy serves the pages, such as /lab."`
 	Backends    backendFlags `embed:"" group:"Query APIs"`
 	Checks      checkFlags   `embed:"" group:"Checklist"`
 }
@@ -34,7 +35,7 @@ func (c *exploreCommand) Run(ctx context.Context, env environment, given cli.Giv
 	if err != nil {
 		return err
 	}
-	handler, err := c.Backends.explorer(cmp.Or(c.RollLink, c.FrontendURL), "", checks)
+	handler, err := c.Backends.explorer(cmp.Or(c.RollLink, c.FrontendURL), "", c.BasePath, checks)
 	if err != nil {
 		return err
 	}
@@ -51,7 +52,7 @@ func (c *exploreCommand) Run(ctx context.Context, env environment, given cli.Giv
 }
 
 // explorer makes the explorer over the backends. Its pages link to the front end.
-func (b *backendFlags) explorer(frontend, otlp cli.URL, checks *explorerChecks) (http.Handler, error) {
+func (b *backendFlags) explorer(frontend, otlp cli.URL, base cli.Path, checks *explorerChecks) (http.Handler, error) {
 	prometheus, err1 := query.NewPrometheus(b.query(b.PrometheusURL))
 	loki, err2 := query.NewLoki(b.query(b.LokiURL))
 	tempo, err3 := query.NewTempo(b.query(b.TempoURL))
@@ -67,7 +68,7 @@ func (b *backendFlags) explorer(frontend, otlp cli.URL, checks *explorerChecks) 
 	}
 	return explorer.NewHandler(explorer.Options{
 		Prometheus: prometheus, Loki: loki, Tempo: tempo, Senders: senders,
-		Dashboard: grafana.Stage2(), Checklist: checks, FrontendURL: string(frontend), Version: version(),
+		Dashboard: grafana.Stage2(), Checklist: checks, FrontendURL: string(frontend), BasePath: string(base), Version: version(),
 		Faults: checks.faults(),
 	})
 }

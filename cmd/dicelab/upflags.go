@@ -25,6 +25,7 @@ type upCommand struct {
 	Stack     string     `enum:"embedded,native,none" default:"embedded" help:"Telemetry stack: embedded, native for the real servers, or none for your own."`
 	Traffic   bool       `help:"Let simulated users roll, gently, while the lab runs."`
 	AllowHost []cli.Host `sep:"none" placeholder:"NAME" help:"Name besides localhost and IP addresses under which the servers may be addressed."`
+	BasePath  cli.Path   `placeholder:"PATH" help:"Path below which a reverse proxy serves the explorer, such as /lab."`
 
 	Dice          diceFlags      `embed:"" group:"Dice"`
 	RollTimeout   time.Duration  `group:"Dice" default:"5s" min:"1ms" max:"1m" help:"Time that a roll may take before it is given up."`

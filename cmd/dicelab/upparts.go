@@ -123,7 +123,7 @@ func (u upLab) explorer(otlp lab.OTLP) (http.Handler, error) {
 	if u.Stack == stackEmbedded {
 		senders = u.url(stack.OTLPHTTP)
 	}
-	return backends.explorer(u.url(frontendAt), senders, c)
+	return backends.explorer(u.url(frontendAt), senders, u.BasePath, c)
 }
 
 func (u upLab) url(name string) cli.URL { return cli.URL(u.at.URL(name)) }

@@ -24,6 +24,7 @@ type (
 	URL     string  // an absolute URL of http or https
 	Host    string  // a name that a server answers to
 	Origin  string  // an origin of the web, or * for all
+	Path    string  // the path below which pages are served
 	Header  string  // NAME=VALUE of HTTP
 	Share   float64 // from 0 to 1
 	Count   int     // of things, above 0; 0 if not given
@@ -60,7 +61,7 @@ func mappers() []kong.Option {
 		typeMapper(parseDuration), typeMapper(parseSize), typeMapper(parseShare), typeMapper(parseCount),
 		typeMapper(parseSeed),
 		typeMapper(checked[Address](checkAddress)), typeMapper(checked[URL](checkURL)),
-		Text[Host](web.CheckHost), Text[Origin](web.CheckOrigin), Text[Header](checkHeader),
+		Text[Host](web.CheckHost), Text[Origin](web.CheckOrigin), Text[Path](web.CheckBasePath), Text[Header](checkHeader),
 	}
 }
 

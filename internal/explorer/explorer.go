@@ -45,6 +45,9 @@ type Options struct {
 	// Faults lists the faults that are on in the lab, for a strip on every page; it
 	// must not take long. Nil means that there are none.
 	Faults func() []string
+	// BasePath is the path below which a reverse proxy serves the pages, such as /lab.
+	// Empty means that they are served at the root.
+	BasePath string
 	// Version is shown at the foot of each page.
 	Version string
 }
@@ -94,7 +97,8 @@ func NewHandler(o Options) (http.Handler, error) {
 		}
 		e.pages[name] = t
 	}
-	return e.routes()
+	pages, err := e.routes()
+	return web.Mount(o.BasePath, pages), err
 }
 
 func (e *explorer) routes() (http.Handler, error) {
@@ -217,7 +221,7 @@ func (e *explorer) write(w http.ResponseWriter, status int, make func(*bytes.Buf
 	web.Page(w.Header())
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_, _ = w.Write(b.Bytes()) // client gone; nothing to do
+	_, _ = w.Write(web.Links(e.BasePath, b.Bytes())) // client gone; nothing to do
 }
 
 func (e *explorer) message(w http.ResponseWriter, status int, title, text string) {
