@@ -273,10 +273,11 @@ func (e *explorer) traces(w http.ResponseWriter, r *http.Request) {
 	}
 	for _, list := range []struct {
 		what   string
-		values []string
-	}{{"services", services}, {"span names", names}} {
-		if len(list.values) >= maxTagValues {
-			v.Notes = append(v.Notes, fmt.Sprintf("The list of %s is cut: it has the first %d. Others are found by TraceQL.", list.what, len(list.values)))
+		values *[]string
+	}{{"services", &services}, {"span names", &names}} {
+		if n := len(*list.values); n > maxOptions {
+			*list.values = (*list.values)[:maxOptions]
+			v.Notes = append(v.Notes, fmt.Sprintf("The list of %s is cut: it has the first %d of %s. Others are found by TraceQL.", list.what, maxOptions, grouped(n)))
 		}
 	}
 	v.Services, v.Names = options(services, v.Service), options(names, v.Name)
@@ -289,8 +290,8 @@ func (e *explorer) traces(w http.ResponseWriter, r *http.Request) {
 	e.render(w, status, "traces", page{Wide: true, Window: win.chosen(r), Service: v.Service, Title: "Traces", Section: "Traces", Live: win.Since != "", Data: v})
 }
 
-// maxTagValues is the number of values at which Tempo, as the embedded stack, cuts a list.
-const maxTagValues = 1000
+// maxOptions is the number of values in a drop-down of services or names.
+const maxOptions = 1000
 
 // The IDs of traces as lists show them are their first digits. A trace is found by
 // minShort of them, or more, among those that began in the last shortSince.

@@ -278,7 +278,7 @@ func shownSpan(ctx context.Context, trace *traceql.Trace, i int, q *traceql.Quer
 	s := trace.Spans[i]
 	meta := spanMetadata{
 		SpanID: hex.EncodeToString(s.GetSpanId()), StartTimeUnixNano: s.GetStartTimeUnixNano(),
-		DurationNanos: int64(s.GetEndTimeUnixNano() - s.GetStartTimeUnixNano()),
+		DurationNanos: int64(max(s.GetEndTimeUnixNano(), s.GetStartTimeUnixNano()) - s.GetStartTimeUnixNano()),
 	}
 	list, err := q.MatchedFields(ctx, trace, i)
 	if err != nil {

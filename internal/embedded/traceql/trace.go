@@ -78,7 +78,7 @@ func (t *Trace) intrinsic(name string, i int) Value {
 	case Kind:
 		return Value{Type: TypeKind, Int: int64(s.GetKind())}
 	case Duration:
-		return duration(int64(s.GetEndTimeUnixNano() - s.GetStartTimeUnixNano()))
+		return duration(took(s.GetStartTimeUnixNano(), s.GetEndTimeUnixNano()))
 	case SpanID:
 		return idValue(s.GetSpanId())
 	case ParentID:
@@ -164,4 +164,13 @@ func (t *Trace) Names(i int, yield func(Field)) {
 	for _, l := range s.GetLinks() {
 		all(LinkScope, l.GetAttributes())
 	}
+}
+
+// took returns the nanoseconds between start and end, 0 for a span that has no end or ends
+// before it starts.
+func took(start, end uint64) int64 {
+	if end < start {
+		return 0
+	}
+	return int64(end - start)
 }
