@@ -57,7 +57,7 @@ type omitted struct {
 	where       string
 }
 
-// around is the number of siblings before and after a target that are shown with it,
+// aroundTarget is the number of siblings before and after a target that are shown with it,
 // and of its children.
 const aroundTarget = 10
 

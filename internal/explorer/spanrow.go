@@ -53,7 +53,7 @@ func (wf waterfall) row(n *query.Node, base int) spanRow {
 	}
 	r.Flags = spanFlags(n, depth)
 	for _, ev := range n.Events[:min(len(n.Events), maxSpanRecords)] {
-		r.Events = append(r.Events, eventRow{cmp.Or(clip(ev.Name), noName), wf.eventTime(n, ev), eventFlag(n, ev), wf.sheet.list(ev.Attributes, 0), droppedOf(ev.Dropped)})
+		r.Events = append(r.Events, eventRow{cmp.Or(clip(ev.Name), noName), wf.eventTime(ev), eventFlag(n, ev), wf.sheet.list(ev.Attributes, 0), droppedOf(ev.Dropped)})
 	}
 	r.MoreEvents = moreRecords(len(n.Events)-len(r.Events)+n.Cut.Events, "events")
 	for _, l := range n.Links[:min(len(n.Links), maxSpanRecords)] {
@@ -125,7 +125,7 @@ func spanFlags(n *query.Node, depth int) (flags []string) {
 // hasTime reports whether an event has a time: 0 is written for none.
 func hasTime(ev query.Event) bool { return ev.Time.UnixNano() != 0 }
 
-func (wf waterfall) eventTime(n *query.Node, ev query.Event) string {
+func (wf waterfall) eventTime(ev query.Event) string {
 	if !hasTime(ev) {
 		return ""
 	}

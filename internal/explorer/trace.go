@@ -72,8 +72,7 @@ func (e *explorer) trace(w http.ResponseWriter, r *http.Request) {
 	e.render(w, http.StatusOK, "trace", page{Wide: true, Title: view.Root + " " + id[:8], Section: "Traces", Data: view})
 }
 
-// back returns the search that led to a page: its link, and the page's own beneath which
-// it stands.
+// back links to the search that led to a page, or to the page Traces.
 func back(r *http.Request) string {
 	if from, err := url.Parse(r.Referer()); err == nil && from.Host == r.Host && strings.HasSuffix(from.Path, "/traces") && from.RawQuery != "" {
 		return "/traces?" + from.RawQuery
