@@ -92,6 +92,11 @@ func (e *explorer) serviceRow(name string, r *red, targets []query.Target, win w
 	row := serviceRow{Name: clip(name), Class: e.class(name), redText: r.text(), Href: serviceHref(name),
 		TracesHref: "/traces?" + merge(win, "service", name),
 		FailedHref: "/traces?" + merge(win, "service", name, "status", query.StatusError), LogsHref: "/logs?" + merge(win, "service", name)}
+	if name == "" { // its spans name none, so it has no page
+		row.Name, row.TracesHref = query.UnknownService, "/traces?"+merge(win, "service", query.UnknownService)
+		row.Href, row.LogsHref = row.TracesHref, "/logs?"+win.values().Encode()
+		row.FailedHref = "/traces?" + merge(win, "service", query.UnknownService, "status", query.StatusError)
+	}
 	for _, t := range targets {
 		if t.Job == name {
 			row.Health, row.HealthClass = t.Health, healthClass(t.Health)

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/buger/jsonparser"
+	"github.com/grafana/jsonparser"
 	"go.opentelemetry.io/collector/pdata/plog"
 )
 
