@@ -22,7 +22,7 @@ type logLine struct {
 // lines returns the lines that the logs page lists, the oldest first.
 func lines(t *testing.T, p *tab) []logLine {
 	t.Helper()
-	return eval[[]logLine](t, p, `[...document.querySelectorAll(".log")].reverse().map(l => ({
+	return eval[[]logLine](t, p, `[...document.querySelectorAll(".log")].map(l => ({
 		service: l.querySelector(".log-service").textContent.trim(),
 		message: l.querySelector(".log-message").firstChild.data.trim(),
 		level: l.querySelector(".log-level").textContent.trim(),

@@ -28,12 +28,13 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/protobuf/proto"
 
+	"dicelab/internal/embedded/embeddedtest"
 	"dicelab/internal/embedded/generate"
 	"dicelab/internal/embedded/metrics"
 	"dicelab/internal/embedded/otlp"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, embeddedtest.EngineGoroutines()...) }
 
 const (
 	interval = 10 * time.Millisecond // between collections

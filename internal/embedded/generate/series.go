@@ -162,7 +162,8 @@ func (b *batch) put(s *series, value float64, exemplars ...exemplar.Exemplar) er
 }
 
 func (b *batch) append(s *series, at int64, value float64, exemplars ...exemplar.Exemplar) error {
-	ref, err := b.to.Append(s.ref, s.labels, 0, at, value, nil, nil, storage.AOptions{Exemplars: exemplars})
+	// The TSDB takes late samples of others; a late 0 would hide that a counter began anew.
+	ref, err := b.to.Append(s.ref, s.labels, 0, at, value, nil, nil, storage.AOptions{Exemplars: exemplars, RejectOutOfOrder: true})
 	// If only its exemplar is refused, the sample is appended all the same: queries can
 	// do without exemplars.
 	var partial *storage.AppendPartialError
