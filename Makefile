@@ -57,8 +57,11 @@ compose-verify: build ## run the checklist against the containers
 
 # Many tests wait for telemetry, not for a processor. They start this program
 # hundreds of times, and the race detector sleeps a second at each exit by default.
+# What they test is compiled beforehand: some look at memory and at timeouts, which
+# the compiler beside them would upset.
 test: export GORACE = atexit_sleep_ms=0
 test: test-deps ## run every test with the race detector
+	$(GO) build -race ./...
 	$(GO) test -race -parallel 4 -timeout 30m ./...
 
 test-stack: build ## run the tests of the real servers (Linux): those of PATH or SERVERS=DIR
