@@ -56,9 +56,7 @@ func (c *checkRuns) start(ctx context.Context, group string) {
 	ctx, cancel := web.UntilDraining(ctx)
 	go func() {
 		defer cancel()
-		report, err := c.Run(ctx, group, func(s checklist.Start) {
-			c.change(func() { c.run.Start, c.run.Report.Faults = &s, s.Faults })
-		},
+		report, err := c.Run(ctx, group, func(s checklist.Start) { c.change(func() { c.run.Start = &s }) },
 			func(r checklist.Result) { c.change(func() { c.run.Report.Add(r) }) })
 		c.change(func() {
 			if c.run.Running, c.err = false, err; err == nil {

@@ -196,7 +196,7 @@ func linked(text string) (pieces []piece) {
 	return append(pieces, piece{Text: text[at:]})
 }
 
-// code writes a text of which some parts stand between backquotes.
+// code writes a text as HTML; parts between backquotes become code.
 func code(text string) template.HTML {
 	var b strings.Builder
 	for i, part := range strings.Split(template.HTMLEscapeString(text), "`") {

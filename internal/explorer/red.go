@@ -12,9 +12,8 @@ import (
 	"dicelab/internal/query"
 )
 
-// red is what the span metrics say of a service, or of one of its operations: requests a
-// second, the share of them that failed, and how long they took (the RED method: rate,
-// errors, duration).
+// red holds the rate, the errors and the durations of a service, or of one of its
+// operations, from the metrics of spans (the RED method).
 type red struct {
 	rate, failed  float64 // per second
 	p50, p95, p99 float64 // seconds; NaN: unknown
@@ -96,7 +95,7 @@ func (e *explorer) reds(ctx context.Context, label, matchers, over string) (map[
 	return out, nil
 }
 
-// redText is what a page shows of a service or an operation.
+// redText has the values of a red as a page shows them.
 type redText struct {
 	Rate, Errors, P50, P95, P99 string
 	Failing                     bool

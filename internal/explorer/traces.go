@@ -38,7 +38,7 @@ type traceRow struct {
 	MoreServices    int // that are not among them
 	Spans           int // 0: the server does not say
 	Errors          int
-	Failed          bool // the root says so
+	Failed          bool // the root has status error
 	Duration        string
 	Die, DieClass   string
 

@@ -33,14 +33,14 @@ type signal struct {
 	respond func(rejected int64, message string) response
 }
 
-// outcome is what became of an export.
+// outcome is the result of an export.
 type outcome struct {
 	received []part
 	rejected []intake.Rejection
 	note     string // a warning; "" if there is none
 }
 
-// part is what an export has of one service.
+// part holds the items of one service in an export.
 type part struct {
 	service string
 	items   int

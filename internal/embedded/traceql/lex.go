@@ -62,7 +62,7 @@ type lexer struct {
 	ops  []string
 }
 
-// lex returns the tokens of a query, of which the last is its end.
+// lex returns the tokens of a query. The last one is its end.
 func lex(text string) ([]token, error) {
 	if len(text) > MaxLength {
 		return nil, &Error{1, 1, fmt.Sprintf("the query has %d bytes: at most %d are allowed", len(text), MaxLength)}
