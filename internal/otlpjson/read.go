@@ -145,9 +145,21 @@ const maxHead = 512
 // decoded returns the text of an input and its beginning. It leaves out a byte order
 // mark, and converts UTF-16, which Windows PowerShell writes, if there is one.
 func decoded(r io.Reader) (text io.Reader, head []byte, err error) {
-	buffered := bufio.NewReader(transform.NewReader(r, unicode.BOMOverride(transform.Nop)))
-	head, err = buffered.Peek(maxHead)
-	if err != nil && !errors.Is(err, io.EOF) {
+	// A decoder reads past this buffer, straight into its own, so that long texts come in
+	// large pieces. Only what is converted comes in small ones.
+	buffered := bufio.NewReader(r)
+	if head, err = buffered.Peek(maxHead); err != nil && !errors.Is(err, io.EOF) {
+		return nil, nil, fmt.Errorf("reading it: %w", err)
+	}
+	switch {
+	case bytes.HasPrefix(head, []byte("\xef\xbb\xbf")):
+		if _, err := buffered.Discard(3); err != nil {
+			return nil, nil, fmt.Errorf("reading it: %w", err)
+		}
+	case bytes.HasPrefix(head, []byte("\xfe\xff")), bytes.HasPrefix(head, []byte("\xff\xfe")):
+		buffered = bufio.NewReader(transform.NewReader(buffered, unicode.BOMOverride(transform.Nop)))
+	}
+	if head, err = buffered.Peek(maxHead); err != nil && !errors.Is(err, io.EOF) {
 		return nil, nil, fmt.Errorf("reading it: %w", err)
 	}
 	if bytes.HasPrefix(head, []byte("\x1f\x8b")) {
