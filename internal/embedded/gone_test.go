@@ -139,6 +139,14 @@ func TestDirectoryGone(t *testing.T) {
 	w := startWhole(t)
 	w.ready(http.StatusOK, "")
 	w.expect(1, http.StatusOK, http.StatusNoContent, codes.OK, "")
+	// A query has the engine look at its directories, which it does again after a while only:
+	// it would end the lab if they were gone at that moment.
+	if got := get(t, fmt.Sprintf("%s/api/traces/%x", w.Tempo, idOf(0, 1, 1))); got.status != http.StatusOK {
+		t.Fatalf("the first span: status %d", got.status)
+	}
+	if got := get(t, w.Loki+"/loki/api/v1/query_range?query="+url.QueryEscape(`{service_name=~".+"}`)); got.status != http.StatusOK {
+		t.Fatalf("the first line: status %d", got.status)
+	}
 
 	aside := w.dir + "-aside"
 	if err := os.Rename(w.dir, aside); err != nil {
