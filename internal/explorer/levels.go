@@ -4,7 +4,6 @@ import (
 	"context"
 	"html/template"
 	"slices"
-	"strings"
 	"time"
 
 	"dicelab/internal/explorer/chart"
@@ -19,15 +18,17 @@ func levelClasses() [][2]string {
 
 // levelOf returns which of the levels a spelling means.
 func levelOf(spelling string) string {
-	s := strings.ToLower(spelling)
-	for _, level := range []struct {
-		name   string
-		begins []string
-	}{{"error", []string{"err", "fatal", "crit", "emerg", "alert", "panic"}}, {"warn", []string{"warn"}}, {"info", []string{"info", "notice"}},
-		{"debug", []string{"debug"}}, {"trace", []string{"trace"}}} {
-		if slices.ContainsFunc(level.begins, func(begin string) bool { return strings.HasPrefix(s, begin) }) {
-			return level.name
-		}
+	switch query.NormalLevel(spelling) {
+	case query.LevelError, query.LevelCritical:
+		return "error"
+	case query.LevelWarning:
+		return "warn"
+	case query.LevelInfo:
+		return "info"
+	case query.LevelDebug:
+		return "debug"
+	case query.LevelTrace:
+		return "trace"
 	}
 	return "no level"
 }

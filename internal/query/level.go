@@ -32,7 +32,7 @@ func (l LogLine) Level() string {
 			}
 		}
 		if v != "" && v != "unknown" { // which is Loki's for none
-			return normalLevel(v)
+			return NormalLevel(v)
 		}
 	}
 	return textLevel(l.Text)
@@ -47,8 +47,8 @@ func LevelKey(key string) bool {
 	return false
 }
 
-// normalLevel returns the constant that a level means, or the level in capitals.
-func normalLevel(text string) string {
+// NormalLevel returns the constant that a level means, or the level in capitals.
+func NormalLevel(text string) string {
 	if n, err := strconv.Atoi(text); err == nil {
 		return numberLevel(n, text)
 	}
@@ -102,7 +102,7 @@ func textLevel(text string) string {
 	}
 	for _, form := range []*regexp.Regexp{logfmtLevel, wordLevel} {
 		if m := form.FindStringSubmatch(head); m != nil {
-			return normalLevel(m[1])
+			return NormalLevel(m[1])
 		}
 	}
 	return ""
