@@ -38,13 +38,8 @@ func (r *Receiver) storeLogs(ctx context.Context, e export) (o outcome, err erro
 		return o, unsupported(errors.New("log records are not stored here"))
 	}
 	req := plogotlp.NewExportRequest()
-	if e.json {
-		err = req.UnmarshalJSON(e.body)
-	} else {
-		err = req.UnmarshalProto(e.body)
-	}
-	if err != nil {
-		return o, undecodable(e, err)
+	if err := e.decode(req); err != nil {
+		return o, err
 	}
 	now := time.Now()
 	lines, rejected, _ := r.opts.LineLimits.Sift(logline.FromOTLP(req.Logs(), now), now)

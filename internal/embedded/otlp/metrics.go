@@ -33,13 +33,8 @@ func (r *Receiver) storeMetrics(ctx context.Context, e export) (o outcome, err e
 		return o, unsupported(errors.New("metrics are not stored here"))
 	}
 	req := pmetricotlp.NewExportRequest()
-	if e.json {
-		err = req.UnmarshalJSON(e.body)
-	} else {
-		err = req.UnmarshalProto(e.body)
-	}
-	if err != nil {
-		return o, undecodable(e, err)
+	if err := e.decode(req); err != nil {
+		return o, err
 	}
 	md := req.Metrics()
 	for _, resource := range md.ResourceMetrics().All() {

@@ -51,6 +51,21 @@ func (r *Receiver) storeSpans(ctx context.Context, e export) (o outcome, err err
 	return o, nil
 }
 
+// decode decodes an export into a request of the Collector's library, pdata.
+func (e export) decode(into interface {
+	UnmarshalJSON([]byte) error
+	UnmarshalProto([]byte) error
+}) error {
+	read := into.UnmarshalProto
+	if e.json {
+		read = into.UnmarshalJSON
+	}
+	if err := read(e.body); err != nil {
+		return undecodable(e, err)
+	}
+	return nil
+}
+
 // undecodable returns the error of an export that cannot be decoded.
 func undecodable(e export, err error) error {
 	kind := typeProtobuf
