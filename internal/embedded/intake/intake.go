@@ -19,6 +19,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"os"
 	"sync"
 )
 
@@ -109,6 +111,20 @@ func (s *Reservation) Resize(n int64) error {
 // Release resizes the reservation to 0 bytes.
 func (s *Reservation) Release() {
 	_ = s.Resize(0) // only growth can be refused
+}
+
+// BodyStatus returns the status of the response to a request whose body could not be read: 413
+// when it is too large, 408 when it did not arrive in time, otherwise 400.
+func BodyStatus(err error) int {
+	var raw *http.MaxBytesError
+	var plain *TooLargeError
+	switch {
+	case errors.As(err, &raw), errors.As(err, &plain):
+		return http.StatusRequestEntityTooLarge
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return http.StatusRequestTimeout
+	}
+	return http.StatusBadRequest
 }
 
 // ReadAll reads a body of at most most bytes, and reserves the size of its buffer. It

@@ -171,7 +171,7 @@ func (h *handler) query(e endpoint) http.Handler {
 	buffered := h.opts.Answers.Handler(limited, func(w http.ResponseWriter, _ *http.Request, err error) { fail(w, err) })
 	return h.serve([]string{http.MethodGet, http.MethodHead, http.MethodPost}, maxQueryBody, func(w http.ResponseWriter, r *http.Request) error {
 		if err := r.ParseForm(); err != nil {
-			return badRequest(fmt.Errorf("reading the parameters: %w", err))
+			return bodyError("the parameters", err)
 		}
 		buffered.ServeHTTP(w, r)
 		return nil

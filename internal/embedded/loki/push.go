@@ -116,7 +116,7 @@ func readBody(r *http.Request, reservation *intake.Reservation) ([]byte, error) 
 		}
 		plain, err := gzip.NewReader(r.Body)
 		if err != nil {
-			return nil, bodyError(err)
+			return nil, bodyError("the request body", err)
 		}
 		from = plain
 	default:
@@ -130,7 +130,7 @@ func readBody(r *http.Request, reservation *intake.Reservation) ([]byte, error) 
 	case errors.Is(err, intake.ErrBusy):
 		return nil, err
 	case err != nil:
-		return nil, bodyError(err)
+		return nil, bodyError("the request body", err)
 	}
 	return body, nil
 }
@@ -154,14 +154,14 @@ func (h *handler) admit(reservation *intake.Reservation, bytes, lines, maps int)
 	return reservation.Resize(weight)
 }
 
-// bodyError returns the error of a body that cannot be read. A body that is too large
-// keeps its own status.
-func bodyError(err error) error {
+// bodyError returns the error of a body or a form that cannot be read. [fail] has a text of its
+// own for a body that is too large.
+func bodyError(what string, err error) error {
 	var large *http.MaxBytesError
 	if errors.As(err, &large) {
 		return large
 	}
-	return badRequest(fmt.Errorf("reading the request body: %w", err))
+	return &statusError{intake.BodyStatus(err), fmt.Errorf("reading %s: %w", what, err)}
 }
 
 // decode decodes a push request in the format that its content type names. As in Loki,

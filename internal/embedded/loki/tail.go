@@ -45,7 +45,7 @@ type dropped struct {
 // websocket, behind those since start, up to a limit.
 func (h *handler) tail(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
-		return badRequest(fmt.Errorf("reading the parameters: %w", err))
+		return bodyError("the parameters", err)
 	}
 	q, err := parseQuery(r)
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 
 	"dicelab/internal/contract"
 	"dicelab/internal/embedded/answer"
+	"dicelab/internal/embedded/intake"
 )
 
 // endpoint is an endpoint of Prometheus's API that is served, with its methods
@@ -133,7 +134,7 @@ func parseForm(r *http.Request) (status int, err error) {
 	case errors.As(err, &large):
 		return http.StatusRequestEntityTooLarge, fmt.Errorf("the form has more than %d bytes", large.Limit)
 	}
-	return http.StatusBadRequest, fmt.Errorf("reading the form: %w", err)
+	return intake.BodyStatus(err), fmt.Errorf("reading the form: %w", err)
 }
 
 // limited bounds the number of requests that are answered at once. The library bounds

@@ -9,6 +9,8 @@ import (
 
 	"github.com/golang/snappy"
 	"github.com/prometheus/prometheus/prompb"
+
+	"dicelab/internal/embedded/intake"
 )
 
 // Bounds of a remote read. The library reads and decompresses a request of any size.
@@ -27,7 +29,7 @@ func (s *Server) remoteRead(next http.Handler) http.Handler {
 			fail(w, r, http.StatusRequestEntityTooLarge, "bad_data", fmt.Sprintf("the request has more than %d bytes", large.Limit))
 			return
 		case err != nil:
-			fail(w, r, http.StatusBadRequest, "bad_data", fmt.Sprintf("reading the request: %v", err))
+			fail(w, r, intake.BodyStatus(err), "bad_data", fmt.Sprintf("reading the request: %v", err))
 			return
 		}
 		if n, err := snappy.DecodedLen(body); err != nil || n > maxRead {

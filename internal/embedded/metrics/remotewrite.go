@@ -124,13 +124,12 @@ func fields(message []byte, depth int) (n int) {
 // is 503, and drop it otherwise (Prometheus Remote-Write, "Retries & Backoff").
 func refuseWrite(w http.ResponseWriter, err error) {
 	var large *intake.TooLargeError
-	status := http.StatusBadRequest
+	status := intake.BodyStatus(err)
 	switch {
 	case errors.Is(err, intake.ErrBusy):
 		w.Header().Set("Retry-After", "1")
 		status = http.StatusServiceUnavailable
 	case errors.As(err, &large):
-		status = http.StatusRequestEntityTooLarge
 		err = fmt.Errorf("%w: send fewer samples at a time (queue_config, max_samples_per_send)", err)
 	}
 	http.Error(w, err.Error(), status)
