@@ -11,6 +11,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/google/uuid"
 
+	"dicelab/internal/embedded/answer"
 	"dicelab/internal/embedded/logql"
 	"dicelab/internal/embedded/store"
 )
@@ -55,7 +56,7 @@ func (h *handler) detectedLabels(w http.ResponseWriter, r *http.Request) error {
 			found = append(found, label{name, len(values[name])})
 		}
 	}
-	return respond(w, struct {
+	return answer.JSON(w, jsonType, struct {
 		Labels []label `json:"detectedLabels"`
 	}{found})
 }
@@ -99,16 +100,16 @@ func (h *handler) detectedFields(w http.ResponseWriter, r *http.Request) error {
 		Parsers     []string `json:"parsers"`
 		Path        []string `json:"jsonPath,omitempty"`
 	}
-	answer := struct {
+	list := struct {
 		Fields []found `json:"fields,omitempty"`
 		Limit  int     `json:"limit,omitempty"`
 	}{}
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		f := fields[name]
-		answer.Fields = append(answer.Fields, found{name, f.kind, len(f.values), f.parsers, f.path})
-		answer.Limit = limit
+		list.Fields = append(list.Fields, found{name, f.kind, len(f.values), f.parsers, f.path})
+		list.Limit = limit
 	}
-	return respond(w, answer)
+	return answer.JSON(w, jsonType, list)
 }
 
 // fieldValues answers /loki/api/v1/detected_field/{name}/values.
@@ -117,7 +118,7 @@ func (h *handler) fieldValues(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	answer := struct {
+	list := struct {
 		Values []string `json:"values,omitempty"`
 		Limit  int      `json:"limit,omitempty"`
 	}{}
@@ -126,10 +127,10 @@ func (h *handler) fieldValues(w http.ResponseWriter, r *http.Request) error {
 		for value := range f.values {
 			values[sizeText(value)] = true
 		}
-		answer.Values = slices.Sorted(maps.Keys(values))
-		answer.Values, answer.Limit = answer.Values[:min(limit, len(answer.Values))], limit
+		list.Values = slices.Sorted(maps.Keys(values))
+		list.Values, list.Limit = list.Values[:min(limit, len(list.Values))], limit
 	}
-	return respond(w, answer)
+	return answer.JSON(w, jsonType, list)
 }
 
 // sizeText writes a number of bytes in the one way in which queries have them.
@@ -148,7 +149,7 @@ func (h *handler) fields(r *http.Request) (map[string]*detected, int, error) {
 		return nil, 0, err
 	}
 	if q.Metric != nil {
-		return nil, 0, failure(http.StatusBadRequest, "only a query for log lines has fields, and no metric query")
+		return nil, 0, answer.Errorf(http.StatusBadRequest, "only a query for log lines has fields, and no metric query")
 	}
 	start, end, err := h.bounds(r, defaultSince)
 	if err != nil {
@@ -159,7 +160,7 @@ func (h *handler) fields(r *http.Request) (map[string]*detected, int, error) {
 		return nil, 0, err
 	}
 	if lines > maxLimit {
-		return nil, 0, failure(http.StatusBadRequest, "max entries limit per query exceeded, limit > max_entries_limit_per_query (%d > %d)", lines, maxLimit)
+		return nil, 0, answer.Errorf(http.StatusBadRequest, "max entries limit per query exceeded, limit > max_entries_limit_per_query (%d > %d)", lines, maxLimit)
 	}
 	limit, err := count(r, "limit", defaultFields)
 	if err != nil {

@@ -13,7 +13,6 @@ package loki
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -88,6 +87,9 @@ const (
 	maxPushBody  = 4 << 20  // bytes of a push, compressed and not: four of Alloy's batches
 )
 
+// jsonType is the content type of responses in JSON.
+const jsonType = "application/json; charset=UTF-8"
+
 // NewHandler serves the API over s.
 func NewHandler(s Store, opts Options) http.Handler {
 	if opts.Timeout <= 0 {
@@ -148,11 +150,11 @@ func (h *handler) routes(mux *http.ServeMux) {
 }
 
 func unserved(w http.ResponseWriter, r *http.Request) {
-	fail(w, failure(http.StatusBadRequest, "the embedded stack does not serve %s; the real Loki does: dicelab up --stack=native", r.URL.Path))
+	fail(w, answer.Errorf(http.StatusBadRequest, "the embedded stack does not serve %s; the real Loki does: dicelab up --stack=native", r.URL.Path))
 }
 
 func unknown(w http.ResponseWriter, r *http.Request) {
-	fail(w, failure(http.StatusNotFound, "%s is not a path of Loki's API; queries go to /loki/api/v1/query_range", r.URL.Path))
+	fail(w, answer.Errorf(http.StatusNotFound, "%s is not a path of Loki's API; queries go to /loki/api/v1/query_range", r.URL.Path))
 }
 
 // endpoint answers a request whose form has been parsed.
@@ -197,7 +199,7 @@ func (h *handler) serve(methods []string, body int64, e endpoint) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !slices.Contains(methods, r.Method) {
 			w.Header().Set("Allow", strings.Join(methods, ", "))
-			fail(w, failure(http.StatusMethodNotAllowed, "%s does not take %s; use %s", r.URL.Path, r.Method, methods[0]))
+			fail(w, answer.Errorf(http.StatusMethodNotAllowed, "%s does not take %s; use %s", r.URL.Path, r.Method, methods[0]))
 			return
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), h.opts.Timeout)
@@ -208,27 +210,14 @@ func (h *handler) serve(methods []string, body int64, e endpoint) http.Handler {
 	})
 }
 
-// statusError is an error with the status of its response. Its text is for the client.
-type statusError struct {
-	status int
-	err    error
-}
-
-func (e *statusError) Error() string { return e.err.Error() }
-func (e *statusError) Unwrap() error { return e.err }
-
-func failure(status int, format string, args ...any) error {
-	return &statusError{status, fmt.Errorf(format, args...)}
-}
-
 // badRequest marks err as a mistake of the client.
 func badRequest(err error) error {
-	return &statusError{http.StatusBadRequest, err}
+	return &answer.StatusError{Status: http.StatusBadRequest, Err: err}
 }
 
 // fail answers with an error as Loki does.
 func fail(w http.ResponseWriter, err error) {
-	var marked *statusError
+	var marked *answer.StatusError
 	var large *http.MaxBytesError
 	var tooLarge *answer.TooLargeError
 	status, text := http.StatusInternalServerError, err.Error()
@@ -245,7 +234,7 @@ func fail(w http.ResponseWriter, err error) {
 	case errors.As(err, &tooLarge):
 		status = http.StatusBadRequest
 	case errors.As(err, &marked):
-		status = marked.status
+		status = marked.Status
 	}
 	h := w.Header()
 	if status == http.StatusServiceUnavailable {
@@ -255,21 +244,6 @@ func fail(w http.ResponseWriter, err error) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
 	_, _ = w.Write([]byte(text)) // an error means that the client is gone
-}
-
-// respond answers with a JSON document.
-func respond(w http.ResponseWriter, body any) error {
-	return respondAs(w, "application/json; charset=UTF-8", body)
-}
-
-func respondAs(w http.ResponseWriter, contentType string, body any) error {
-	text, err := json.Marshal(body)
-	if err != nil {
-		return fmt.Errorf("encoding the answer: %w", err)
-	}
-	w.Header().Set("Content-Type", contentType)
-	_, _ = w.Write(append(text, '\n')) // an error means that the client is gone
-	return nil
 }
 
 // parseQuery parses the parameter query.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"dicelab/internal/embedded/answer"
 	"dicelab/internal/embedded/logql"
 )
 
@@ -54,7 +55,7 @@ func (h *handler) list(w http.ResponseWriter, r *http.Request, pick func(stream 
 	for _, s := range streams {
 		pick(s, func(text string) { found[text] = true })
 	}
-	return respond(w, list{"success", slices.Sorted(maps.Keys(found))})
+	return answer.JSON(w, jsonType, list{"success", slices.Sorted(maps.Keys(found))})
 }
 
 // series answers /loki/api/v1/series: the streams that a selector selects, or all.
@@ -62,7 +63,7 @@ func (h *handler) series(w http.ResponseWriter, r *http.Request) error {
 	var chosen []logql.Selector
 	texts := append(r.Form["match"], r.Form["match[]"]...)
 	if len(texts) > maxSelectors {
-		return failure(http.StatusBadRequest, "the request has %d selectors: at most %d are allowed", len(texts), maxSelectors)
+		return answer.Errorf(http.StatusBadRequest, "the request has %d selectors: at most %d are allowed", len(texts), maxSelectors)
 	}
 	for _, text := range texts {
 		s, err := logql.ParseSelector(text)
@@ -78,7 +79,7 @@ func (h *handler) series(w http.ResponseWriter, r *http.Request) error {
 	slices.SortFunc(streams, func(a, b map[string]string) int {
 		return strings.Compare(logql.FormatLabels(a), logql.FormatLabels(b))
 	})
-	return respond(w, struct {
+	return answer.JSON(w, jsonType, struct {
 		Status string              `json:"status"`
 		Data   []map[string]string `json:"data"`
 	}{"success", streams})

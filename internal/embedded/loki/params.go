@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/common/model"
 
+	"dicelab/internal/embedded/answer"
 	"dicelab/internal/embedded/logql"
 )
 
@@ -44,7 +45,7 @@ func (h *handler) rangeParams(r *http.Request) (p rangeParams, err error) {
 	}
 	if text := r.Form.Get("interval"); text != "" {
 		if p.interval, err = parseStep(text); err != nil || p.interval < 0 {
-			return p, failure(http.StatusBadRequest, "cannot parse %q to a valid duration; interval is a number of seconds or a duration, such as 15s", text)
+			return p, answer.Errorf(http.StatusBadRequest, "cannot parse %q to a valid duration; interval is a number of seconds or a duration, such as 15s", text)
 		}
 	}
 	return p, nil
@@ -60,7 +61,7 @@ func (h *handler) bounds(r *http.Request, since time.Duration) (start, end time.
 	if text := r.Form.Get("since"); text != "" {
 		d, err := model.ParseDuration(text)
 		if err != nil {
-			return start, end, failure(http.StatusBadRequest, "reading since %q: it is a duration, such as 30m", text)
+			return start, end, answer.Errorf(http.StatusBadRequest, "reading since %q: it is a duration, such as 30m", text)
 		}
 		since = time.Duration(d)
 	}
@@ -72,7 +73,7 @@ func (h *handler) bounds(r *http.Request, since time.Duration) (start, end time.
 		return start, end, err
 	}
 	if end.Before(start) {
-		return start, end, failure(http.StatusBadRequest, "end timestamp must not be before start time")
+		return start, end, answer.Errorf(http.StatusBadRequest, "end timestamp must not be before start time")
 	}
 	return start, end, nil
 }
@@ -86,7 +87,7 @@ func timestamp(r *http.Request, name string, absent time.Time) (time.Time, error
 	}
 	at, ok := parseTime(text)
 	if !ok {
-		return time.Time{}, failure(http.StatusBadRequest, "reading %s %q: it is a number of nanoseconds since 1970, of seconds with a decimal point, "+
+		return time.Time{}, answer.Errorf(http.StatusBadRequest, "reading %s %q: it is a number of nanoseconds since 1970, of seconds with a decimal point, "+
 			"or an RFC 3339 time, of the years 1970 to 2261", name, text)
 	}
 	return at, nil
@@ -122,9 +123,9 @@ func limit(r *http.Request) (int, error) {
 	n, err := strconv.Atoi(text)
 	switch {
 	case err != nil || n <= 0:
-		return 0, failure(http.StatusBadRequest, "limit must be a positive value, not %q", text)
+		return 0, answer.Errorf(http.StatusBadRequest, "limit must be a positive value, not %q", text)
 	case n > maxLimit:
-		return 0, failure(http.StatusBadRequest, "max entries limit per query exceeded, limit > max_entries_limit_per_query (%d > %d)", n, maxLimit)
+		return 0, answer.Errorf(http.StatusBadRequest, "max entries limit per query exceeded, limit > max_entries_limit_per_query (%d > %d)", n, maxLimit)
 	}
 	return n, nil
 }
@@ -136,7 +137,7 @@ func forward(r *http.Request) (bool, error) {
 	case "forward":
 		return true, nil
 	default:
-		return false, failure(http.StatusBadRequest, "invalid direction '%s'; it is forward or backward", text)
+		return false, answer.Errorf(http.StatusBadRequest, "invalid direction '%s'; it is forward or backward", text)
 	}
 }
 
@@ -148,14 +149,14 @@ func step(r *http.Request, span time.Duration) (time.Duration, error) {
 	if text != "" {
 		var err error
 		if d, err = parseStep(text); err != nil {
-			return 0, failure(http.StatusBadRequest, "cannot parse %q to a valid duration; step is a number of seconds or a duration, such as 15s", text)
+			return 0, answer.Errorf(http.StatusBadRequest, "cannot parse %q to a valid duration; step is a number of seconds or a duration, such as 15s", text)
 		}
 	}
 	switch d = d.Truncate(time.Millisecond); {
 	case d <= 0:
-		return 0, failure(http.StatusBadRequest, "zero or negative query resolution step widths are not accepted. Try a positive integer")
+		return 0, answer.Errorf(http.StatusBadRequest, "zero or negative query resolution step widths are not accepted. Try a positive integer")
 	case span/d > logql.MaxPoints:
-		return 0, failure(http.StatusBadRequest, "exceeded maximum resolution of 11,000 points per time series. Try increasing the value of the step parameter")
+		return 0, answer.Errorf(http.StatusBadRequest, "exceeded maximum resolution of 11,000 points per time series. Try increasing the value of the step parameter")
 	}
 	return d, nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/golang/snappy"
 
 	"dicelab/internal/contract"
+	"dicelab/internal/embedded/answer"
 	"dicelab/internal/embedded/intake"
 	"dicelab/internal/embedded/logline"
 	"dicelab/internal/embedded/senders"
@@ -42,12 +43,12 @@ func (h *handler) push(w http.ResponseWriter, r *http.Request) error {
 	refused, partly := errors.AsType[*streams.RefusedError](err)
 	if err != nil && !partly {
 		h.opts.Senders.Refused("", senders.Logs, 1, err)
-		return failure(http.StatusServiceUnavailable, "storing the lines, send them again later: %w", err)
+		return answer.Errorf(http.StatusServiceUnavailable, "storing the lines, send them again later: %w", err)
 	}
 	h.count(valid, refused, rejected, body)
 	switch {
 	case partly:
-		return failure(http.StatusTooManyRequests, "%w", joined(refused, invalid))
+		return answer.Errorf(http.StatusTooManyRequests, "%w", joined(refused, invalid))
 	case len(valid) == 0:
 		return badRequest(invalid)
 	case invalid != nil:
@@ -67,7 +68,7 @@ func (h *handler) readPush(r *http.Request, reservation *intake.Reservation) (si
 		return 0, nil, err
 	}
 	if len(lines) == 0 {
-		return 0, nil, failure(http.StatusUnprocessableEntity, "error at least one valid stream is required for ingestion")
+		return 0, nil, answer.Errorf(http.StatusUnprocessableEntity, "error at least one valid stream is required for ingestion")
 	}
 	return len(body), lines, nil
 }
@@ -120,7 +121,7 @@ func readBody(r *http.Request, reservation *intake.Reservation) ([]byte, error) 
 		}
 		from = plain
 	default:
-		return nil, failure(http.StatusBadRequest, "Content-Encoding %q not supported; use gzip or none", encoding)
+		return nil, answer.Errorf(http.StatusBadRequest, "Content-Encoding %q not supported; use gzip or none", encoding)
 	}
 	body, err := reservation.ReadAll(from, maxPushBody)
 	var large *intake.TooLargeError
@@ -149,7 +150,7 @@ const (
 func (h *handler) admit(reservation *intake.Reservation, bytes, lines, maps int) error {
 	weight := perByte*int64(bytes) + lineBytes*int64(lines) + mapBytes*int64(maps)
 	if most := h.opts.Budget.MaxRequest(); weight > most {
-		return failure(http.StatusRequestEntityTooLarge, "decoding the push would take %d bytes of memory, and one may take %d; send fewer lines at a time", weight, most)
+		return answer.Errorf(http.StatusRequestEntityTooLarge, "decoding the push would take %d bytes of memory, and one may take %d; send fewer lines at a time", weight, most)
 	}
 	return reservation.Resize(weight)
 }
@@ -161,7 +162,7 @@ func bodyError(what string, err error) error {
 	if errors.As(err, &large) {
 		return large
 	}
-	return &statusError{intake.BodyStatus(err), fmt.Errorf("reading %s: %w", what, err)}
+	return answer.Errorf(intake.BodyStatus(err), "reading %s: %w", what, err)
 }
 
 // decode decodes a push request in the format that its content type names. As in Loki,
@@ -169,7 +170,7 @@ func bodyError(what string, err error) error {
 func (h *handler) decode(r *http.Request, body []byte, reservation *intake.Reservation) ([]store.Line, error) {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil {
-		return nil, failure(http.StatusBadRequest, "reading the Content-Type: %w; send application/json or application/x-protobuf", err)
+		return nil, answer.Errorf(http.StatusBadRequest, "reading the Content-Type: %w; send application/json or application/x-protobuf", err)
 	}
 	if kind == "application/json" {
 		// A line is an array, and everything else is an object.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/prometheus/promql"
 
+	"dicelab/internal/embedded/answer"
 	"dicelab/internal/embedded/logql"
 	"dicelab/internal/embedded/store"
 )
@@ -22,7 +23,7 @@ func (h *handler) instant(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if q.Metric == nil {
-		return failure(http.StatusBadRequest, "log queries are not supported as an instant query type, please change your query to a range query type")
+		return answer.Errorf(http.StatusBadRequest, "log queries are not supported as an instant query type, please change your query to a range query type")
 	}
 	at, err := timestamp(r, "time", h.opts.Now())
 	if err != nil {
@@ -156,7 +157,7 @@ func (run *run) lines(query *logql.Query, p rangeParams) ([]stream, error) {
 		return nil, err
 	}
 	if size > maxAnswer {
-		return nil, failure(http.StatusBadRequest, "the lines of the answer have more than %d bytes; ask for fewer with limit", maxAnswer)
+		return nil, answer.Errorf(http.StatusBadRequest, "the lines of the answer have more than %d bytes; ask for fewer with limit", maxAnswer)
 	}
 	streams := make([]stream, 0, len(found))
 	for _, name := range slices.Sorted(maps.Keys(found)) {

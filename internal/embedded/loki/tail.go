@@ -12,6 +12,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"dicelab/internal/embedded/answer"
 	"dicelab/internal/embedded/logql"
 	"dicelab/internal/embedded/store"
 	"dicelab/internal/embedded/tail"
@@ -52,7 +53,7 @@ func (h *handler) tail(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if q.Metric != nil {
-		return failure(http.StatusBadRequest, "tail follows log lines, so it takes a query for log lines and no metric query")
+		return answer.Errorf(http.StatusBadRequest, "tail follows log lines, so it takes a query for log lines and no metric query")
 	}
 	p, delay, err := h.tailParams(r)
 	if err != nil {
@@ -63,15 +64,15 @@ func (h *handler) tail(w http.ResponseWriter, r *http.Request) error {
 		return matches && err == nil
 	})
 	if err != nil {
-		return failure(http.StatusTooManyRequests, "%w", err)
+		return answer.Errorf(http.StatusTooManyRequests, "%w", err)
 	}
 	defer t.Leave()
 	run := h.newRun(r)
 	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{CompressionMode: websocket.CompressionDisabled})
 	if err != nil {
-		return nil //nolint:nilerr // Accept has answered with it
+		return nil // Accept has answered with the error
 	}
-	defer conn.CloseNow()                                 //nolint:errcheck // it is closed already, or the client has gone
+	defer conn.CloseNow()                                 // it is closed already, or the client has gone
 	ctx := conn.CloseRead(context.WithoutCancel(run.ctx)) // ends when the client goes
 	switch err := h.follow(ctx, conn, run, q, t, p, delay); {
 	case errors.Is(err, tail.ErrClosed):
@@ -92,7 +93,7 @@ func (h *handler) tailParams(r *http.Request) (p rangeParams, delay time.Duratio
 	if text := r.Form.Get("delay_for"); text != "" {
 		seconds, err := strconv.Atoi(text)
 		if delay = time.Duration(seconds) * time.Second; err != nil || delay < 0 || delay > maxDelay {
-			return p, 0, failure(http.StatusBadRequest, "delay_for is a number of seconds, and can't be greater than 5")
+			return p, 0, answer.Errorf(http.StatusBadRequest, "delay_for is a number of seconds, and can't be greater than 5")
 		}
 	}
 	return p, delay, nil

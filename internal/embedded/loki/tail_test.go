@@ -51,7 +51,7 @@ func TestTail(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.CloseNow() //nolint:errcheck // the test is over
+	defer c.CloseNow()
 	// The newest line since an hour before comes first.
 	if got, want := received(t, c), `{"streams":[{"stream":{"container_name":"dice-roller-stage2","job":"dice-roller","service_name":"dice-roller"},"values":[["1772366399000000000","\u003cpanic: `; !strings.HasPrefix(got, want) {
 		t.Errorf("got  %s\nwant %s…", got, want)
@@ -105,7 +105,7 @@ func TestTailRefuses(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer c.CloseNow() //nolint:errcheck // the test is over
+			defer c.CloseNow()
 		} else if err == nil || resp.StatusCode != 429 {
 			t.Errorf("one client too many: %v", err)
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"dicelab/internal/embedded/answer"
 	"dicelab/internal/embedded/logql"
 	"dicelab/internal/embedded/store"
 )
@@ -83,7 +84,7 @@ func (h *handler) indexStats(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	found.Streams, found.Chunks = len(streams), len(streams)
-	return respond(w, found)
+	return answer.JSON(w, jsonType, found)
 }
 
 // volumes adds up the bytes of lines, by labels and by time.
@@ -205,7 +206,7 @@ func (h *handler) volumeParams(r *http.Request, ranged bool) (v *volumes, s logq
 			v.names = nil
 		}
 	default:
-		return nil, s, 0, until, failure(http.StatusBadRequest, "invalid aggregation option %q: it is series or labels", by)
+		return nil, s, 0, until, answer.Errorf(http.StatusBadRequest, "invalid aggregation option %q: it is series or labels", by)
 	}
 	if ranged {
 		d, err := step(r, end.Sub(start))
@@ -232,7 +233,7 @@ func count(r *http.Request, name string, absent int) (int, error) {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n <= 0 {
-		return 0, failure(http.StatusBadRequest, "%s must be a positive value, not %q", name, text)
+		return 0, answer.Errorf(http.StatusBadRequest, "%s must be a positive value, not %q", name, text)
 	}
 	return n, nil
 }

@@ -50,7 +50,7 @@ func (s *Server) latest(ctx context.Context, selectors [][]*labels.Matcher) ([]*
 	if err != nil {
 		return nil, err
 	}
-	defer q.Close() //nolint:errcheck // it only releases memory
+	defer q.Close()
 	var sets []storage.SeriesSet
 	for _, matchers := range selectors {
 		sets = append(sets, q.Select(ctx, true, &storage.SelectHints{Start: from, End: to}, matchers...))

@@ -202,7 +202,7 @@ func (s *Server) whileScraping(next http.Handler) http.Handler {
 func text(body string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		io.WriteString(w, body) //nolint:errcheck // an error means that the client is gone
+		_, _ = io.WriteString(w, body) // an error means that the client is gone
 	})
 }
 
@@ -238,12 +238,12 @@ func fail(w http.ResponseWriter, r *http.Request, status int, kind, message stri
 	if !strings.HasPrefix(r.URL.Path, "/api/") {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.WriteHeader(status)
-		fmt.Fprintln(w, message) //nolint:errcheck // an error means that the client is gone
+		_, _ = fmt.Fprintln(w, message) // an error means that the client is gone
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	json.NewEncoder(w).Encode(map[string]string{ //nolint:errcheck,errchkjson // an error means that the client is gone
+	_ = json.NewEncoder(w).Encode(map[string]string{ // an error means that the client is gone
 		"status": "error", "errorType": kind, "error": message,
 	})
 }

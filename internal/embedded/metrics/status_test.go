@@ -134,7 +134,7 @@ func (l *lab) body(method, path string, body []byte, status int) string {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // it was read
+	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	if err != nil {
 		l.t.Fatal(err)

@@ -3,7 +3,6 @@ package tempo
 import (
 	"context"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -21,6 +20,9 @@ import (
 
 // apiVersion is the version of Tempo whose API this is.
 const apiVersion = "3.0.3"
+
+// jsonType is the content type of responses in JSON.
+const jsonType = "application/json"
 
 const useNative = "start the lab with --stack=native, which runs Tempo itself"
 
@@ -65,8 +67,7 @@ func NewHandler(s Store, opts Options) (http.Handler, error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /ready", a.serve(a.ready))
 	mux.HandleFunc("GET /api/echo", a.serve(func(w http.ResponseWriter, _ *http.Request) error {
-		return writeText(w,
-			"echo\n")
+		return writeText(w, "echo\n")
 	}))
 	mux.HandleFunc("GET /api/status/buildinfo", a.serve(a.buildInfo))
 	mux.Handle("GET /api/traces/{id}", a.limited(a.traceV1))
@@ -87,16 +88,8 @@ func NewHandler(s Store, opts Options) (http.Handler, error) {
 	return streaming(mux)
 }
 
-// failure is an error with the status of its response.
-type failure struct {
-	status  int
-	message string
-}
-
-func (f *failure) Error() string { return f.message }
-
 func badRequest(format string, args ...any) error {
-	return &failure{http.StatusBadRequest, fmt.Sprintf(format, args...)}
+	return answer.Errorf(http.StatusBadRequest, format, args...)
 }
 
 // serve bounds the time of a request and maps its error to an answer.
@@ -108,12 +101,12 @@ func (a *api) serve(h func(http.ResponseWriter, *http.Request) error) http.Handl
 		if err != nil {
 			answer.Reset(w)
 		}
-		var f *failure
+		var marked *answer.StatusError
 		var query *traceql.Error
 		switch {
 		case err == nil, r.Context().Err() != nil: // answered, or the client is gone
-		case errors.As(err, &f):
-			http.Error(w, f.message, f.status)
+		case errors.As(err, &marked):
+			http.Error(w, marked.Error(), marked.Status)
 		case errors.As(err, &query):
 			http.Error(w, query.Error(), http.StatusBadRequest)
 		case ctx.Err() != nil:
@@ -151,25 +144,15 @@ func writeText(w http.ResponseWriter, s string) error {
 	return nil
 }
 
-func writeJSON(w http.ResponseWriter, v any) error {
-	body, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Errorf("encoding the answer: %w", err)
-	}
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(body) // an error means that the client is gone
-	return nil
-}
-
 func (a *api) ready(w http.ResponseWriter, r *http.Request) error {
 	if err := a.store.Health(r.Context()); err != nil {
-		return &failure{http.StatusServiceUnavailable, "not ready: " + err.Error()}
+		return answer.Errorf(http.StatusServiceUnavailable, "not ready: %w", err)
 	}
 	return writeText(w, "ready\n")
 }
 
 func (a *api) buildInfo(w http.ResponseWriter, _ *http.Request) error {
-	return writeJSON(w, map[string]string{
+	return answer.JSON(w, jsonType, map[string]string{
 		"version": apiVersion, "revision": a.opts.Version, "branch": contract.EmbeddedBranch,
 		"buildUser": "", "buildDate": "", "goVersion": runtime.Version(),
 	})

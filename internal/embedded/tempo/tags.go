@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"dicelab/internal/embedded/answer"
 	"dicelab/internal/embedded/store"
 	"dicelab/internal/embedded/traceql"
 )
@@ -181,7 +182,7 @@ func (a *api) tagNamesV2(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, map[string]any{"scopes": append([]tagScope{}, list...), "metrics": struct{}{}})
+	return answer.JSON(w, jsonType, map[string]any{"scopes": append([]tagScope{}, list...), "metrics": struct{}{}})
 }
 
 // tagNames answers /api/search/tags: the names of all scopes together.
@@ -197,7 +198,7 @@ func (a *api) tagNames(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	slices.Sort(names)
-	return writeJSON(w, map[string]any{"tagNames": slices.Compact(names), "metrics": struct{}{}})
+	return answer.JSON(w, jsonType, map[string]any{"tagNames": slices.Compact(names), "metrics": struct{}{}})
 }
 
 type tagValue struct {
@@ -219,7 +220,7 @@ func (a *api) tagValuesV2(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, map[string]any{"tagValues": list, "metrics": struct{}{}})
+	return answer.JSON(w, jsonType, map[string]any{"tagValues": list, "metrics": struct{}{}})
 }
 
 // tagValues answers /api/search/tag/{name}/values, where a name has no scope unless it
@@ -243,7 +244,7 @@ func (a *api) tagValues(w http.ResponseWriter, r *http.Request) error {
 		texts = append(texts, v.Value)
 	}
 	slices.Sort(texts)
-	return writeJSON(w, map[string]any{"tagValues": slices.Compact(texts), "metrics": struct{}{}})
+	return answer.JSON(w, jsonType, map[string]any{"tagValues": slices.Compact(texts), "metrics": struct{}{}})
 }
 
 // values lists the values of a field: of all spans where the index has them, else of the

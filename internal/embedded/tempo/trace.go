@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
+	"dicelab/internal/embedded/answer"
 	"dicelab/internal/embedded/store"
 )
 
@@ -27,10 +28,10 @@ func (a *api) traceV1(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if len(t.Spans) == 0 {
-		return &failure{http.StatusNotFound, fmt.Sprintf("trace not found: %s", r.PathValue("id"))}
+		return answer.Errorf(http.StatusNotFound, "trace not found: %s", r.PathValue("id"))
 	}
 	if t.Partial {
-		return &failure{http.StatusUnprocessableEntity, tooLarge() + ": /api/v2/traces gives the part that came first"}
+		return answer.Errorf(http.StatusUnprocessableEntity, "%s: /api/v2/traces gives the part that came first", tooLarge())
 	}
 	batches := t.ResourceSpans()
 	if wantsProtobuf(r) {
