@@ -239,6 +239,31 @@ func (a Attribute) value(fields map[string]string) any {
 	return nil
 }
 
+// SampleSpans calls yield with at most n spans that begin in (from, to] and may fulfil the
+// conditions, in no particular order. It reads no whole traces, as a search does.
+func (s *Store) SampleSpans(ctx context.Context, from, to time.Time, where []Condition, n int,
+	yield func(start time.Time, span Span)) error {
+	first, end := nanos(from)+1, nanos(to)+1
+	err := s.spans.read(first, end, func(parts []*partition) error {
+		for _, p := range slices.Backward(parts) {
+			if n <= 0 {
+				return nil
+			}
+			read, err := p.readEach(ctx, fmt.Sprintf("%s %s | fields %s, %s, %s | limit %d",
+				filter(where), between(first, end), fieldTime, fieldAt, fieldRow, n), yield)
+			if err != nil {
+				return err
+			}
+			n -= read
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("reading some spans: %w", err)
+	}
+	return nil
+}
+
 // readEach calls yield with the spans of the rows that a query finds, record by record,
 // and returns how many there are.
 func (p *partition) readEach(ctx context.Context, query string, yield func(time.Time, Span)) (n int, err error) {

@@ -32,6 +32,8 @@ type Store interface {
 	Search(ctx context.Context, q store.SearchQuery) (store.SearchResult, error)
 	CountSpans(ctx context.Context, q store.SpanCount, yield func(by []any, until time.Time, n int)) (partial bool,
 		err error)
+	SampleSpans(ctx context.Context, from, to time.Time, where []store.Condition, n int,
+		yield func(start time.Time, span store.Span)) error
 	TagNames(ctx context.Context, scope store.Scope, limit int) ([]string, error)
 	TagValues(ctx context.Context, scope store.Scope, name string, limit int) ([]store.TagValue, error)
 	Services(ctx context.Context, limit int) ([]string, error)

@@ -203,32 +203,28 @@ func (a *api) collectTraces(ctx context.Context, q *traceql.Query, where []store
 
 func startOf(s store.Span) time.Time { return time.Unix(0, int64(s.GetStartTimeUnixNano())) }
 
-// exemplarSearches is the number of parts of a range from each of which exemplars are taken.
-const exemplarSearches = 10
+// exemplarParts is the number of parts of a range from each of which exemplars are taken.
+const exemplarParts = 10
 
 // exemplars adds exemplars for spans that the index has counted.
 func (a *api) exemplars(ctx context.Context, q *traceql.Query, where []store.Condition, within traceql.Range,
 	to *traceql.Aggregator) error {
-	part := within.To.Sub(within.From) / exemplarSearches
-	for i := range time.Duration(exemplarSearches) {
-		most := to.Wanted() / int(exemplarSearches-i)
+	part := within.To.Sub(within.From) / exemplarParts
+	for i := range time.Duration(exemplarParts) {
+		most := to.Wanted() / int(exemplarParts-i)
 		if most == 0 {
 			continue
 		}
-		_, err := a.store.Search(ctx, store.SearchQuery{
-			From: within.From.Add(i*part + 1), To: within.From.Add((i+1)*part + 1), Limit: most, Where: where,
-			Match: func(t store.Trace) []int {
-				trace := traceOf(t)
-				sets, err := q.Select(ctx, trace)
-				if err != nil || len(sets) == 0 {
-					return nil
-				}
-				first := sets[0].Spans[0]
-				to.Exemplar(trace, first, startOf(t.Spans[first]))
-				return sets[0].Spans
-			},
+		var failed error
+		from := within.From.Add(i * part)
+		err := a.store.SampleSpans(ctx, from, from.Add(part), where, most, func(start time.Time, s store.Span) {
+			trace := &traceql.Trace{Spans: []traceql.Span{spanOf(s)}}
+			sets, err := q.Select(ctx, trace)
+			if failed = cmp.Or(failed, err); err == nil && len(sets) > 0 {
+				to.Exemplar(trace, 0, start)
+			}
 		})
-		if err = cmp.Or(err, ctx.Err()); err != nil {
+		if err = cmp.Or(err, failed, ctx.Err()); err != nil {
 			return err
 		}
 	}

@@ -520,6 +520,10 @@ func (w waiting) Names(ctx context.Context, _ int) ([]string, error) {
 	return nil, w.wait(ctx)
 }
 
+func (w waiting) SampleSpans(ctx context.Context, _, _ time.Time, _ []store.Condition, _ int, _ func(time.Time, store.Span)) error {
+	return w.wait(ctx)
+}
+
 func (w waiting) CountSpans(ctx context.Context, _ store.SpanCount, _ func([]any, time.Time, int)) (bool, error) {
 	return false, w.wait(ctx)
 }
