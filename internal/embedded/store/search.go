@@ -49,8 +49,8 @@ const (
 	// as many, because a walk and a query of the index cost much by themselves.
 	firstCandidates = 32
 	mostCandidates  = 512
-	// rowsOfTrace is the usual number of rows of a trace in the index.
-	rowsOfTrace = 8
+	// rowsOfTrace is the usual number of rows of a trace that the conditions of a search match.
+	rowsOfTrace = 3
 )
 
 // Search finds traces, newest first. The index gives candidates; Match gets each

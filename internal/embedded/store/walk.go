@@ -60,7 +60,7 @@ func (w walk) stretches(n int, visit func(parts []*partition, from, to int64, mo
 			from, to = min(from, max(oldest, w.from)), max(to, min(newest+1, w.to))
 		}
 		most := 4 * n
-		length, grow := w.first(parts, to-from, n), int64(4)
+		length := w.first(parts, to-from, n)
 		for from < to {
 			lo, hi := max(from, to-length), to
 			if w.forward {
@@ -72,13 +72,11 @@ func (w walk) stretches(n int, visit func(parts []*partition, from, to int64, mo
 				return err
 			case rows > most && hi-lo > 1:
 				// Rows are close to each other in times that have few before.
-				length, grow = max(1, (hi-lo)/16), 2
+				length = max(1, (hi-lo)/16)
 				continue
-			case rows < n/2 && length < (to-from)/grow:
-				length *= grow
-				if rows < n/16 && grow > 2 {
-					grow = 16
-				}
+			case rows < n/2 && length < (to-from)/2:
+				// An empty stretch costs far less than one with too many rows, so it grows slowly.
+				length *= 2
 			}
 			if w.forward {
 				from = hi
