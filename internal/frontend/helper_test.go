@@ -23,6 +23,7 @@ import (
 	"dicelab/internal/roller"
 	"dicelab/internal/telemetry"
 	"dicelab/internal/telemetry/telemetrytest"
+	"dicelab/internal/web/webtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -156,28 +157,8 @@ func (a answer) traceID() string {
 // do sends a request; header holds names and values in turn.
 func (s *service) do(t testing.TB, method, path, body string, header ...string) answer {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, s.server.URL+path, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for pair := range slices.Chunk(header, 2) {
-		if pair[0] == "Host" {
-			req.Host = pair[1]
-		}
-		req.Header.Add(pair[0], pair[1])
-	}
-	client := s.server.Client()
-	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	resp, err := client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return answer{status: resp.StatusCode, header: resp.Header, body: string(text)}
+	a := webtest.Do(t, s.server, method, path, body, header...)
+	return answer{a.Status, a.Header, a.Body}
 }
 
 func (s *service) get(t testing.TB, path string) answer {
