@@ -232,7 +232,7 @@ const (
 var grammar = sync.OnceValue(func() *participle.Parser[expr] {
 	tokens := lexer.MustSimple([]lexer.SimpleRule{
 		{Name: tokenSpace, Pattern: `\s+`},
-		{Name: tokenRemark, Pattern: `#[^\n]*`},
+		{Name: tokenRemark, Pattern: `#[^\n]*|//[^\n]*|/\*(?s:.*?)\*/`},
 		{Name: "String", Pattern: `"(\\.|[^"\\\n])*"|` + "`[^`]*`"},
 		{Name: tokenDuration, Pattern: `(\d+(\.\d+)?(ns|us|µs|μs|ms|s|m|h|d|w|y))+\b`},
 		{Name: "Bytes", Pattern: `\d+(\.\d+)?(?i:[kmgtpe]?i?b)\b`},

@@ -81,6 +81,10 @@ func TestFilters(t *testing.T) {
 		{`| json | message > 5 | __error__!="LabelFilterErr"`, [3]bool{false, false, false}},
 		{`| json | trace_id_extracted="0af7651916cd43dd8448eb211c80319c"`, [3]bool{true, false, false}},
 		{`| json |= "Roll"`, [3]bool{true, false, false}},
+		// what Loki's scanner skips
+		{"| json # and so on\n| roll_value=4", [3]bool{true, false, false}},
+		{"| json // and so on\n| roll_value=4 // | roll_value=5", [3]bool{true, false, false}},
+		{"| json /* and\nso on */ | roll_value=4 != `//`", [3]bool{true, false, false}},
 	} {
 		t.Run(test.stages, func(t *testing.T) {
 			q, err := logql.Parse(`{service_name="dice-roller"} ` + test.stages)
