@@ -216,9 +216,15 @@ func TestFileGone(t *testing.T) {
 	for _, name := range []string{"spans", "lines", "prometheus"} {
 		t.Run(name, func(t *testing.T) {
 			w := startWhole(t)
-			if err := os.Rename(filepath.Join(w.dir, name), filepath.Join(w.dir, "aside")); err != nil {
+			kept, aside := filepath.Join(w.dir, name), filepath.Join(w.dir, "aside")
+			if err := os.Rename(kept, aside); err != nil {
 				t.Fatal(err)
 			}
+			t.Cleanup(func() { // before the stack closes: the engine may look at its directory then
+				if err := os.Rename(aside, kept); err != nil {
+					t.Error(err)
+				}
+			})
 			w.ready(http.StatusServiceUnavailable, name+" in data directory DIR is gone")
 			w.expect(1, http.StatusServiceUnavailable, http.StatusServiceUnavailable, codes.Unavailable, name+" in data directory DIR is gone")
 		})
