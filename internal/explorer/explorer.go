@@ -20,7 +20,7 @@ import (
 	"dicelab/internal/web"
 )
 
-//go:embed templates/*.html assets/explorer.css assets/explorer.js
+//go:embed templates/*.html assets/*.css assets/*.js
 var files embed.FS
 
 // Options configures what the explorer reads, and what it shows about itself.
@@ -50,6 +50,9 @@ type Options struct {
 	BasePath string
 	// Version is shown at the foot of each page.
 	Version string
+	// HideNotes leaves out the remarks on a trace whose signals do not fit together: clocks
+	// that differ, log lines without trace IDs, missing parents.
+	HideNotes bool
 }
 
 // defaultFrontend is the front end's URL if Options names none.
@@ -60,6 +63,7 @@ const defaultFrontend = "http://localhost:" + contract.PortFrontend
 type explorer struct {
 	Options
 	pages map[string]*template.Template
+	css   map[string][]byte // style sheets by name
 	runs  *checkRuns
 	*palette
 	bounds
@@ -87,11 +91,11 @@ func NewHandler(o Options) (http.Handler, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	e := &explorer{Options: o, pages: map[string]*template.Template{}, runs: &checkRuns{Checker: o.Checklist, clock: o.Now}, palette: newPalette(), bounds: newBounds()}
+	e := &explorer{Options: o, pages: map[string]*template.Template{}, css: map[string][]byte{}, runs: &checkRuns{Checker: o.Checklist, clock: o.Now}, palette: newPalette(), bounds: newBounds()}
 	for _, name := range []string{"overview", "service", "traces", "trace", "notrace", "file", "logs", "metrics", "targets", "senders", "checks",
-		"doc", "message"} {
+		"doc", "message", "compare", "offline"} {
 		t, err := template.New("layout.html").Funcs(template.FuncMap{"linked": linked, "code": code}).
-			ParseFS(files, "templates/layout.html", "templates/parts.html", "templates/"+name+".html")
+			ParseFS(files, "templates/layout.html", "templates/parts.html", "templates/waterfall.html", "templates/"+name+".html")
 		if err != nil {
 			return nil, fmt.Errorf("parsing the explorer's page %s: %w", name, err)
 		}
@@ -101,19 +105,26 @@ func NewHandler(o Options) (http.Handler, error) {
 	return web.Mount(o.BasePath, pages), err
 }
 
+// The media types of assets.
+const (
+	cssType = "text/css; charset=utf-8"
+	jsType  = "text/javascript; charset=utf-8"
+)
+
 func (e *explorer) routes() (http.Handler, error) {
 	mux := http.NewServeMux()
 	for pattern, page := range map[string]http.HandlerFunc{
-		"GET /{$}":          e.overview,
-		"GET /service":      e.service,
-		"GET /traces":       e.traces,
-		"GET /traces/file":  e.fileForm,
-		"POST /traces/file": e.file,
-		"GET /traces/{id}":  e.trace,
-		"GET /logs":         e.logs,
-		"GET /metrics":      e.metrics,
-		"GET /targets":      e.targets,
-		"GET /docs/{name}":  e.docPage,
+		"GET /{$}":                 e.overview,
+		"GET /service":             e.service,
+		"GET /traces":              e.traces,
+		"GET /traces/file":         e.fileForm,
+		"POST /traces/file":        e.file,
+		"GET /traces/{id}":         e.trace,
+		"GET /traces/{id}/compare": e.compare,
+		"GET /logs":                e.logs,
+		"GET /metrics":             e.metrics,
+		"GET /targets":             e.targets,
+		"GET /docs/{name}":         e.docPage,
 	} {
 		mux.HandleFunc(pattern, e.bounded(page))
 	}
@@ -121,14 +132,18 @@ func (e *explorer) routes() (http.Handler, error) {
 		mux.HandleFunc("GET /senders", e.bounded(e.senders))
 	}
 	mux.Handle("GET /traces/{id}/trace.json", web.NoLinks(e.bounded(e.traceJSON)))
+	mux.Handle("GET /traces/{id}/trace.html", web.NoLinks(e.bounded(e.traceHTML)))
 	mux.HandleFunc("GET /checklist", e.checks)
 	mux.HandleFunc("POST /checklist", e.startChecks)
 	mux.Handle("GET /checklist/report.json", web.NoLinks(http.HandlerFunc(e.checksJSON)))
 	mux.Handle("GET /assets/theme.css", web.Theme())
-	for name, kind := range map[string]string{"explorer.css": "text/css; charset=utf-8", "explorer.js": "text/javascript; charset=utf-8"} {
+	for name, kind := range map[string]string{"explorer.css": cssType, "explorer.js": jsType, "trace.css": cssType, "trace.js": jsType} {
 		body, err := files.ReadFile("assets/" + name)
 		if err != nil {
 			return nil, fmt.Errorf("reading the explorer's files: %w", err)
+		}
+		if kind == cssType {
+			e.css[name] = body
 		}
 		mux.Handle("GET /assets/"+name, web.Asset(kind, body))
 	}

@@ -91,7 +91,7 @@ func (e *explorer) file(w http.ResponseWriter, r *http.Request) {
 	}
 	for _, t := range traces {
 		if id == "" || t.ID == id {
-			view := e.traceView(t, show, &v)
+			view := e.traceView(r.Context(), t, askOf(t.ID, show, true), show, &v)
 			e.render(w, http.StatusOK, "trace", page{Wide: true, Title: view.Root + " " + t.ID[:8] + " from a file", Section: "Traces", Data: view})
 			return
 		}

@@ -3,6 +3,7 @@ package explorer
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,33 +26,45 @@ const maxInRow = 28
 // of the critical path that are drawn apart.
 const minWidth = .25
 
-func (wf waterfall) row(n *query.Node, base int) spanRow {
-	width := max(wf.scale.Width(n.Duration), minWidth)
-	x := min(wf.scale.At(n.Start), 100-min(width, 100)) // what has no length is visible at the end, too
-	depth := n.Depth - base
+// row makes the row of a span that is within inset groups.
+func (wf *waterfall) row(n *query.Node, inset int) spanRow {
+	x, width := wf.place(n.Start, n.Duration)
+	depth := n.Depth - wf.base + inset
 	r := spanRow{SpanID: n.SpanID, ParentID: n.ParentID, ParentHref: "#span-" + n.ParentID,
 		Name: cmp.Or(clip(n.Name), noName), Service: clip(n.Service), Class: wf.view.class(n.Service),
-		Indent: min(depth, maxDepth), Depth: depth, X: chart.Percent(x), Width: chart.Percent(width),
-		Kind: n.Kind, Status: n.Status, StatusMessage: shortened(n.StatusMessage), Failed: n.Failed(),
-		Offset: offset(n.Start.Sub(wf.scale.Start)), Duration: duration(n.Duration), Self: duration(n.SelfTime),
-		Time: wf.view.moment(n.Start), Attributes: wf.sheet.list(n.Attributes, n.Cut.Attributes), Resource: wf.sheet.list(n.Resource, 0),
-		Scope: clip(n.Scope), TraceState: clip(n.TraceState), OnPath: len(n.Critical) > 0, Exact: exact(n.Duration),
-		Dropped: droppedText(n.Dropped), DroppedOfResource: droppedOf(n.Dropped.Resource + n.Dropped.Scope)}
-	if n.Unfinished {
-		r.Duration, r.Self, r.Exact = noEnd, "–", ""
-	}
-	if !wf.file {
-		r.LogsHref = logsHref(query.LogFilter{Service: n.Service, TraceID: wf.traceID}, n.SpanID, wf.around)
+		Indent: min(depth, maxDepth), Depth: depth, X: chart.Percent(x), Width: chart.Percent(width), End: chart.Percent(x + width),
+		Kind: n.Kind, Status: statusText(n.Status), StatusMessage: shortened(n.StatusMessage), Failed: n.Failed(), BelowFailed: wf.failing[n],
+		Offset: offset(n.Start.Sub(wf.tree.Start)), Duration: duration(n.Duration), Self: duration(n.SelfTime),
+		Time: wf.view.moment(n.Start), Path: len(n.Critical) > 0, OnPath: "no", Exact: exact(n.Duration)}
+	if r.Path {
+		r.OnPath = "yes"
 	}
 	if n.Duration > 0 {
 		r.SelfShare = percent(float64(n.SelfTime) / float64(n.Duration))
 	}
-	r.Long = len(r.Name) > maxInRow || len(r.Service) > maxInRow
+	if n.Unplaced {
+		r.Self, r.SelfShare, r.OnPath = "unknown", "", "unknown"
+	}
+	if n.Unfinished {
+		r.Duration, r.Self, r.Exact = noEnd, "–", ""
+	}
 	r.Critical = wf.path(n.Critical)
 	if !n.Duplicate && !n.Shared {
 		r.Anchor = "span-" + n.SpanID
 	}
-	r.Flags = spanFlags(n, depth)
+	r.Flags = spanFlags(n, depth, wf.view.HideNotes)
+	return r
+}
+
+// detail adds what is shown of a span when its row is opened.
+func (wf *waterfall) detail(r *spanRow, n *query.Node) {
+	r.Attributes, r.Resource = wf.sheet.list(n.Attributes, n.Cut.Attributes), wf.sheet.list(n.Resource, 0)
+	r.Scope, r.TraceState = clip(n.Scope), clip(n.TraceState)
+	r.Dropped, r.DroppedOfResource = droppedText(n.Dropped), droppedOf(n.Dropped.Resource+n.Dropped.Scope)
+	if !wf.ask.file && !wf.ask.offline {
+		r.LogsHref = logsHref(query.LogFilter{Service: n.Service, TraceID: wf.ask.id}, n.SpanID, wf.around)
+	}
+	r.Long = len(r.Name) > maxInRow || len(r.Service) > maxInRow
 	for _, ev := range n.Events[:min(len(n.Events), maxSpanRecords)] {
 		r.Events = append(r.Events, eventRow{cmp.Or(clip(ev.Name), noName), wf.eventTime(ev), eventFlag(n, ev), wf.sheet.list(ev.Attributes, 0), droppedOf(ev.Dropped)})
 	}
@@ -59,14 +72,29 @@ func (wf waterfall) row(n *query.Node, base int) spanRow {
 	for _, l := range n.Links[:min(len(n.Links), maxSpanRecords)] {
 		link := linkRow{TraceID: l.TraceID, SpanID: l.SpanID, Href: spanHref(l.TraceID, l.SpanID), TraceState: clip(l.TraceState),
 			Attributes: wf.sheet.list(l.Attributes, 0), Dropped: droppedOf(l.Dropped)}
-		if wf.file || l.TraceID == "" { // what it leads to is another matter than what is stored under that ID
+		if wf.ask.file || wf.ask.offline || l.TraceID == "" { // what it leads to is another matter than what is stored under that ID
 			link.Href = ""
 		}
 		r.Links = append(r.Links, link)
 	}
 	r.MoreLinks = moreRecords(len(n.Links)-len(r.Links)+n.Cut.Links, "links")
 	r.Within = moreRecords(n.Cut.Within, "values within lists")
-	return r
+}
+
+// statusText returns a status with its meaning where the word does not say it.
+func statusText(status string) string {
+	if status == query.StatusUnset {
+		return "unset (not set to error)"
+	}
+	return status
+}
+
+// place returns where a bar begins and how wide it is, in percent: within the drawing, and never
+// too narrow to be seen.
+func (wf *waterfall) place(start time.Time, d time.Duration) (x, width float64) {
+	from, to := max(0, wf.scale.At(start)), min(100, wf.scale.At(start.Add(d)))
+	width = max(to-from, minWidth)
+	return max(0, min(from, 100-width)), min(width, 100) // what has no length is visible at the end, too
 }
 
 // spanHref links to a span of a stored trace, which is shown whatever its place in it.
@@ -77,31 +105,47 @@ func spanHref(traceID, spanID string) string {
 	return "/traces/" + traceID + "?span=" + spanID + "#span-" + spanID
 }
 
-// path returns the stretches of the critical path, those together that cannot be told
-// apart in the drawing.
-func (wf waterfall) path(stretches []query.Interval) (bars []bar) {
+// path returns the stretches of the critical path that are shown, those together that cannot be
+// told apart in the drawing.
+func (wf *waterfall) path(stretches []query.Interval) []bar {
+	ordered := make([]query.Interval, 0, len(stretches))
+	for _, s := range slices.Backward(stretches) { // the last comes first
+		ordered = append(ordered, s)
+	}
+	return wf.merged(ordered, minWidth)
+}
+
+// merged returns bars for stretches that are in order of their start. A bar is for several of them
+// where the gap between them is less than gap, in percent.
+func (wf *waterfall) merged(stretches []query.Interval, gap float64) (bars []bar) {
 	var from, to float64 // of the last one
+	some := false
 	add := func() { bars = append(bars, bar{chart.Percent(from), chart.Percent(to - from)}) }
-	for i := len(stretches) - 1; i >= 0; i-- { // the last comes first
-		start, end := wf.scale.At(stretches[i].Start), wf.scale.At(stretches[i].End)
+	for _, s := range stretches {
+		start, end := max(0, wf.scale.At(s.Start)), min(100, wf.scale.At(s.End))
+		if start > 100 || end < 0 || end < start {
+			continue
+		}
+		start = min(start, 100-minWidth)
+		end = max(end, start+minWidth)
 		switch {
-		case i == len(stretches)-1:
-			from, to = start, end
-		case start-to < minWidth:
+		case !some:
+			from, to, some = start, end, true
+		case start-to < gap:
 			to = max(to, end)
 		default:
 			add()
 			from, to = start, end
 		}
 	}
-	if len(stretches) > 0 {
+	if some {
 		add()
 	}
 	return bars
 }
 
 // spanFlags returns what is unusual about a span.
-func spanFlags(n *query.Node, depth int) (flags []string) {
+func spanFlags(n *query.Node, depth int, hideClocks bool) (flags []string) {
 	for _, f := range []struct {
 		on   bool
 		text string
@@ -112,7 +156,9 @@ func spanFlags(n *query.Node, depth int) (flags []string) {
 		{n.Shared, "shares its span ID with the caller"},
 		{n.Unfinished, noEnd},
 		{n.Backwards > 0, "ends " + duration(n.Backwards) + " before it starts"},
-		{n.Early > 0, "starts " + duration(n.Early) + " before its parent"},
+		{n.Ahead > 0 && !hideClocks, "clock " + duration(n.Ahead) + " ahead"},
+		{n.Ahead < 0 && !hideClocks, "clock " + duration(-n.Ahead) + " behind"},
+		{n.Early > 0 && n.Ahead == 0 && !hideClocks, "starts " + duration(n.Early) + " before its parent"},
 		{depth > maxDepth, fmt.Sprintf("depth %d", depth)},
 	} {
 		if f.on {
@@ -125,11 +171,11 @@ func spanFlags(n *query.Node, depth int) (flags []string) {
 // hasTime reports whether an event has a time: 0 is written for none.
 func hasTime(ev query.Event) bool { return ev.Time.UnixNano() != 0 }
 
-func (wf waterfall) eventTime(ev query.Event) string {
+func (wf *waterfall) eventTime(ev query.Event) string {
 	if !hasTime(ev) {
 		return ""
 	}
-	return "at " + offset(ev.Time.Sub(wf.scale.Start))
+	return "at " + offset(ev.Time.Sub(wf.tree.Start))
 }
 
 // eventFlag says that an event lies outside of its span, or has no time.
@@ -182,14 +228,17 @@ func offset(d time.Duration) string {
 	return "+" + duration(d)
 }
 
-// Summary returns the text of the bar for screen readers.
+// Summary returns what a row shows by its drawing alone, for screen readers.
 func (r spanRow) Summary() string {
-	parts := []string{r.Service, r.Name, "starts at " + r.Offset, "takes " + r.Duration, "self time " + r.Self}
-	if r.Failed {
-		parts = append(parts, "failed")
-	}
-	if r.OnPath {
+	parts := []string{fmt.Sprintf("level %d", r.Depth+1), "starts at " + r.Offset, "self time " + r.Self}
+	if r.Path {
 		parts = append(parts, "on the critical path")
+	}
+	if r.Match {
+		parts = append(parts, "found")
+	}
+	if n := len(r.Lines) + r.MoreLines; n > 0 {
+		parts = append(parts, count(n, "log line", "log lines"))
 	}
 	return strings.Join(parts, ", ")
 }

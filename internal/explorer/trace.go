@@ -2,55 +2,104 @@ package explorer
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
-	"math"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"dicelab/internal/contract"
-	"dicelab/internal/explorer/chart"
 	"dicelab/internal/query"
-	"dicelab/internal/traceparent"
 )
 
 // A trace may be opened before its last span was stored: the page that shows
 // an incomplete trace reloads a few times.
 const reloads = 5
 
+// The ages up to which a trace may have spans that have not arrived: of any, and of one that names
+// spans which it does not have.
+const (
+	freshFor  = 15 * time.Second
+	recentFor = time.Minute
+)
+
 type traceView struct {
 	ID, Root, RootService string
 	Time                  moment
 	Duration              string
+	Between               string // from the first span to the last, where that is another time
 	Spans, Errors         int
 	Die, DieClass, Result string
 	Services              []serviceShare
-	Notes                 []string
+	MoreServices          int // that are not among them
+	Origin                *origin
+	Notes                 []note
+	Find                  findView
+	Pills                 []pill
+	Map                   *minimap
 	Ticks                 []axisTick
-	Rows                  []spanRow
+	Rows                  []wfRow
+	Count                 string // of the spans that a filter shows
+	Rest                  control
+	Flame                 *flameView
+	Views                 []pill
 	Hops                  []hop
 	MoreHops              int // that are not among them
+	HopCount              int
+	HopsOpen              bool
+	Lines                 int
+	LinesText             string
 	LogsHref, JSONHref    string
-	Traceparent           string
+	HTMLHref, CompareHref string
 	Focus, FocusName      string
 	All                   control // leads from a subtree to the whole
 	MetricsHref           string
 	Exact                 string    // the duration to the nanosecond; "" if Duration says it
 	Back                  string    // the search that led here
-	MoreServices          int       // that are not among Services
 	File                  *fileView // nil for a stored trace
+	Offline               bool      // the page is a file by itself
+	Again                 bool      // spans may be on their way
+
+	lines []query.LogLine // oldest first
+	start time.Time
 }
 
 // serviceShare is a service's part in a trace.
 type serviceShare struct {
-	Name, Class, Self string
-	Spans, Errors     int
+	Name, Class, Self, Share string
+	X, Width                 string // in the bar of all services, percent
+	Spans, Errors            int
+	Find                     control
+
+	self time.Duration
 }
 
-type axisTick struct{ X, Anchor, Label string }
+// origin is the failed span that may be the cause of a failure: none beneath it has failed.
+type origin struct {
+	Service, Class, Name, Message, After string
+	Callers                              int // failed spans above it
+	Show                                 control
+}
+
+// pill is a choice of what is shown.
+type pill struct {
+	control
+	On    bool
+	Count int
+}
+
+// findView is the search within a trace.
+type findView struct {
+	Text          string
+	Hidden        []choice
+	Found, Place  int
+	Before, After control
+	Clear         control
+}
 
 func (e *explorer) trace(w http.ResponseWriter, r *http.Request) {
 	id, ok := e.traceID(w, r)
@@ -67,7 +116,7 @@ func (e *explorer) trace(w http.ResponseWriter, r *http.Request) {
 		e.render(w, f.status(), "notrace", page{Title: "Trace " + id[:8], Section: "Traces", Data: noTraceView{ID: id, Failure: f}})
 		return
 	}
-	view := e.traceView(t, r.URL.Query(), nil)
+	view := e.traceView(r.Context(), t, askOf(t.ID, r.URL.Query(), false), r.URL.Query(), nil)
 	view.Back = back(r)
 	e.render(w, http.StatusOK, "trace", page{Wide: true, Title: view.Root + " " + id[:8], Section: "Traces", Data: view})
 }
@@ -164,39 +213,198 @@ func (e *explorer) traceJSON(w http.ResponseWriter, r *http.Request) {
 }
 
 // traceView makes the page of a trace, stored or from a file.
-func (e *explorer) traceView(t *query.Trace, params url.Values, file *fileView) traceView {
+func (e *explorer) traceView(ctx context.Context, t *query.Trace, ask traceAsk, params url.Values, file *fileView) traceView {
 	tree := t.Tree()
-	v := traceView{ID: t.ID, Time: e.moment(tree.Start), Duration: duration(tree.Duration()), Spans: tree.Spans, Errors: t.Errors(),
-		Die: t.Text(contract.AttrDieType), Result: t.Text(contract.AttrDieResult), JSONHref: "/traces/" + t.ID + "/trace.json", File: file,
-		Exact: exact(tree.Duration())}
-	v.RootService, v.Root = rootOf(tree)
-	v.DieClass = dieClass(v.Die)
-	if v.Result == "" {
-		v.Result = t.Text(contract.AttrRollValue)
-	}
+	v := traceView{ID: t.ID, File: file, Offline: ask.offline, Spans: tree.Spans, Errors: t.Errors(), Die: t.Text(contract.AttrDieType),
+		Result: cmp.Or(t.Text(contract.AttrDieResult), t.Text(contract.AttrRollValue)), JSONHref: "/traces/" + t.ID + "/trace.json",
+		HTMLHref: "/traces/" + t.ID + "/trace.html", CompareHref: "/traces/" + t.ID + "/compare"}
 	around := around(tree.Start, tree.End, e.Now())
+	var lines traceLines
+	if file == nil {
+		lines = e.linesOf(ctx, t.ID, around)
+	}
+	v.lines, v.start = lines.lines, tree.Start
+	v.Notes = traceNotes(t, tree)
+	if !e.HideNotes {
+		v.Notes = append(v.Notes, e.oddities(ctx, t, tree, lines, ask)...)
+	}
+	if lines.err != nil {
+		v.Notes = append(v.Notes, note{Text: "The log lines of this trace could not be read: " + lines.err.Error()})
+	}
+	if ask.aligned && len(tree.Skews) > 0 {
+		raw := tree
+		tree = t.Aligned(tree).Tree()
+		lines.align(raw, tree)
+	}
+	v.setFacts(e, t, tree)
 	v.LogsHref = logsHref(query.LogFilter{TraceID: t.ID}, "", around)
 	v.MetricsHref = "/metrics?" + around.values().Encode()
-	v.Notes = traceNotes(t, tree)
-	v.Services = e.shares(tree)
-	v.MoreServices = len(v.Services) - min(len(v.Services), maxChips)
+	v.Lines, v.LinesText = len(lines.lines), linesText(len(lines.lines))
+	v.Services = e.shares(tree, ask)
+	v.MoreServices = len(v.Services) - min(len(v.Services), maxShares)
 	v.Services = v.Services[:len(v.Services)-v.MoreServices]
+	v.Origin = e.originOf(tree, ask)
+	v.Again = file == nil && !ask.offline && e.mayGrow(tree)
 
-	wf := waterfall{view: e, traceID: t.ID, around: around, file: file != nil, sheet: &sheet{maxSheet}}
+	wf := waterfall{view: e, ask: ask, around: around, sheet: &sheet{maxSheet}, failing: failing(tree)}
 	show := tree
 	focus, target := v.asked(tree, params)
 	if focus != nil {
 		show = subtree(focus)
-		v.Focus, v.FocusName, v.All = focus.SpanID, clip(focus.Service+" "+focus.Name), wf.linkTo("Show the whole trace", "", "", 0)
+		v.Focus, v.FocusName, v.All = focus.SpanID, clip(focus.Service+" "+focus.Name), ask.link("Show the whole trace", "", whole()...)
 	}
-	wf.tree, wf.scale = show, chart.Time{Start: show.Start, End: show.End}
-	if !show.End.After(show.Start) {
-		wf.scale.End = show.Start.Add(time.Microsecond) // a trace of no length still needs a scale
+	wf.tree = show
+	wf.setScale()
+	found := ask.find.find(show)
+	wf.found = make(map[*query.Node]bool, len(found))
+	for _, n := range found {
+		wf.found[n] = true
 	}
+	v.setFind(ask, show, found, target)
+	v.setPills(ask, &wf)
+	v.Views = []pill{{control: ask.link("Waterfall", "", paramView, ""), On: !ask.flame}, {control: ask.link("Flame graph", "", paramView, "flame"), On: ask.flame}}
+	if ask.flame {
+		v.Flame = e.flame(show, ask, params.Get(paramAt))
+		return v
+	}
+	wf.lines, _ = placeLines(show, lines.lines)
 	v.Ticks = wf.ticks()
-	v.Rows = wf.rows(skipped(params), target)
-	v.setHops(e, tree)
+	if !ask.offline {
+		v.Map = wf.minimap()
+	}
+	var chosen *selection
+	v.Rows, chosen = wf.rows(target)
+	v.setCount(ask, &wf, chosen)
+	v.setHops(e, tree, ask)
 	return v
+}
+
+// align moves lines as the spans that wrote them were moved.
+func (l *traceLines) align(raw, aligned *query.Tree) {
+	moved := map[string]time.Duration{}
+	raw.Walk(func(n *query.Node) bool { moved[n.SpanID] = time.Duration(n.Start.UnixNano()); return true })
+	aligned.Walk(func(n *query.Node) bool { moved[n.SpanID] -= time.Duration(n.Start.UnixNano()); return true })
+	for i := range l.lines {
+		l.lines[i].Time = l.lines[i].Time.Add(-moved[l.lines[i].SpanID()])
+	}
+}
+
+// setFacts fills in what the page says about the trace as a whole.
+func (v *traceView) setFacts(e *explorer, t *query.Trace, tree *query.Tree) {
+	v.Time, v.Duration, v.Exact = e.moment(tree.Start), duration(tree.Duration()), exact(tree.Duration())
+	v.RootService, v.Root = rootOf(tree)
+	v.DieClass = dieClass(v.Die)
+	if len(tree.Skews) > 0 && len(tree.Roots) == 1 && !tree.Roots[0].Orphan { // the end of another clock says nothing about this one
+		v.Between = v.Duration
+		v.Duration, v.Exact = duration(tree.Roots[0].Duration), exact(tree.Roots[0].Duration)
+	}
+}
+
+// mayGrow reports whether spans of the trace may be on their way.
+func (e *explorer) mayGrow(tree *query.Tree) bool {
+	age := e.Now().Sub(tree.End)
+	return age < freshFor || age < recentFor && slices.ContainsFunc(tree.Roots, func(n *query.Node) bool { return n.Orphan })
+}
+
+// failing returns the spans that failed, and a child with them.
+func failing(tree *query.Tree) map[*query.Node]bool {
+	out := map[*query.Node]bool{}
+	tree.Walk(func(n *query.Node) bool {
+		if n.Failed() && n.Parent != nil && n.Parent.Failed() {
+			out[n.Parent] = true
+		}
+		return true
+	})
+	return out
+}
+
+// originOf returns the deepest failed span, of several the first, or nil if none failed.
+func (e *explorer) originOf(tree *query.Tree, ask traceAsk) *origin {
+	var at *query.Node
+	tree.Walk(func(n *query.Node) bool {
+		if n.Failed() && (at == nil || n.Depth > at.Depth) {
+			at = n
+		}
+		return true
+	})
+	if at == nil {
+		return nil
+	}
+	o := &origin{Service: clip(at.Service), Class: e.class(at.Service), Name: cmp.Or(clip(at.Name), noName), Message: at.StatusMessage,
+		After: duration(at.End().Sub(tree.Start)), Show: ask.link("Show span", "button small", append(whole(), paramSpan, at.SpanID, paramView, "")...)}
+	for _, ev := range at.Events {
+		o.Message = cmp.Or(o.Message, ev.Attributes.Text("exception.message"), ev.Attributes.Text("exception.type"))
+	}
+	o.Message = query.Clip(cmp.Or(o.Message, at.Attributes.Text("error.type")), maxName)
+	for n := at.Parent; n != nil; n = n.Parent {
+		if n.Failed() {
+			o.Callers++
+		}
+	}
+	return o
+}
+
+// setFind fills in the search.
+func (v *traceView) setFind(ask traceAsk, show *query.Tree, found []*query.Node, target *query.Node) {
+	v.Find = findView{Text: ask.find.text, Hidden: ask.hidden(paramFind), Found: len(found), Clear: ask.link("Clear", "", paramFind, "", paramOnly, "")}
+	if len(found) == 0 {
+		return
+	}
+	order := make(map[*query.Node]int, show.Spans)
+	show.Walk(func(n *query.Node) bool { order[n] = len(order); return true })
+	before, after, place := neighbours(found, target, order)
+	v.Find.Place = place
+	v.Find.Before = ask.link("Previous", "button small", paramSpan, before.SpanID)
+	v.Find.After = ask.link("Next", "button small", paramSpan, after.SpanID)
+}
+
+// setPills fills in the filters, with the number of spans that each shows.
+func (v *traceView) setPills(ask traceAsk, wf *waterfall) {
+	counts := map[string]int{}
+	wf.tree.Walk(func(n *query.Node) bool {
+		for _, only := range []string{onlyMatches, onlyFailed, onlyPath, onlyLong} {
+			if (traceAsk{only: only}).includes(n, wf.found, wf.long()) {
+				counts[only]++
+			}
+		}
+		return true
+	})
+	for _, p := range [][2]string{{onlyMatches, "Matches only"}, {onlyFailed, "Failed"}, {onlyPath, "Critical path"}, {onlyLong, "≥ 10 %"}} {
+		only, on := p[0], ask.only == p[0]
+		if counts[only] == 0 && !on || only == onlyLong && wf.tree.Spans < 2 {
+			continue
+		}
+		set := only
+		if on {
+			set = ""
+		}
+		v.Pills = append(v.Pills, pill{control: ask.link(p[1], "", paramOnly, set), On: on, Count: counts[only]})
+	}
+}
+
+// setCount says how many spans a filter or the chosen time leaves, and leads to the rest of them.
+func (v *traceView) setCount(ask traceAsk, wf *waterfall, s *selection) {
+	spans := 0
+	for _, r := range v.Rows {
+		if r.Span != nil {
+			spans++
+		}
+	}
+	switch {
+	case ask.only != "":
+		v.Count = fmt.Sprintf("%s of %s shown: those of the filter, and the spans above them.", grouped(spans), count(wf.tree.Spans, "span", "spans"))
+	case ask.to > 0:
+		outside := 0
+		for _, out := range wf.outside {
+			if out {
+				outside++
+			}
+		}
+		v.Count = fmt.Sprintf("%s outside of the chosen time.", count(outside, "span is", "spans are"))
+	}
+	if s.dropped > 0 {
+		v.Rest = ask.link(fmt.Sprintf("%d more", s.dropped), "", paramSkip, strconv.Itoa(ask.skip+s.included))
+	}
 }
 
 // rootOf returns service and name of a trace's root, or what stands for them if the
@@ -224,7 +432,7 @@ func (v *traceView) asked(tree *query.Tree, params url.Values) (focus, target *q
 		target = tree.Find(id)
 	}
 	if target == nil {
-		v.Notes = append(v.Notes, fmt.Sprintf("There is no span %.40q in this trace.", text))
+		v.Notes = append(v.Notes, note{Text: fmt.Sprintf("There is no span %.40q in this trace.", text)})
 		return focus, nil
 	}
 	above := 0
@@ -252,159 +460,4 @@ func subtree(top *query.Node) *query.Tree {
 		return true
 	})
 	return show
-}
-
-// traceNotes returns what is wrong with a trace, if anything is.
-func traceNotes(t *query.Trace, tree *query.Tree) []string {
-	var notes []string
-	if t.Partial {
-		notes = append(notes, "The trace store says that spans are missing. "+t.Message)
-	}
-	var orphans, cycles, duplicates, shared, unfinished, backwards, dropped int
-	var early time.Duration
-	tree.Walk(func(n *query.Node) bool {
-		if n.Orphan {
-			orphans++
-		}
-		if n.Cycle {
-			cycles++
-		}
-		if n.Duplicate {
-			duplicates++
-		}
-		if n.Shared {
-			shared++
-		}
-		if n.Unfinished {
-			unfinished++
-		}
-		if n.Backwards > 0 {
-			backwards++
-		}
-		if d := n.Dropped; d.Attributes+d.Events+d.Links > 0 {
-			dropped++
-		}
-		early = max(early, n.Early)
-		return true
-	})
-	if orphans > 0 {
-		notes = append(notes, count(orphans, "span names a parent that is", "spans name parents that are")+
-			" not in this trace: the parent was not recorded, not exported, or has not arrived yet.")
-	}
-	if len(tree.Roots)-orphans > 1 {
-		notes = append(notes, fmt.Sprintf("This trace has %d roots.", len(tree.Roots)))
-	}
-	if cycles > 0 {
-		notes = append(notes, count(cycles, "span has", "spans have")+" a parent beneath itself; it is shown as a root.")
-	}
-	if duplicates > 0 {
-		notes = append(notes, count(duplicates, "span shares its", "spans share their")+" ID with an earlier one.")
-	}
-	if tree.Redundant > 0 {
-		notes = append(notes, count(tree.Redundant, "span was", "spans were")+" delivered twice and is shown once.")
-	}
-	if shared > 0 {
-		notes = append(notes, count(shared, "span has", "spans have")+" the span ID of the call that caused "+plural(shared, "it", "them")+
-			": Zipkin's libraries give both sides of a call one ID.")
-	}
-	if unfinished > 0 {
-		notes = append(notes, count(unfinished, "span has", "spans have")+" no end: "+plural(unfinished, "it was", "they were")+
-			" not ended before "+plural(unfinished, "it was", "they were")+" sent. How long "+plural(unfinished, "it", "they")+" took is not known.")
-	}
-	if backwards > 0 {
-		notes = append(notes, count(backwards, "span ends before it starts", "spans end before they start")+
-			": the clock was set back meanwhile, or the times are wrong. "+plural(backwards, "Its", "Their")+" duration is shown as 0 s.")
-	}
-	if dropped > 0 {
-		notes = append(notes, count(dropped, "span is", "spans are")+" incomplete: attributes, events or links were dropped where "+
-			plural(dropped, "it was", "they were")+" recorded.")
-	}
-	if early > 0 {
-		notes = append(notes, "Some span starts "+duration(early)+" before its parent: the clocks of the services disagree.")
-	}
-	return notes
-}
-
-// shares adds up self time by service, in the order in which they appear.
-func (e *explorer) shares(tree *query.Tree) []serviceShare {
-	var out []serviceShare
-	at := map[string]int{}
-	self := map[string]time.Duration{}
-	tree.Walk(func(n *query.Node) bool {
-		i, ok := at[n.Service]
-		if !ok {
-			i = len(out)
-			at[n.Service] = i
-			out = append(out, serviceShare{Name: n.Service, Class: e.class(n.Service)})
-		}
-		out[i].Spans++
-		if n.Failed() {
-			out[i].Errors++
-		}
-		self[n.Service] += min(n.SelfTime, math.MaxInt64-self[n.Service])
-		return true
-	})
-	for i := range out {
-		out[i].Self = duration(self[out[i].Name])
-	}
-	return out
-}
-
-// hop is one crossing from a service to another, and the traceparent that
-// carried the trace across.
-type hop struct {
-	From, FromClass, FromSpan string
-	To, ToClass, ToSpan       string
-	ToHref, FromHref          string
-	Header                    traceparent.Header
-	Text                      string
-	HasFlags                  bool // the flags were recorded
-	Received                  bool // as the receiving span recorded it; else put together from its parent ID
-	Problem                   string
-	TraceOK, ParentOK         bool
-}
-
-// maxHops limits the hops on a page.
-const maxHops = 50
-
-// setHops lists where the trace crosses from one service to another. Flags are those that
-// were recorded: of the header, or else of the span.
-func (v *traceView) setHops(e *explorer, tree *query.Tree) {
-	shown := map[string]bool{}
-	for _, r := range v.Rows {
-		shown[r.SpanID] = true
-	}
-	link := func(spanID string) string {
-		switch {
-		case shown[spanID]:
-			return "#span-" + spanID
-		case v.File != nil:
-			return ""
-		}
-		return spanHref(v.ID, spanID)
-	}
-	tree.Walk(func(n *query.Node) bool {
-		if n.Parent == nil || n.Parent.Service == n.Service {
-			return true
-		}
-		if len(v.Hops) == maxHops {
-			v.MoreHops++
-			return true
-		}
-		parent := n.Parent.SpanID
-		h := hop{From: clip(n.Parent.Service), FromClass: e.class(n.Parent.Service), FromSpan: cmp.Or(clip(n.Parent.Name), noName), FromHref: link(parent),
-			To: clip(n.Service), ToClass: e.class(n.Service), ToSpan: cmp.Or(clip(n.Name), noName), ToHref: link(n.SpanID)}
-		h.HasFlags = n.Flags != 0
-		h.Text = traceparent.Header{Version: "00", TraceID: v.ID, ParentID: parent, Flags: fmt.Sprintf("%02x", n.Flags&0xff)}.String()
-		if sent, ok := n.Attributes.Get(contract.AttrTraceparent).([]any); ok && len(sent) > 0 {
-			h.Text, h.Received, h.HasFlags = query.FormatValue(sent[0]), true, true
-		}
-		var err error
-		if h.Header, err = traceparent.Parse(h.Text); err != nil {
-			h.Problem = err.Error()
-		}
-		h.TraceOK, h.ParentOK = h.Header.TraceID == v.ID, h.Header.ParentID == parent
-		v.Hops = append(v.Hops, h)
-		return true
-	})
 }

@@ -112,7 +112,12 @@ func (a api) URL() string { return a.base.Redacted() }
 // stream requests base+path and calls read with the body of a 200. An error of
 // reading the body is an *Error, whatever read makes of it. Path elements must be
 // escaped by the caller.
-func (a api) stream(ctx context.Context, path string, params url.Values, header http.Header, read func(io.Reader) error) (err error) {
+func (a api) stream(ctx context.Context, path string, params url.Values, header http.Header, read func(io.Reader) error) error {
+	return a.exchange(ctx, path, params, header, func(_ http.Header, body io.Reader) error { return read(body) })
+}
+
+// exchange is stream for an answer whose headers matter.
+func (a api) exchange(ctx context.Context, path string, params url.Values, header http.Header, read func(http.Header, io.Reader) error) (err error) {
 	u := *a.base
 	u.Path, u.RawPath = "", ""
 	ref, err := url.Parse(strings.TrimSuffix(a.base.EscapedPath(), "/") + path)
@@ -155,7 +160,7 @@ func (a api) stream(ctx context.Context, path string, params url.Values, header 
 		return fail
 	}
 	body := &boundedReader{r: resp.Body, left: a.maxBody, meter: meterOf(ctx)}
-	err = read(body)
+	err = read(resp.Header, body)
 	switch {
 	case errors.Is(body.err, errTooLong):
 		fail.Message = fmt.Sprintf("the answer is longer than %d bytes", a.maxBody)

@@ -53,7 +53,10 @@ func (t *Tempo) Trace(ctx context.Context, id string) (*Trace, error) {
 	if err != nil {
 		return nil, err
 	}
-	var tr *Trace
+	tr, err := t.traceProtobuf(ctx, id)
+	if err == nil || !isStatus(err, http.StatusNotFound) && !errors.Is(err, errNeedsJSON) {
+		return tr, err
+	}
 	err = t.answer(ctx, id, func(body io.Reader) (err error) {
 		tr, err = DecodeTrace(body, id)
 		return t.reading(id, err)
@@ -65,6 +68,22 @@ func (t *Tempo) Trace(ctx context.Context, id string) (*Trace, error) {
 		return nil, t.reading(id, ErrNotFound)
 	}
 	return tr, nil
+}
+
+// traceProtobuf reads a trace as protobuf, or as JSON if that is what the server writes.
+func (t *Tempo) traceProtobuf(ctx context.Context, id string) (tr *Trace, err error) {
+	err = t.exchange(ctx, "/api/v2/traces/"+id, nil, acceptProtobuf(), func(header http.Header, body io.Reader) (err error) {
+		if isProtobuf(header) {
+			tr, err = decodeProtobuf(body, id)
+		} else {
+			tr, err = DecodeTrace(body, id)
+		}
+		return t.reading(id, err)
+	})
+	if err == nil && len(tr.Spans) == 0 {
+		return nil, t.reading(id, ErrNotFound)
+	}
+	return tr, err
 }
 
 // reading wraps an error with the trace that could not be read.

@@ -27,6 +27,12 @@ type Node struct {
 	Duplicate bool          // an earlier span has the same ID
 	Shared    bool          // its ID is also that of the client's span of the same call, which is its parent here
 	Early     time.Duration // by how much it starts before its parent: the clocks disagree
+	// Ahead is the difference between the clock of this span and that of its caller in another
+	// service, where the span lies outside of the call: positive if this one is ahead. See [Skew].
+	Ahead time.Duration
+	// Unplaced reports that a call of this span is answered by a span with another clock. When the
+	// answer began is unknown, so there is neither self time nor critical path of this span.
+	Unplaced bool
 }
 
 // Tree is a trace put in order. It holds every span exactly once, whatever is
@@ -36,6 +42,7 @@ type Tree struct {
 	Start, End time.Time
 	Spans      int
 	Redundant  int // spans that came twice, all alike, and are shown once
+	Skews      []Skew
 }
 
 // Duration returns the time from the first start to the last end.
@@ -126,6 +133,7 @@ func (t *Trace) Tree() *Tree {
 		n.Parent.Children = append(n.Parent.Children, n)
 		n.Early = max(0, n.Parent.Start.Sub(n.Start))
 	}
+	tree.findSkews(nodes)
 	tree.measure()
 	return tree
 }
@@ -208,7 +216,9 @@ func (t *Tree) measure() {
 		for _, c := range n.Children {
 			n.Below += 1 + c.Below
 		}
-		n.SelfTime = selfTime(n)
+		if !n.Unplaced {
+			n.SelfTime = selfTime(n)
+		}
 	}
 	type work struct {
 		n   *Node
@@ -221,6 +231,9 @@ func (t *Tree) measure() {
 	for len(pending) > 0 {
 		w := pending[len(pending)-1]
 		pending = pending[:len(pending)-1]
+		if w.n.Unplaced {
+			continue
+		}
 		cursor := w.end
 		byEnd := append([]*Node(nil), w.n.Children...)
 		sort.SliceStable(byEnd, func(i, j int) bool { return byEnd[i].End().After(byEnd[j].End()) })
