@@ -64,7 +64,7 @@ func TestLinks(t *testing.T) {
 	t.Run("span to its logs", func(t *testing.T) {
 		span := eval[string](t, tab, `document.querySelector(`+quote(roll)+`).dataset.span`)
 		tab.click(t, roll+" > summary")
-		tab.follow(t, roll+" .span-detail .actions a", "/logs")
+		tab.follow(t, "#drawer .actions a", "/logs")
 		tab.until(t, `document.querySelectorAll(".log").length === 2`, chromedp.Reload())
 		if got := lines(t, tab); !slices.Equal(got, rollerLines) {
 			t.Errorf("lines %+v, want %+v", got, rollerLines)
@@ -76,8 +76,8 @@ func TestLinks(t *testing.T) {
 
 	t.Run("log line to its span", func(t *testing.T) {
 		tab.click(t, ".log.marked .log-trace a")
-		tab.until(t, `!!document.querySelector(`+quote(roll+"[open]")+`)`)
-		if got := eval[string](t, tab, `location.pathname + location.hash`); got != "/traces/"+id+"#"+eval[string](t, tab, `document.querySelector(`+quote(roll)+`).id`) {
+		tab.until(t, `document.querySelector("#drawer h2")?.textContent === "roll" && !!document.querySelector(`+quote(roll+".selected")+`)`)
+		if got := eval[string](t, tab, `location.pathname + location.search`); got != "/traces/"+id+"?span="+eval[string](t, tab, `document.querySelector(`+quote(roll)+`).dataset.span`) {
 			t.Errorf("the link leads to %s", got)
 		}
 	})

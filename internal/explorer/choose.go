@@ -83,10 +83,10 @@ func (wf *waterfall) choose(target *query.Node) *selection {
 	for _, first := range []func(n *query.Node) bool{
 		func(n *query.Node) bool { return wf.found[n] },
 		(*query.Node).Failed,
-		wf.alone,
+		wf.narrow(),
 	} {
 		wf.tree.Walk(func(n *query.Node) bool {
-			if s.room > 0 && !s.rows[n] && !wf.outside[n] && first(n) {
+			if first(n) && s.room > 0 && !s.rows[n] && !wf.outside[n] {
 				wf.addPath(n, s)
 			}
 			return true
@@ -107,10 +107,19 @@ func (wf *waterfall) limit() int {
 // long is the duration from which on a span counts as long: a tenth of the trace.
 func (wf *waterfall) long() time.Duration { return wf.tree.Duration() / 10 }
 
-// alone reports whether a span of a large trace is on the critical path and has few siblings, so
-// that the path is shown before spans beside it.
-func (wf *waterfall) alone(n *query.Node) bool {
-	return wf.tree.Spans > wf.limit() && len(n.Critical) > 0 && n.Parent != nil && len(n.Parent.Children) <= aroundTarget
+// narrow returns a function that reports whether a span of a large trace is on the critical path,
+// where it and each span above it have few siblings: that part of the path is shown before spans
+// beside it. It is called with parents before their children.
+func (wf *waterfall) narrow() func(n *query.Node) bool {
+	few := map[*query.Node]bool{}
+	return func(n *query.Node) bool {
+		siblings := len(wf.tree.Roots)
+		if n.Parent != wf.top() {
+			siblings = len(n.Parent.Children)
+		}
+		few[n] = siblings <= aroundTarget && (n.Parent == wf.top() || few[n.Parent])
+		return few[n] && len(n.Critical) > 0 && wf.tree.Spans > wf.limit()
+	}
 }
 
 // add shows a span if there is room.

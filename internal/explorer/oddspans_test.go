@@ -167,7 +167,7 @@ func TestLinkToASpan(t *testing.T) {
 			t.Errorf("span %d is not shown beside it", around)
 		}
 	}
-	contains(t, p.text(), "more spans beside this one")
+	contains(t, p.text(), "979 × row", "All 979, a row for each")
 	contains(t, page(t, h, "/traces/"+traceFair+"?span=00000000ffffffff", 200).text(), "There is no span \"00000000ffffffff\" in this trace.")
 }
 

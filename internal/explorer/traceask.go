@@ -33,7 +33,7 @@ const (
 	onlyLong    = "long" // longer than a tenth of the trace
 )
 
-// traceAsk is what a request for the page of a trace asks to be shown.
+// traceAsk is a request for the page of a trace: its parameters, read.
 type traceAsk struct {
 	id       string
 	file     bool // the trace is in a file alone: controls are buttons of its form

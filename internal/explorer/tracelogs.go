@@ -17,7 +17,6 @@ const (
 	maxLines     = 500             // that are read
 	maxSpanLines = 20              // that are listed with a span
 	maxMarks     = 40              // of a row
-	maxLineText  = 400             // bytes of one that are shown
 	linesPatient = 3 * time.Second // the longest wait for lines: a page without them is better than none
 )
 
@@ -49,20 +48,20 @@ func (e *explorer) linesOf(ctx context.Context, id string, w window) traceLines 
 // spanLine formats a line; start is the beginning of the trace.
 func (e *explorer) spanLine(l query.LogLine, start time.Time) spanLine {
 	row := e.logRow(l)
-	text := []string{query.Clip(row.Message, maxLineText)}
+	text := []string{clip(row.Message)}
 	for _, f := range row.Summary {
-		text = append(text, f.Key+"="+query.Clip(f.Value, maxTextPart))
+		text = append(text, f.Key+"="+label(f.Value))
 	}
 	return spanLine{At: offset(l.Time.Sub(start)), Level: row.Level, LevelClass: row.LevelClass, Text: strings.Join(text, " "), Time: row.Time,
 		Service: row.Service, Class: row.Class}
 }
 
-// marked is what is marked in the row of a span.
+// marked has the marks in the row of a span.
 type marked struct {
 	marks     []mark
 	lines     []spanLine
 	moreLines int
-	group     []mark // in the row of the group of which the span is the first
+	group     []mark // in the row of the group that begins with the span
 }
 
 // placeLines finds the span of each line, and counts the lines that name none of the tree.
@@ -108,7 +107,7 @@ func (wf *waterfall) marks(s *selection) map[*query.Node]marked {
 	wf.tree.Walk(func(n *query.Node) bool { // in order, so that the same lines are marked each time
 		for _, l := range wf.lines[n] {
 			line := wf.view.spanLine(l, wf.tree.Start)
-			text := strings.TrimSpace(line.Level+" "+query.Clip(line.Text, maxTextPart)) + " " + line.At
+			text := strings.TrimSpace(line.Level+" "+label(line.Text)) + " " + line.At
 			at := n
 			for at != nil && !s.rows[at] && s.groups[at] == nil {
 				at = at.Parent

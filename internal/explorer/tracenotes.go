@@ -15,14 +15,14 @@ import (
 
 // Limits of the notes of a trace, and of what is read for them.
 const (
-	maxOddServices = 10  // services whose lines are looked for
+	maxOddServices = 10  // services whose lines are read
 	maxOddLines    = 500 // of them together
 	maxCauses      = 3   // of spans whose parents are missing
 	maxNamed       = 4   // services that a sentence names
 )
 
-// ahead is how far in the future a span must be before the page remarks it, so that clocks that
-// differ by the usual milliseconds are not reported.
+// ahead is the least time in the future of a span that is reported. Clocks usually differ by
+// milliseconds.
 const ahead = time.Second
 
 // note is a remark on a trace: one sentence or two, and a link to the evidence.
@@ -163,7 +163,7 @@ func (e *explorer) clockNotes(tree *query.Tree, ask traceAsk) (notes []note) {
 }
 
 // named returns a span's name as a sentence uses it.
-func named(n *query.Node) string { return cmp.Or(query.Clip(n.Name, maxTextPart), noName) }
+func named(n *query.Node) string { return cmp.Or(label(n.Name), noName) }
 
 // showSpan leads to a span.
 func showSpan(ask traceAsk, n *query.Node) control {

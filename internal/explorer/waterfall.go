@@ -18,8 +18,7 @@ const (
 	maxDepth    = 16   // of indentation; deeper spans say their depth
 	maxBars     = 100  // of a group
 	maxDetails  = 100  // rows of a large trace that come with the details of their span
-	maxWhole    = 200  // spans of a trace all of whose rows do
-	maxTextPart = 80   // bytes of a text that is shown when a mark is pointed at
+	maxWhole    = 200  // spans of a trace that has details in all rows
 )
 
 // wfRow is a row of the waterfall, or the end of a group.

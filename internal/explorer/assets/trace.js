@@ -125,7 +125,7 @@
     fold();
     const all = rows();
     stop(all.find((r) => key(r) === focused) ?? all[0]);
-    const asked = new URLSearchParams(location.search).get("span");
+    const asked = /^#span-(\w+)/.exec(location.hash)?.[1] ?? new URLSearchParams(location.search).get("span");
     const r = all.find((n) => n.dataset.span === asked) ?? all.find((n) => selected && key(n) === selected);
     if (r && wide.matches) { select(r); stop(r); } else if (selected) select(null);
   };
@@ -170,7 +170,11 @@
     e.preventDefault(); // what was typed is found already: Enter leads to the next span
     next.click();
   });
-  window.addEventListener("popstate", () => swap(location.href, false));
+  window.addEventListener("popstate", () => { if (!location.hash) swap(location.href, false); });
+  window.addEventListener("hashchange", () => {
+    const r = document.getElementById(location.hash.slice(1))?.closest(".span");
+    if (r && wide.matches) { select(r); go(r); }
+  });
 
   const step = (r, by, fits = () => true) => {
     const all = rows().filter(visible), at = all.indexOf(r);
@@ -223,7 +227,9 @@
       removeEventListener("pointermove", move); removeEventListener("pointerup", up);
       mark.remove();
       if (Math.abs(to - from) < .005) return; // a click, which the link takes
-      addEventListener("click", (c) => { c.preventDefault(); c.stopPropagation(); }, { capture: true, once: true });
+      const drop = (c) => { c.preventDefault(); c.stopPropagation(); };
+      addEventListener("click", drop, { capture: true });
+      setTimeout(() => removeEventListener("click", drop, { capture: true }), 0);
       const u = new URL(location);
       u.searchParams.set("from", (Math.min(from, to) * length).toFixed(6) + "ms");
       u.searchParams.set("to", (Math.max(from, to) * length).toFixed(6) + "ms");
