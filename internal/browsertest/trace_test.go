@@ -22,8 +22,10 @@ func (l *lab) order(t *testing.T) string {
 	base := time.Now().Add(-time.Minute)
 	at := func(ms int) string { return fmt.Sprint(base.Add(time.Duration(ms) * time.Millisecond).UnixNano()) }
 	span := func(n, parent int, name string, kind, from, to int, failed string) map[string]any {
-		s := map[string]any{"traceId": id, "spanId": fmt.Sprintf("%016x", n), "name": name, "kind": kind, "startTimeUnixNano": at(from), "endTimeUnixNano": at(to),
-			"attributes": []any{map[string]any{"key": "shop", "value": map[string]any{"stringValue": fmt.Sprint("number ", n)}}}}
+		s := map[string]any{"traceId": id, "spanId": fmt.Sprintf("%016x", n), "name": name, "kind": kind,
+			"startTimeUnixNano": at(from), "endTimeUnixNano": at(to),
+			"attributes": []any{map[string]any{"key": "shop",
+				"value": map[string]any{"stringValue": fmt.Sprint("number ", n)}}}}
 		if parent > 0 {
 			s["parentSpanId"] = fmt.Sprintf("%016x", parent)
 		}
@@ -32,12 +34,14 @@ func (l *lab) order(t *testing.T) string {
 		}
 		return s
 	}
-	spans := []any{span(1, 0, "POST /order", 2, 0, 1000, ""), span(2, 1, "prices", 1, 50, 350, ""), span(3, 1, "charge", 1, 400, 900, "no answer")}
+	spans := []any{span(1, 0, "POST /order", 2, 0, 1000, ""), span(2, 1, "prices", 1, 50, 350, ""), span(3, 1, "charge",
+		1, 400, 900, "no answer")}
 	for i := range 40 {
 		spans = append(spans, span(100+i, 2, "SELECT price", 3, 60+7*i, 65+7*i, ""))
 	}
 	body, err := json.Marshal(map[string]any{"resourceSpans": []any{map[string]any{
-		"resource":   map[string]any{"attributes": []any{map[string]any{"key": "service.name", "value": map[string]any{"stringValue": "shop"}}}},
+		"resource": map[string]any{"attributes": []any{map[string]any{"key": "service.name",
+			"value": map[string]any{"stringValue": "shop"}}}},
 		"scopeSpans": []any{map[string]any{"spans": spans}}}}})
 	if err != nil {
 		t.Fatal(err)
@@ -76,10 +80,12 @@ func TestTraceKeys(t *testing.T) {
 	}
 	at := func(want string) {
 		t.Helper()
-		tab.until(t, `(document.activeElement.closest(".span, .group")?.querySelector(".wf-label b").textContent ?? "") === `+quote(want))
+		tab.until(t,
+			`(document.activeElement.closest(".span, .group")?.querySelector(".wf-label b").textContent ?? "") === `+quote(want))
 	}
 	rows("POST /order", "prices", "40 × SELECT price", "charge")
-	if got := eval[int](t, tab, `document.querySelectorAll(".waterfall summary.wf-row:not([tabindex='-1'])").length`); got != 1 {
+	if got := eval[int](t, tab,
+		`document.querySelectorAll(".waterfall summary.wf-row:not([tabindex='-1'])").length`); got != 1 {
 		t.Errorf("the tab key stops at %d rows, want 1", got)
 	}
 	press("j")
@@ -96,9 +102,11 @@ func TestTraceKeys(t *testing.T) {
 	press("]")
 	at("charge")
 	press(kb.Enter)
-	tab.until(t, `document.querySelector("#drawer h2")?.textContent === "charge" && document.querySelector("#drawer").textContent.includes("number 3")`)
+	tab.until(t,
+		`document.querySelector("#drawer h2")?.textContent === "charge" && document.querySelector("#drawer").textContent.includes("number 3")`)
 	press("k", "k") // the details follow
-	tab.until(t, `document.querySelector("#drawer h2").textContent === "prices" && new URLSearchParams(location.search).get("span") === "0000000000000002"`)
+	tab.until(t,
+		`document.querySelector("#drawer h2").textContent === "prices" && new URLSearchParams(location.search).get("span") === "0000000000000002"`)
 	press(kb.Escape)
 	tab.until(t, `document.querySelector("#drawer").hidden`)
 	at("prices")
@@ -111,18 +119,23 @@ func TestTraceSearch(t *testing.T) {
 	tab := startBrowser(t).tab(t, l.hosts()...)
 	tab.open(t, l.explorer+"/traces/"+id)
 	// A key event of the protocol would also write the key's character into the field.
-	eval[bool](t, tab, `document.dispatchEvent(new KeyboardEvent("keydown", { key: "/", bubbles: true, cancelable: true }))`)
+	eval[bool](t, tab,
+		`document.dispatchEvent(new KeyboardEvent("keydown", { key: "/", bubbles: true, cancelable: true }))`)
 	tab.until(t, `document.activeElement.matches("[data-find]")`)
 	tab.do(t, chromedp.SendKeys(chromedp.CSS("[data-find]"), "number 1"))
-	tab.until(t, `document.querySelector(".wf-found")?.textContent.trim().startsWith("41 of 43 spans") && document.querySelectorAll(".span.match").length === 41`)
-	if got := eval[bool](t, tab, `document.activeElement.matches("[data-find]") && document.activeElement.value === "number 1"`); !got {
+	tab.until(t,
+		`document.querySelector(".wf-found")?.textContent.trim().startsWith("41 of 43 spans") && document.querySelectorAll(".span.match").length === 41`)
+	if got := eval[bool](t, tab,
+		`document.activeElement.matches("[data-find]") && document.activeElement.value === "number 1"`); !got {
 		t.Error("the field has lost the focus or its text")
 	}
 	tab.do(t, chromedp.KeyEvent(kb.Enter))
-	tab.until(t, `new URLSearchParams(location.search).get("span") === "0000000000000001" && !document.querySelector("#drawer").hidden`)
+	tab.until(t,
+		`new URLSearchParams(location.search).get("span") === "0000000000000001" && !document.querySelector("#drawer").hidden`)
 	box := eval[struct{ X, Y, W float64 }](t, tab, `(() => { const m = document.querySelector(".map"); m.scrollIntoView({ block: "center" });
 		const b = m.getBoundingClientRect(); return { X: b.x, Y: b.y + 20, W: b.width } })()`)
-	tab.do(t, chromedp.MouseEvent(chromedp.MousePressed, box.X+box.W*.4, box.Y, chromedp.ButtonLeft, chromedp.ClickCount(1)),
+	tab.do(t, chromedp.MouseEvent(chromedp.MousePressed, box.X+box.W*.4, box.Y, chromedp.ButtonLeft,
+		chromedp.ClickCount(1)),
 		chromedp.MouseEvent(chromedp.MouseMoved, box.X+box.W*.9, box.Y, chromedp.ButtonLeft),
 		chromedp.MouseEvent(chromedp.MouseReleased, box.X+box.W*.9, box.Y, chromedp.ButtonLeft, chromedp.ClickCount(1)))
 	tab.until(t, `(document.querySelector(".map-moves span")?.textContent ?? "").startsWith("400 ms to 900 ms")`)
@@ -138,8 +151,10 @@ func TestWaterfallContrast(t *testing.T) {
 	tab.until(t, `document.querySelectorAll(".span").length === 5`, chromedp.Reload())
 	for _, scheme := range []string{light, dark} {
 		tab.look(t, wide, scheme)
-		ground := parseRGB(t, eval[string](t, tab, `getComputedStyle(document.querySelector(".waterfall")).backgroundColor`))
-		for _, selector := range []string{".waterfall .bar", ".waterfall .path", ".mark path", ".map-lines path", ".pills .pill", "[data-find]"} {
+		ground := parseRGB(t, eval[string](t, tab,
+			`getComputedStyle(document.querySelector(".waterfall")).backgroundColor`))
+		for _, selector := range []string{".waterfall .bar", ".waterfall .path", ".mark path", ".map-lines path",
+			".pills .pill", "[data-find]"} {
 			property := "fill"
 			switch {
 			case strings.HasPrefix(selector, ".map"):
@@ -147,7 +162,8 @@ func TestWaterfallContrast(t *testing.T) {
 			case selector == ".pills .pill" || selector == "[data-find]":
 				property = "borderTopColor"
 			}
-			for _, colour := range eval[[]string](t, tab, `[...document.querySelectorAll(`+quote(selector)+`)].map(e => getComputedStyle(e).`+property+`)`) {
+			for _, colour := range eval[[]string](t, tab,
+				`[...document.querySelectorAll(`+quote(selector)+`)].map(e => getComputedStyle(e).`+property+`)`) {
 				if got := contrast(parseRGB(t, colour), ground); got < 3 {
 					t.Errorf("%s: %s of %s has a contrast of %.2f, want at least 3", scheme, property, selector, got)
 				}

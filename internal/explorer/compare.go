@@ -122,19 +122,22 @@ func (e *explorer) like(ctx context.Context, v *compareView) string {
 	}
 	tree := t.Tree()
 	root := tree.Roots[0]
-	traceQL := "{" + query.Roots + " && " + strings.TrimPrefix(query.SpanFilter{Service: root.Service, Name: root.Name, Status: query.StatusNotError}.TraceQL(), "{")
+	traceQL := "{" + query.Roots + " && " + strings.TrimPrefix(query.SpanFilter{Service: root.Service, Name: root.Name,
+		Status: query.StatusNotError}.TraceQL(), "{")
 	around := window{Start: tree.Start.Add(-likeWindow), End: tree.End.Add(likeWindow)}
 	if now := e.Now(); tree.Start.Before(now) && around.End.After(now) {
 		around.End = now
 	}
-	found, err := e.Tempo.Search(ctx, query.Search{TraceQL: traceQL, Start: around.Start, End: around.End, Limit: maxLike})
+	found, err := e.Tempo.Search(ctx, query.Search{TraceQL: traceQL, Start: around.Start, End: around.End,
+		Limit: maxLike})
 	if err != nil {
 		v.Failure = newFailure(err)
 		return ""
 	}
 	others := slices.DeleteFunc(found.Traces, func(f query.Found) bool { return f.TraceID == v.ID })
 	if len(others) == 0 {
-		v.InputError = fmt.Sprintf("there is no other trace of %s %s within an hour of this one that did not fail: give the ID of a trace", clip(root.Service), clip(root.Name))
+		v.InputError = fmt.Sprintf("there is no other trace of %s %s within an hour of this one that "+
+			"did not fail: give the ID of a trace", clip(root.Service), clip(root.Name))
 		return ""
 	}
 	slices.SortStableFunc(others, func(a, b query.Found) int { return cmp.Compare(a.Duration, b.Duration) })
@@ -193,7 +196,8 @@ func (e *explorer) side(t *query.Trace, v *compareView) *compareSide {
 	if t.Partial {
 		v.Notes = append(v.Notes, "The trace store says that spans of "+t.ID[:8]+" are missing. "+t.Message)
 	}
-	s := &compareSide{ID: t.ID, Short: t.ID[:8], Href: "/traces/" + t.ID, Time: e.moment(tree.Start), Spans: tree.Spans, Errors: t.Errors(), took: tree.Duration(), tree: tree}
+	s := &compareSide{ID: t.ID, Short: t.ID[:8], Href: "/traces/" + t.ID, Time: e.moment(tree.Start), Spans: tree.Spans,
+		Errors: t.Errors(), took: tree.Duration(), tree: tree}
 	s.Service, s.Root = rootOf(tree)
 	s.Class, s.Duration = e.class(s.Service), duration(s.took)
 	return s
@@ -257,7 +261,8 @@ func pairs[T any](a, b *frame, make func(a, b *frame) T) (out []T) {
 // row compares the spans of one path.
 func (v *compareView) row(e *explorer, a, b *frame, depth int, longest, least time.Duration) compareRow {
 	f := cmp.Or(a, b)
-	r := compareRow{Name: cmp.Or(clip(f.name), noName), Service: clip(f.service), Class: e.class(f.service), Indent: min(depth, maxDepth), Depth: depth}
+	r := compareRow{Name: cmp.Or(clip(f.name), noName), Service: clip(f.service), Class: e.class(f.service),
+		Indent: min(depth, maxDepth), Depth: depth}
 	scale := chart.Time{End: time.Time{}.Add(longest)}
 	part := func(f *frame, side *compareSide) comparePart {
 		if f == nil {

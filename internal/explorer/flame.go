@@ -100,12 +100,15 @@ func (e *explorer) flame(tree *query.Tree, ask traceAsk, at string) *flameView {
 }
 
 // add draws a frame.
-func (v *flameView) add(e *explorer, ask traceAsk, f *frame, path []string, x, width float64, whole time.Duration, above bool) {
+func (v *flameView) add(e *explorer, ask traceAsk, f *frame, path []string, x, width float64, whole time.Duration,
+	above bool) {
 	name := cmp.Or(clip(f.name), noName)
 	part := percent(chart.Linear{To: float64(whole), High: 1}.At(float64(f.whole)))
-	d := flameFrame{control: ask.link("", "", paramAt, strings.Join(path, ".")), X: chart.Percent(x), Width: chart.Percent(min(width, 100-x)),
-		Y: f.depth * frameHeight, Class: e.class(f.service), Failed: f.failed > 0, Above: above}
-	d.Title = fmt.Sprintf("%s, %s: %s, %s with all beneath (%s), %s self time", name, clip(f.service), count(f.spans, "span", "spans"), duration(f.whole), part, duration(f.self))
+	d := flameFrame{control: ask.link("", "", paramAt, strings.Join(path, ".")), X: chart.Percent(x),
+		Width: chart.Percent(min(width, 100-x)),
+		Y:     f.depth * frameHeight, Class: e.class(f.service), Failed: f.failed > 0, Above: above}
+	d.Title = fmt.Sprintf("%s, %s: %s, %s with all beneath (%s), %s self time", name, clip(f.service), count(f.spans,
+		"span", "spans"), duration(f.whole), part, duration(f.self))
 	if f.failed > 0 {
 		d.Title += fmt.Sprintf(", %d failed", f.failed)
 	}

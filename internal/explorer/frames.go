@@ -45,7 +45,8 @@ func frames(tree *query.Tree) *frame {
 		f := byKey[k]
 		from, to := n.Start.Sub(tree.Start), n.End().Sub(tree.Start)
 		if f == nil {
-			f = &frame{service: n.Service, name: n.Name, depth: parent.depth + 1, parent: parent, first: n, from: from, to: to}
+			f = &frame{service: n.Service, name: n.Name, depth: parent.depth + 1, parent: parent, first: n, from: from,
+				to: to}
 			byKey[k] = f
 			parent.children = append(parent.children, f)
 			order = append(order, f)

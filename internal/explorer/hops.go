@@ -66,10 +66,13 @@ func (v *traceView) setHops(e *explorer, tree *query.Tree, ask traceAsk) {
 			return true
 		}
 		parent := n.Parent.SpanID
-		h := hop{Count: 1, From: clip(n.Parent.Service), FromClass: e.class(n.Parent.Service), FromSpan: cmp.Or(clip(n.Parent.Name), noName), FromHref: link(parent),
-			To: clip(n.Service), ToClass: e.class(n.Service), ToSpan: cmp.Or(clip(n.Name), noName), ToHref: link(n.SpanID)}
+		h := hop{Count: 1, From: clip(n.Parent.Service), FromClass: e.class(n.Parent.Service),
+			FromSpan: cmp.Or(clip(n.Parent.Name), noName), FromHref: link(parent),
+			To: clip(n.Service), ToClass: e.class(n.Service), ToSpan: cmp.Or(clip(n.Name), noName),
+			ToHref: link(n.SpanID)}
 		h.HasFlags = n.Flags != 0
-		h.Text = traceparent.Header{Version: "00", TraceID: v.ID, ParentID: parent, Flags: fmt.Sprintf("%02x", n.Flags&0xff)}.String()
+		h.Text = traceparent.Header{Version: "00", TraceID: v.ID, ParentID: parent, Flags: fmt.Sprintf("%02x",
+			n.Flags&0xff)}.String()
 		if sent, ok := n.Attributes.Get(contract.AttrTraceparent).([]any); ok && len(sent) > 0 {
 			h.Text, h.Received, h.HasFlags = query.FormatValue(sent[0]), true, true
 		}

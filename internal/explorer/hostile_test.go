@@ -41,6 +41,7 @@ func (h hostile) backend(t *testing.T) string {
 	series := fmt.Sprintf(`{"metric":%s,"value":%s,"values":[%s,%s,[%s,%q]]}`, labels, points(unix), points(unix-60), points(unix), jsonFloat(h.w), float(h.w))
 	answers := map[string]string{
 		"/api/v2/traces/" + traceFair:            `{"trace":` + trace + `}`,
+		"/api/v2/traces/" + traceFailed:          `{"trace":` + strings.ReplaceAll(trace, traceFair, traceFailed) + `}`,
 		"/api/search":                            `{"traces":[` + found + `]}`,
 		"/api/v2/search/tag/":                    `{"tagValues":[{"type":"string","value":"x"}]}`,
 		"/api/v1/query":                          `{"status":"success","data":{"resultType":"vector","result":[` + series + `]}}`,
@@ -116,8 +117,9 @@ func FuzzPages(f *testing.F) {
 		h := handler(t, backend, backend, backend)
 		trace := "/traces/" + traceFair
 		links := map[string]bool{}
-		for _, target := range []string{"/", "/traces", trace, trace + "?focus=" + hex16(2), trace + "/trace.json", "/logs", "/metrics?q=up", "/metrics?start=2026-03-04T11:59:59.99999995Z&end=2026-03-04T12:00:00Z", "/targets"} {
-			if strings.HasSuffix(target, ".json") {
+		for _, target := range []string{"/", "/traces", trace, trace + "?focus=" + hex16(2), trace + "/trace.json", trace + "/trace.html",
+			trace + "?view=flame", trace + "?find=s&only=matches&from=1ms&to=5ms", trace + "?only=path&clocks=aligned", trace + "/compare?with=" + traceFailed, "/logs", "/metrics?q=up", "/metrics?start=2026-03-04T11:59:59.99999995Z&end=2026-03-04T12:00:00Z", "/targets"} {
+			if strings.HasSuffix(target, ".json") || strings.HasSuffix(target, ".html") {
 				if got := get(t, h, target).StatusCode; got != http.StatusOK {
 					t.Errorf("%s answers %d", target, got)
 				}

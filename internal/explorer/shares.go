@@ -22,7 +22,8 @@ func (e *explorer) shares(tree *query.Tree, ask traceAsk) []serviceShare {
 		if !ok {
 			i = len(out)
 			at[n.Service] = i
-			out = append(out, serviceShare{Name: clip(n.Service), Class: e.class(n.Service), Find: ask.link("", "", paramFind, findService(n.Service, ""))})
+			out = append(out, serviceShare{Name: clip(n.Service), Class: e.class(n.Service), Find: ask.link("", "",
+				paramFind, findService(n.Service, ""))})
 		}
 		out[i].Spans++
 		if n.Failed() {

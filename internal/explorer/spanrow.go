@@ -32,9 +32,11 @@ func (wf *waterfall) row(n *query.Node, inset int) spanRow {
 	depth := n.Depth - wf.base + inset
 	r := spanRow{SpanID: n.SpanID, ParentID: n.ParentID, ParentHref: "#span-" + n.ParentID,
 		Name: cmp.Or(clip(n.Name), noName), Service: clip(n.Service), Class: wf.view.class(n.Service),
-		Indent: min(depth, maxDepth), Depth: depth, X: chart.Percent(x), Width: chart.Percent(width), End: chart.Percent(x + width),
-		Kind: n.Kind, Status: statusText(n.Status), StatusMessage: shortened(n.StatusMessage), Failed: n.Failed(), BelowFailed: wf.failing[n],
-		Offset: offset(n.Start.Sub(wf.tree.Start)), Duration: duration(n.Duration), Self: duration(n.SelfTime),
+		Indent: min(depth, maxDepth), Depth: depth, X: chart.Percent(x), Width: chart.Percent(width),
+		End:  chart.Percent(x + width),
+		Kind: n.Kind, Status: statusText(n.Status), StatusMessage: shortened(n.StatusMessage), Failed: n.Failed(),
+		BelowFailed: wf.failing[n],
+		Offset:      offset(n.Start.Sub(wf.tree.Start)), Duration: duration(n.Duration), Self: duration(n.SelfTime),
 		Time: wf.view.moment(n.Start), Path: len(n.Critical) > 0, OnPath: "no", Exact: exact(n.Duration)}
 	if r.Path {
 		r.OnPath = "yes"
@@ -66,13 +68,16 @@ func (wf *waterfall) detail(r *spanRow, n *query.Node) {
 	}
 	r.Long = len(r.Name) > maxInRow || len(r.Service) > maxInRow
 	for _, ev := range n.Events[:min(len(n.Events), maxSpanRecords)] {
-		r.Events = append(r.Events, eventRow{cmp.Or(clip(ev.Name), noName), wf.eventTime(ev), eventFlag(n, ev), wf.sheet.list(ev.Attributes, 0), droppedOf(ev.Dropped)})
+		r.Events = append(r.Events, eventRow{cmp.Or(clip(ev.Name), noName), wf.eventTime(ev), eventFlag(n, ev),
+			wf.sheet.list(ev.Attributes, 0), droppedOf(ev.Dropped)})
 	}
 	r.MoreEvents = moreRecords(len(n.Events)-len(r.Events)+n.Cut.Events, "events")
 	for _, l := range n.Links[:min(len(n.Links), maxSpanRecords)] {
-		link := linkRow{TraceID: l.TraceID, SpanID: l.SpanID, Href: spanHref(l.TraceID, l.SpanID), TraceState: clip(l.TraceState),
+		link := linkRow{TraceID: l.TraceID, SpanID: l.SpanID, Href: spanHref(l.TraceID, l.SpanID),
+			TraceState: clip(l.TraceState),
 			Attributes: wf.sheet.list(l.Attributes, 0), Dropped: droppedOf(l.Dropped)}
-		if wf.ask.file || wf.ask.offline || l.TraceID == "" { // what it leads to is another matter than what is stored under that ID
+		if wf.ask.file || wf.ask.offline ||
+			l.TraceID == "" { // what it leads to is another matter than what is stored under that ID
 			link.Href = ""
 		}
 		r.Links = append(r.Links, link)

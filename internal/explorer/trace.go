@@ -113,17 +113,20 @@ func (e *explorer) trace(w http.ResponseWriter, r *http.Request) {
 		return
 	case err != nil:
 		f := newFailure(err)
-		e.render(w, f.status(), "notrace", page{Title: "Trace " + id[:8], Section: "Traces", Data: noTraceView{ID: id, Failure: f}})
+		e.render(w, f.status(), "notrace", page{Title: "Trace " + id[:8], Section: "Traces", Data: noTraceView{ID: id,
+			Failure: f}})
 		return
 	}
 	view := e.traceView(r.Context(), t, askOf(t.ID, r.URL.Query(), false), r.URL.Query(), nil)
 	view.Back = back(r)
-	e.render(w, http.StatusOK, "trace", page{Wide: true, Title: view.Root + " " + id[:8], Section: "Traces", Data: view})
+	e.render(w, http.StatusOK, "trace", page{Wide: true, Title: view.Root + " " + id[:8], Section: "Traces",
+		Data: view})
 }
 
 // back links to the search that led to a page, or to the page Traces.
 func back(r *http.Request) string {
-	if from, err := url.Parse(r.Referer()); err == nil && from.Host == r.Host && strings.HasSuffix(from.Path, "/traces") && from.RawQuery != "" {
+	if from, err := url.Parse(r.Referer()); err == nil && from.Host == r.Host && strings.HasSuffix(from.Path,
+		"/traces") && from.RawQuery != "" {
 		return "/traces?" + from.RawQuery
 	}
 	return "/traces"
@@ -139,7 +142,8 @@ func (e *explorer) traceID(w http.ResponseWriter, r *http.Request) (string, bool
 	}
 	id, err := query.ParseTraceID(given)
 	if err != nil {
-		e.message(w, http.StatusBadRequest, "Not a trace ID", fmt.Sprintf("%.80q is not a trace ID: it has up to 32 hex digits.", given))
+		e.message(w, http.StatusBadRequest, "Not a trace ID",
+			fmt.Sprintf("%.80q is not a trace ID: it has up to 32 hex digits.", given))
 		return "", false
 	}
 	if id != given {
@@ -168,7 +172,8 @@ func (e *explorer) noTrace(w http.ResponseWriter, r *http.Request, id string) {
 	if err != nil || try < 0 {
 		try = 0
 	}
-	v := noTraceView{ID: id, Retention: e.Retention, FrontendURL: e.FrontendURL, Again: try < reloads, Try: try + 1, Tries: reloads + 1,
+	v := noTraceView{ID: id, Retention: e.Retention, FrontendURL: e.FrontendURL, Again: try < reloads, Try: try + 1,
+		Tries:    reloads + 1,
 		LogsHref: logsHref(query.LogFilter{TraceID: id}, "", window{Since: "24h"})}
 	p := page{Title: "Trace " + id[:8], Section: "Traces", Data: &v}
 	if v.Again {
@@ -197,7 +202,8 @@ func (e *explorer) traceJSON(w http.ResponseWriter, r *http.Request) {
 		return
 	case err != nil:
 		f := newFailure(err)
-		e.message(w, f.status(), f.Title, err.Error()+". If the trace is too large for this page, save it with: dicelab export "+id)
+		e.message(w, f.status(), f.Title,
+			err.Error()+". If the trace is too large for this page, save it with: dicelab export "+id)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -208,15 +214,19 @@ func (e *explorer) traceJSON(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Disposition", `attachment; filename="`+name+`.json"`)
 	if err := t.Write(w); err != nil {
 		restart(w) // with what has been written
-		e.message(w, http.StatusInternalServerError, "This trace cannot be saved", err.Error()+". Try: dicelab export "+id)
+		e.message(w, http.StatusInternalServerError, "This trace cannot be saved",
+			err.Error()+". Try: dicelab export "+id)
 	}
 }
 
 // traceView makes the page of a trace, stored or from a file.
-func (e *explorer) traceView(ctx context.Context, t *query.Trace, ask traceAsk, params url.Values, file *fileView) traceView {
+func (e *explorer) traceView(ctx context.Context, t *query.Trace, ask traceAsk, params url.Values,
+	file *fileView) traceView {
 	tree := t.Tree()
-	v := traceView{ID: t.ID, File: file, Offline: ask.offline, Spans: tree.Spans, Errors: t.Errors(), Die: t.Text(contract.AttrDieType),
-		Result: cmp.Or(t.Text(contract.AttrDieResult), t.Text(contract.AttrRollValue)), JSONHref: "/traces/" + t.ID + "/trace.json",
+	v := traceView{ID: t.ID, File: file, Offline: ask.offline, Spans: tree.Spans, Errors: t.Errors(),
+		Die:    t.Text(contract.AttrDieType),
+		Result: cmp.Or(t.Text(contract.AttrDieResult), t.Text(contract.AttrRollValue)), JSONHref: "/traces/" + t.ID +
+			"/trace.json",
 		HTMLHref: "/traces/" + t.ID + "/trace.html", CompareHref: "/traces/" + t.ID + "/compare"}
 	around := around(tree.Start, tree.End, e.Now())
 	var lines traceLines
@@ -251,7 +261,8 @@ func (e *explorer) traceView(ctx context.Context, t *query.Trace, ask traceAsk, 
 	focus, target := v.asked(tree, params)
 	if focus != nil {
 		show = subtree(focus)
-		v.Focus, v.FocusName, v.All = focus.SpanID, clip(focus.Service+" "+focus.Name), ask.link("Show the whole trace", "", whole()...)
+		v.Focus, v.FocusName, v.All = focus.SpanID, clip(focus.Service+" "+focus.Name), ask.link("Show the whole trace",
+			"", whole()...)
 	}
 	wf.tree = show
 	wf.setScale()
@@ -262,7 +273,8 @@ func (e *explorer) traceView(ctx context.Context, t *query.Trace, ask traceAsk, 
 	}
 	v.setFind(ask, show, found, target)
 	v.setPills(ask, &wf)
-	v.Views = []pill{{control: ask.link("Waterfall", "", paramView, ""), On: !ask.flame}, {control: ask.link("Flame graph", "", paramView, "flame"), On: ask.flame}}
+	v.Views = []pill{{control: ask.link("Waterfall", "", paramView, ""), On: !ask.flame},
+		{control: ask.link("Flame graph", "", paramView, "flame"), On: ask.flame}}
 	if ask.flame {
 		v.Flame = e.flame(show, ask, params.Get(paramAt))
 		return v
@@ -294,7 +306,8 @@ func (v *traceView) setFacts(e *explorer, t *query.Trace, tree *query.Tree) {
 	v.Time, v.Duration, v.Exact = e.moment(tree.Start), duration(tree.Duration()), exact(tree.Duration())
 	v.RootService, v.Root = rootOf(tree)
 	v.DieClass = dieClass(v.Die)
-	if len(tree.Skews) > 0 && len(tree.Roots) == 1 && !tree.Roots[0].Orphan { // the end of another clock says nothing about this one
+	if len(tree.Skews) > 0 && len(tree.Roots) == 1 &&
+		!tree.Roots[0].Orphan { // the end of another clock says nothing about this one
 		v.Between = v.Duration
 		v.Duration, v.Exact = duration(tree.Roots[0].Duration), exact(tree.Roots[0].Duration)
 	}
@@ -303,7 +316,8 @@ func (v *traceView) setFacts(e *explorer, t *query.Trace, tree *query.Tree) {
 // mayGrow reports whether spans of the trace may be on their way.
 func (e *explorer) mayGrow(tree *query.Tree) bool {
 	age := e.Now().Sub(tree.End)
-	return age < freshFor || age < recentFor && slices.ContainsFunc(tree.Roots, func(n *query.Node) bool { return n.Orphan })
+	return age < freshFor || age < recentFor && slices.ContainsFunc(tree.Roots,
+		func(n *query.Node) bool { return n.Orphan })
 }
 
 // failing returns the spans that failed, and a child with them.
@@ -330,8 +344,10 @@ func (e *explorer) originOf(tree *query.Tree, ask traceAsk) *origin {
 	if at == nil {
 		return nil
 	}
-	o := &origin{Service: clip(at.Service), Class: e.class(at.Service), Name: cmp.Or(clip(at.Name), noName), Message: at.StatusMessage,
-		After: duration(at.End().Sub(tree.Start)), Show: ask.link("Show span", "button small", append(whole(), paramSpan, at.SpanID, paramView, "")...)}
+	o := &origin{Service: clip(at.Service), Class: e.class(at.Service), Name: cmp.Or(clip(at.Name), noName),
+		Message: at.StatusMessage,
+		After:   duration(at.End().Sub(tree.Start)), Show: ask.link("Show span", "button small", append(whole(),
+			paramSpan, at.SpanID, paramView, "")...)}
 	for _, ev := range at.Events {
 		o.Message = cmp.Or(o.Message, ev.Attributes.Text("exception.message"), ev.Attributes.Text("exception.type"))
 	}
@@ -346,7 +362,8 @@ func (e *explorer) originOf(tree *query.Tree, ask traceAsk) *origin {
 
 // setFind fills in the search.
 func (v *traceView) setFind(ask traceAsk, show *query.Tree, found []*query.Node, target *query.Node) {
-	v.Find = findView{Text: ask.find.text, Hidden: ask.hidden(paramFind), Found: len(found), Clear: ask.link("Clear", "", paramFind, "", paramOnly, "")}
+	v.Find = findView{Text: ask.find.text, Hidden: ask.hidden(paramFind), Found: len(found), Clear: ask.link("Clear",
+		"", paramFind, "", paramOnly, "")}
 	if len(found) == 0 {
 		return
 	}
@@ -369,7 +386,8 @@ func (v *traceView) setPills(ask traceAsk, wf *waterfall) {
 		}
 		return true
 	})
-	for _, p := range [][2]string{{onlyMatches, "Matches only"}, {onlyFailed, "Failed"}, {onlyPath, "Critical path"}, {onlyLong, "≥ 10 %"}} {
+	for _, p := range [][2]string{{onlyMatches, "Matches only"}, {onlyFailed, "Failed"}, {onlyPath, "Critical path"},
+		{onlyLong, "≥ 10 %"}} {
 		only, on := p[0], ask.only == p[0]
 		if counts[only] == 0 && !on || only == onlyLong && wf.tree.Spans < 2 {
 			continue
@@ -392,7 +410,8 @@ func (v *traceView) setCount(ask traceAsk, wf *waterfall, s *selection) {
 	}
 	switch {
 	case ask.only != "":
-		v.Count = fmt.Sprintf("%s of %s shown: those of the filter, and the spans above them.", grouped(spans), count(wf.tree.Spans, "span", "spans"))
+		v.Count = fmt.Sprintf("%s of %s shown: those of the filter, and the spans above them.", grouped(spans),
+			count(wf.tree.Spans, "span", "spans"))
 	case ask.to > 0:
 		outside := 0
 		for _, out := range wf.outside {

@@ -50,8 +50,10 @@ type traceAsk struct {
 
 // askOf reads the parameters of a page. Those without a meaning are left out.
 func askOf(id string, params url.Values, file bool) traceAsk {
-	a := traceAsk{id: id, file: file, given: url.Values{}, find: parseSpanQuery(params.Get(paramFind)), skip: skipped(params),
-		single: params.Get(paramGroup) == "off", aligned: params.Get(paramClock) == "aligned", flame: params.Get(paramView) == "flame"}
+	a := traceAsk{id: id, file: file, given: url.Values{}, find: parseSpanQuery(params.Get(paramFind)),
+		skip:   skipped(params),
+		single: params.Get(paramGroup) == "off", aligned: params.Get(paramClock) == "aligned",
+		flame: params.Get(paramView) == "flame"}
 	switch only := params.Get(paramOnly); only {
 	case onlyMatches:
 		if a.find.text != "" {
@@ -65,7 +67,8 @@ func askOf(id string, params url.Values, file bool) traceAsk {
 	if errFrom == nil && errTo == nil && from >= 0 && to > from {
 		a.from, a.to = from, to
 	}
-	for _, key := range []string{paramFocus, paramFind, paramOnly, paramGroup, paramFrom, paramTo, paramClock, paramView} {
+	for _, key := range []string{paramFocus, paramFind, paramOnly, paramGroup, paramFrom, paramTo, paramClock,
+		paramView} {
 		if v := params.Get(key); v != "" {
 			a.given.Set(key, v)
 		}
@@ -107,7 +110,8 @@ func (a traceAsk) hidden(own ...string) (out []choice) {
 	for _, name := range own {
 		v.Del(name)
 	}
-	for _, key := range []string{paramFocus, paramFind, paramOnly, paramGroup, paramFrom, paramTo, paramClock, paramView} {
+	for _, key := range []string{paramFocus, paramFind, paramOnly, paramGroup, paramFrom, paramTo, paramClock,
+		paramView} {
 		if value := v.Get(key); value != "" {
 			out = append(out, choice{Label: key, Value: value})
 		}

@@ -42,7 +42,8 @@ func (e *explorer) traceHTML(w http.ResponseWriter, r *http.Request) {
 	}
 	ask := askOf(id, url.Values{}, false)
 	ask.offline = true
-	v := offlineView{traceView: e.traceView(r.Context(), t, ask, url.Values{}, nil), Version: e.Version, Made: e.Now().Format("2 Jan 2006, 15:04:05 MST")}
+	v := offlineView{traceView: e.traceView(r.Context(), t, ask, url.Values{}, nil), Version: e.Version,
+		Made: e.Now().Format("2 Jan 2006, 15:04:05 MST")}
 	for _, sheet := range [][]byte{web.ThemeCSS, e.css["explorer.css"], e.css["trace.css"]} {
 		v.CSS += template.CSS(sheet) //nolint:gosec // files of this program
 	}
@@ -51,5 +52,8 @@ func (e *explorer) traceHTML(w http.ResponseWriter, r *http.Request) {
 	}
 	v.Cut = len(v.All) == maxLines
 	w.Header().Set("Content-Disposition", fmt.Sprintf(`attachment; filename="trace-%s.html"`, id))
-	e.write(w, http.StatusOK, func(b *bytes.Buffer) error { return e.pages["offline"].ExecuteTemplate(b, "offline", v) })
+	e.write(w, http.StatusOK, func(b *bytes.Buffer) error {
+		return e.pages["offline"].ExecuteTemplate(b, "offline",
+			v)
+	})
 }

@@ -72,7 +72,8 @@ func (t term) in(n *query.Node) bool {
 	has := func(text string) bool { return strings.Contains(strings.ToLower(text), t.text) }
 	switch t.key {
 	case "":
-		return has(n.Name) || has(n.Service) || has(n.StatusMessage) || has(n.SpanID) || n.Failed() && has("failed error") || t.inAttributes(n)
+		return has(n.Name) || has(n.Service) || has(n.StatusMessage) || has(n.SpanID) || n.Failed() &&
+			has("failed error") || t.inAttributes(n)
 	case "name":
 		return has(n.Name) || t.inAttributes(n)
 	case "service":
@@ -129,7 +130,8 @@ func (q spanQuery) find(tree *query.Tree) (found []*query.Node) {
 // neighbours returns the spans before and after the current one, from the last to the first
 // again, and its place from 1 on; 0 if it is not among them. order has the place of each span in
 // the waterfall.
-func neighbours(found []*query.Node, current *query.Node, order map[*query.Node]int) (before, after *query.Node, place int) {
+func neighbours(found []*query.Node, current *query.Node, order map[*query.Node]int) (before, after *query.Node,
+	place int) {
 	if len(found) == 0 {
 		return nil, nil, 0
 	}

@@ -37,7 +37,8 @@ type spanLine struct {
 func (e *explorer) linesOf(ctx context.Context, id string, w window) traceLines {
 	ctx, cancel := context.WithTimeout(ctx, linesPatient)
 	defer cancel()
-	res, err := e.Loki.QueryRange(ctx, query.LogQuery{LogQL: query.LogFilter{TraceID: id}.LogQL(), Start: w.Start, End: w.End, Limit: maxLines})
+	res, err := e.Loki.QueryRange(ctx, query.LogQuery{LogQL: query.LogFilter{TraceID: id}.LogQL(), Start: w.Start,
+		End: w.End, Limit: maxLines})
 	if err != nil {
 		return traceLines{err: err}
 	}
@@ -52,7 +53,8 @@ func (e *explorer) spanLine(l query.LogLine, start time.Time) spanLine {
 	for _, f := range row.Summary {
 		text = append(text, f.Key+"="+label(f.Value))
 	}
-	return spanLine{At: offset(l.Time.Sub(start)), Level: row.Level, LevelClass: row.LevelClass, Text: strings.Join(text, " "), Time: row.Time,
+	return spanLine{At: offset(l.Time.Sub(start)), Level: row.Level, LevelClass: row.LevelClass,
+		Text: strings.Join(text, " "), Time: row.Time,
 		Service: row.Service, Class: row.Class}
 }
 
@@ -99,7 +101,8 @@ func (wf *waterfall) marks(s *selection) map[*query.Node]marked {
 		m := out[n]
 		for _, ev := range n.Events[:min(len(n.Events), maxSpanRecords)] {
 			if hasTime(ev) {
-				m.marks = wf.addMark(m.marks, ev.Time, clip(ev.Name)+" "+wf.eventTime(ev), false, ev.Name == "exception")
+				m.marks = wf.addMark(m.marks, ev.Time, clip(ev.Name)+" "+wf.eventTime(ev), false,
+					ev.Name == "exception")
 			}
 		}
 		out[n] = m

@@ -88,7 +88,8 @@ func (wf *waterfall) minimap() *minimap {
 			}
 		}
 	}
-	m := &minimap{X: "0%", Width: "100%", Zoomed: wf.ask.to > 0, Milliseconds: strconv.FormatFloat(float64(total)/1e6, 'f', -1, 64)}
+	m := &minimap{X: "0%", Width: "100%", Zoomed: wf.ask.to > 0, Milliseconds: strconv.FormatFloat(float64(total)/1e6,
+		'f', -1, 64)}
 	slices.Sort(classes)
 	if i := slices.Index(classes, "c-bad"); i >= 0 { // above the others
 		classes = append(slices.Delete(classes, i, i+1), "c-bad")
@@ -101,7 +102,8 @@ func (wf *waterfall) minimap() *minimap {
 		return wf.ask.link(text, "", paramFrom, rough(from, to-from), paramTo, rough(to, to-from), paramSkip, "")
 	}
 	for i := range mapSlices {
-		from, to := time.Duration(float64(total)/mapSlices*float64(i)), time.Duration(float64(total)/mapSlices*float64(i+1))
+		from, to := time.Duration(float64(total)/mapSlices*float64(i)),
+			time.Duration(float64(total)/mapSlices*float64(i+1))
 		m.Slices = append(m.Slices, mapSlice{part("Show "+duration(from)+" to "+duration(to), from, to),
 			chart.Percent(100.0 / mapSlices * float64(i)), chart.Percent(100.0 / mapSlices)})
 	}

@@ -64,13 +64,15 @@ func traceNotes(t *query.Trace, tree *query.Tree) []note {
 		return true
 	})
 	if orphans > 0 {
-		notes = append(notes, count(orphans, "span names a parent that is", "spans name parents that are")+" not in this trace.")
+		notes = append(notes, count(orphans, "span names a parent that is",
+			"spans name parents that are")+" not in this trace.")
 	}
 	if len(tree.Roots)-orphans > 1 {
 		notes = append(notes, fmt.Sprintf("This trace has %d roots.", len(tree.Roots)))
 	}
 	if cycles > 0 {
-		notes = append(notes, count(cycles, "span has", "spans have")+" a parent beneath itself; it is shown as a root.")
+		notes = append(notes, count(cycles, "span has",
+			"spans have")+" a parent beneath itself; it is shown as a root.")
 	}
 	if duplicates > 0 {
 		notes = append(notes, count(duplicates, "span shares its", "spans share their")+" ID with an earlier one.")
@@ -79,19 +81,24 @@ func traceNotes(t *query.Trace, tree *query.Tree) []note {
 		notes = append(notes, count(tree.Redundant, "span was", "spans were")+" delivered twice and is shown once.")
 	}
 	if shared > 0 {
-		notes = append(notes, count(shared, "span has", "spans have")+" the span ID of the call that caused "+plural(shared, "it", "them")+
+		notes = append(notes, count(shared, "span has",
+			"spans have")+" the span ID of the call that caused "+plural(shared, "it", "them")+
 			": Zipkin's libraries give both sides of a call one ID.")
 	}
 	if unfinished > 0 {
-		notes = append(notes, count(unfinished, "span has", "spans have")+" no end: "+plural(unfinished, "it was", "they were")+
-			" not ended before "+plural(unfinished, "it was", "they were")+" sent. How long "+plural(unfinished, "it", "they")+" took is not known.")
+		notes = append(notes, count(unfinished, "span has", "spans have")+" no end: "+plural(unfinished, "it was",
+			"they were")+
+			" not ended before "+plural(unfinished, "it was", "they were")+" sent. How long "+plural(unfinished, "it",
+			"they")+" took is not known.")
 	}
 	if backwards > 0 {
 		notes = append(notes, count(backwards, "span ends before it starts", "spans end before they start")+
-			": the clock was set back meanwhile, or the times are wrong. "+plural(backwards, "Its", "Their")+" duration is shown as 0 s.")
+			": the clock was set back meanwhile, or the times are wrong. "+plural(backwards, "Its",
+			"Their")+" duration is shown as 0 s.")
 	}
 	if dropped > 0 {
-		notes = append(notes, count(dropped, "span is", "spans are")+" incomplete: attributes, events or links were dropped where "+
+		notes = append(notes, count(dropped, "span is",
+			"spans are")+" incomplete: attributes, events or links were dropped where "+
 			plural(dropped, "it was", "they were")+" recorded.")
 	}
 	var out []note
@@ -102,7 +109,8 @@ func traceNotes(t *query.Trace, tree *query.Tree) []note {
 }
 
 // oddities returns what does not fit together in a trace: clocks, log lines, missing parents.
-func (e *explorer) oddities(ctx context.Context, t *query.Trace, tree *query.Tree, lines traceLines, ask traceAsk) []note {
+func (e *explorer) oddities(ctx context.Context, t *query.Trace, tree *query.Tree, lines traceLines,
+	ask traceAsk) []note {
 	notes := e.clockNotes(tree, ask)
 	notes = append(notes, e.orphanNotes(tree, ask)...)
 	if lines.err == nil && len(lines.lines) > 0 && len(lines.lines) < maxLines {
@@ -115,22 +123,27 @@ func (e *explorer) oddities(ctx context.Context, t *query.Trace, tree *query.Tre
 func (e *explorer) clockNotes(tree *query.Tree, ask traceAsk) (notes []note) {
 	for _, s := range tree.Skews {
 		call, answer := s.Call.Parent, s.Call
-		where := "ends " + duration(answer.End().Sub(call.End())) + " after its caller " + named(call) + ", which waited for it"
+		where := "ends " + duration(answer.End().Sub(call.End())) + " after its caller " + named(call) +
+			", which waited for it"
 		switch {
 		case answer.Start.Before(call.Start):
 			where = "starts " + duration(call.Start.Sub(answer.Start)) + " before its caller " + named(call)
 		case answer.Start.After(call.End()):
-			where = "starts " + duration(answer.Start.Sub(call.End())) + " after its caller " + named(call) + " has ended"
+			where = "starts " + duration(answer.Start.Sub(call.End())) + " after its caller " + named(call) +
+				" has ended"
 		}
 		direction := "ahead of"
 		if s.Ahead < 0 {
 			direction = "behind"
 		}
-		n := note{Text: fmt.Sprintf("The clock of %s is about %s %s that of %s: %s %s. Durations of single spans are right; times between the two services, "+
-			"self time and critical path across that call are not.", clip(s.To), duration(s.Ahead.Abs().Round(s.Ahead.Abs()/100+1)), direction, clip(s.From), named(answer), where)}
+		n := note{Text: fmt.Sprintf("The clock of %s is about %s %s that of %s: %s %s. "+
+			"Durations of single spans are right; times between the two services, "+
+			"self time and critical path across that call are not.", clip(s.To),
+			duration(s.Ahead.Abs().Round(s.Ahead.Abs()/100+1)), direction, clip(s.From), named(answer), where)}
 		n.Link = ask.link("Align the clocks", "", paramClock, "aligned")
 		if ask.aligned {
-			n.Text, n.Link = "Shown as if the clocks agreed. "+n.Text, ask.link("Show the times as they were sent", "", paramClock, "")
+			n.Text, n.Link = "Shown as if the clocks agreed. "+n.Text, ask.link("Show the times as they were sent", "",
+				paramClock, "")
 		}
 		notes = append(notes, n)
 	}
@@ -147,7 +160,8 @@ func (e *explorer) clockNotes(tree *query.Tree, ask traceAsk) (notes []note) {
 		return true
 	})
 	if early != nil {
-		n := note{Text: fmt.Sprintf("%s starts %s before its parent %s: ", named(early), duration(early.Early), named(early.Parent)), Link: showSpan(ask, early)}
+		n := note{Text: fmt.Sprintf("%s starts %s before its parent %s: ", named(early), duration(early.Early),
+			named(early.Parent)), Link: showSpan(ask, early)}
 		if early.Service == early.Parent.Service {
 			n.Text += "one service recorded both, so its clock was set back meanwhile, or the parent is not the caller."
 		} else {
@@ -156,8 +170,10 @@ func (e *explorer) clockNotes(tree *query.Tree, ask traceAsk) (notes []note) {
 		notes = append(notes, n)
 	}
 	if future != nil {
-		notes = append(notes, note{Text: fmt.Sprintf("%s of %s starts %s in the future: by the clock of this machine it is %s.", named(future), clip(future.Service),
-			duration(future.Start.Sub(now)), now.Format("15:04:05")), Link: showSpan(ask, future)})
+		notes = append(notes,
+			note{Text: fmt.Sprintf("%s of %s starts %s in the future: by the clock of this machine it is %s.",
+				named(future), clip(future.Service),
+				duration(future.Start.Sub(now)), now.Format("15:04:05")), Link: showSpan(ask, future)})
 	}
 	return notes
 }
@@ -189,7 +205,8 @@ func (e *explorer) orphanNotes(tree *query.Tree, ask traceAsk) (notes []note) {
 		if !n.Orphan {
 			continue
 		}
-		c := cause{n.Service, n.Kind == query.KindServer || n.Kind == query.KindConsumer, n.Flags == 0 || n.Flags&flagSampled != 0}
+		c := cause{n.Service, n.Kind == query.KindServer || n.Kind == query.KindConsumer, n.Flags == 0 ||
+			n.Flags&flagSampled != 0}
 		if n.Flags&flagHasRemote != 0 {
 			c.remote = n.Flags&flagRemote != 0
 		}
@@ -204,12 +221,15 @@ func (e *explorer) orphanNotes(tree *query.Tree, ask traceAsk) (notes []note) {
 	}
 	for _, c := range order[:min(len(order), maxCauses)] {
 		first, service := spans[c][0], clip(c.service)
-		text := fmt.Sprintf("The parent of %s in %s was in the same program, and is missing: it has not ended, or was dropped before it was sent, by a full queue or the end of the program.", named(first), service)
+		text := fmt.Sprintf("The parent of %s in %s was in the same program, and is missing: "+
+			"it has not ended, or was dropped before it was sent, by a full queue or the end of the program.", named(first), service)
 		switch {
 		case c.remote && !c.sampled:
-			text = fmt.Sprintf("The caller of %s in %s is missing: its flags say that it was not sampled.", named(first), service)
+			text = fmt.Sprintf("The caller of %s in %s is missing: its flags say that it was not sampled.",
+				named(first), service)
 		case c.remote:
-			text = fmt.Sprintf("The caller of %s in %s is missing: the trace was lost at the hop into %s. The caller does not send its spans here, or did not sample the trace.", named(first), service, service)
+			text = fmt.Sprintf("The caller of %s in %s is missing: the trace was lost at the hop into %s. "+
+				"The caller does not send its spans here, or did not sample the trace.", named(first), service, service)
 		}
 		if more := len(spans[c]) - 1; more > 0 {
 			text += fmt.Sprintf(" The same goes for %s more.", count(more, "span", "spans"))
@@ -221,7 +241,8 @@ func (e *explorer) orphanNotes(tree *query.Tree, ask traceAsk) (notes []note) {
 
 // lineNotes names the services that answered calls of the trace and have no log line in it, although
 // others have, and the lines without a trace ID that they wrote meanwhile.
-func (e *explorer) lineNotes(ctx context.Context, t *query.Trace, tree *query.Tree, lines []query.LogLine) (notes []note) {
+func (e *explorer) lineNotes(ctx context.Context, t *query.Trace, tree *query.Tree,
+	lines []query.LogLine) (notes []note) {
 	written := map[string]int{}
 	var writers []string
 	for _, l := range lines {
@@ -234,7 +255,8 @@ func (e *explorer) lineNotes(ctx context.Context, t *query.Trace, tree *query.Tr
 	for i := range t.Spans {
 		s := &t.Spans[i]
 		spans[s.Service]++
-		if server := s.Kind == query.KindServer || s.Kind == query.KindConsumer; server && !answers[s.Service] && written[s.Service] == 0 {
+		if server := s.Kind == query.KindServer || s.Kind == query.KindConsumer; server && !answers[s.Service] &&
+			written[s.Service] == 0 {
 			answers[s.Service] = true
 			silent = append(silent, s.Service)
 		}
@@ -244,7 +266,8 @@ func (e *explorer) lineNotes(ctx context.Context, t *query.Trace, tree *query.Tr
 	}
 	const margin = time.Second
 	meanwhile := window{Start: tree.Start.Add(-margin), End: tree.End.Add(margin)}
-	if meanwhile.Start.Before(earliest()) || meanwhile.End.After(latest()) || meanwhile.End.Sub(meanwhile.Start) > maxWindow {
+	if meanwhile.Start.Before(earliest()) || meanwhile.End.After(latest()) ||
+		meanwhile.End.Sub(meanwhile.Start) > maxWindow {
 		return nil
 	}
 	var quoted []string
@@ -253,7 +276,8 @@ func (e *explorer) lineNotes(ctx context.Context, t *query.Trace, tree *query.Tr
 	}
 	ctx, cancel := context.WithTimeout(ctx, linesPatient)
 	defer cancel()
-	res, err := e.Loki.QueryRange(ctx, query.LogQuery{LogQL: "{" + contract.StreamService + "=~" + query.Quote(strings.Join(quoted, "|")) + "}",
+	res, err := e.Loki.QueryRange(ctx, query.LogQuery{LogQL: "{" + contract.StreamService + "=~" +
+		query.Quote(strings.Join(quoted, "|")) + "}",
 		Start: meanwhile.Start, End: meanwhile.End, Limit: maxOddLines})
 	if err != nil {
 		return []note{{Text: "The log lines of " + list(silent) + " could not be read: " + err.Error()}}
@@ -270,13 +294,16 @@ func (e *explorer) lineNotes(ctx context.Context, t *query.Trace, tree *query.Tr
 			quiet = append(quiet, s)
 			continue
 		}
-		notes = append(notes, note{Text: fmt.Sprintf("%s has %s in this trace and no log line, while %s. Meanwhile it wrote %s without a trace ID.", clip(s),
-			count(spans[s], "span", "spans"), haveLines(writers, len(lines)), count(without[s], "line", "lines")),
-			Link: control{Text: "Show the lines", Href: logsHref(query.LogFilter{Service: s}, "", meanwhile)}})
+		notes = append(notes,
+			note{Text: fmt.Sprintf("%s has %s in this trace and no log line, while %s. "+
+				"Meanwhile it wrote %s without a trace ID.", clip(s),
+				count(spans[s], "span", "spans"), haveLines(writers, len(lines)), count(without[s], "line", "lines")),
+				Link: control{Text: "Show the lines", Href: logsHref(query.LogFilter{Service: s}, "", meanwhile)}})
 	}
 	if len(quiet) > 0 && e.Now().Sub(tree.End) > freshFor {
-		notes = append(notes, note{Soft: true, Text: fmt.Sprintf("%s %s calls in this trace and wrote no log line that names it, while %s.", list(quiet),
-			plural(len(quiet), "answers", "answer"), haveLines(writers, len(lines)))})
+		notes = append(notes, note{Soft: true,
+			Text: fmt.Sprintf("%s %s calls in this trace and wrote no log line that names it, while %s.", list(quiet),
+				plural(len(quiet), "answers", "answer"), haveLines(writers, len(lines)))})
 	}
 	return notes
 }

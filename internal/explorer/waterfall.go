@@ -13,12 +13,12 @@ import (
 // Bounds of the waterfall: beyond maxRows subtrees are left out, level by level, and opened as a
 // page of their own, so that a trace of any size opens.
 const (
-	maxRows     = 300
-	maxOffline  = 2000 // rows of a page that is a file by itself
-	maxDepth    = 16   // of indentation; deeper spans say their depth
-	maxBars     = 100  // of a group
-	maxDetails  = 100  // rows of a large trace that come with the details of their span
-	maxWhole    = 200  // spans of a trace that has details in all rows
+	maxRows    = 300
+	maxOffline = 2000 // rows of a page that is a file by itself
+	maxDepth   = 16   // of indentation; deeper spans say their depth
+	maxBars    = 100  // of a group
+	maxDetails = 100  // rows of a large trace that come with the details of their span
+	maxWhole   = 200  // spans of a trace that has details in all rows
 )
 
 // wfRow is a row of the waterfall, or the end of a group.
@@ -232,7 +232,8 @@ func (l *layout) emitSpan(n *query.Node, inset int) {
 	}
 	if !open && n.Below > 0 {
 		r.Below, r.FailedBeneath = n.Below, failedBeneath(n)
-		r.Beneath = l.ask.link(fmt.Sprintf("Show the %d spans beneath", n.Below), "button small", append(whole(), paramFocus, n.SpanID)...)
+		r.Beneath = l.ask.link(fmt.Sprintf("Show the %d spans beneath", n.Below), "button small", append(whole(),
+			paramFocus, n.SpanID)...)
 	}
 	l.out = append(l.out, wfRow{Span: &r, Depth: r.Depth})
 	if m, ok := l.more[n]; ok && m.where == "beneath" {
@@ -257,7 +258,8 @@ func (l *layout) emitMore(m omitted, depth int) {
 func (l *layout) emitGroup(g *group, inset int) {
 	first := g.members[0]
 	depth := first.Depth - l.base + inset
-	r := groupRow{ID: first.SpanID, Name: cmp.Or(clip(first.Name), noName), Service: clip(first.Service), Class: l.view.class(first.Service),
+	r := groupRow{ID: first.SpanID, Name: cmp.Or(clip(first.Name), noName), Service: clip(first.Service),
+		Class:  l.view.class(first.Service),
 		Indent: min(depth, maxDepth), Depth: depth, Count: len(g.members), Marks: l.marks[first].group}
 	total, longest, shortest := time.Duration(0), time.Duration(0), first.Duration
 	var stretches []query.Interval
@@ -284,7 +286,8 @@ func (l *layout) emitGroup(g *group, inset int) {
 		}
 	}
 	if hidden > 0 {
-		to := l.ask.link(fmt.Sprintf("All %d, a row for each", len(g.members)), "", paramFocus, first.ParentID, paramGroup, "off")
+		to := l.ask.link(fmt.Sprintf("All %d, a row for each", len(g.members)), "", paramFocus, first.ParentID,
+			paramGroup, "off")
 		if first.Parent == nil {
 			to = l.ask.link(to.Text, "", paramGroup, "off")
 		}

@@ -64,7 +64,8 @@ func (t *Tree) findSkews(nodes []*Node) {
 		if len(b.outside) == 0 {
 			continue
 		}
-		s := Skew{From: pair.from, To: pair.to, Ahead: b.low + (b.high-b.low)/2, Call: b.outside[0], Calls: len(b.outside)}
+		s := Skew{From: pair.from, To: pair.to, Ahead: b.low + (b.high-b.low)/2, Call: b.outside[0],
+			Calls: len(b.outside)}
 		for _, n := range b.outside {
 			n.Ahead, n.Parent.Unplaced = s.Ahead, true
 			if n.Start.Before(s.Call.Start) {
@@ -119,6 +120,9 @@ func (t *Trace) Aligned(tree *Tree) *Trace {
 			}
 		}
 	}
-	slices.SortStableFunc(out.Spans, func(a, b Span) int { return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.SpanID, b.SpanID)) })
+	slices.SortStableFunc(out.Spans, func(a, b Span) int {
+		return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.SpanID,
+			b.SpanID))
+	})
 	return &out
 }

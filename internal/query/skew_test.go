@@ -31,7 +31,8 @@ func TestSkews(t *testing.T) {
 		{"no call", []query.Span{sp("a", "", "f", 0, 100), answer("b", -50, 20)}, nil},
 		{"ahead", []query.Span{call(0, 100), answer("b", 3010, 3090)}, []skew{{"f", "r", 3 * time.Second, "b", 1}}},
 		{"behind", []query.Span{call(0, 100), answer("b", -2990, -2910)}, []skew{{"f", "r", -3 * time.Second, "b", 1}}},
-		{"a little ahead", []query.Span{call(0, 100), answer("b", 40, 120)}, []skew{{"f", "r", 30 * time.Millisecond, "b", 1}}},
+		{"a little ahead", []query.Span{call(0, 100), answer("b", 40, 120)}, []skew{{"f", "r", 30 * time.Millisecond,
+			"b", 1}}},
 		{"two calls narrow it down", []query.Span{call(0, 100), answer("b", 3005, 3025), answer("c", 3075, 3098)},
 			[]skew{{"f", "r", 3001500 * time.Microsecond, "b", 2}}},
 	} {
@@ -54,17 +55,21 @@ func TestAligned(t *testing.T) {
 	event := query.Event{Name: "e", Time: now().Add(3050 * time.Millisecond)}
 	roll := sp("roll", "serve", "r", 3020, 3080)
 	roll.Events = []query.Event{event}
-	trace := &query.Trace{Spans: []query.Span{sp("root", "", "f", 0, 110), side(sp("call", "root", "f", 0, 100), query.KindClient),
+	trace := &query.Trace{Spans: []query.Span{sp("root", "", "f", 0, 110), side(sp("call", "root", "f", 0, 100),
+		query.KindClient),
 		side(sp("serve", "call", "r", 3010, 3090), query.KindServer), roll}}
 	tree := trace.Tree()
-	if d := cmp.Diff([]string{"root self 10 100-110", "  call self 0", "    serve self 20", "      roll self 60"}, outline(tree)); d != "" {
+	if d := cmp.Diff([]string{"root self 10 100-110", "  call self 0", "    serve self 20", "      roll self 60"},
+		outline(tree)); d != "" {
 		t.Error(d)
 	}
-	if call := tree.Find("call"); !call.Unplaced || tree.Find("serve").Ahead != 3*time.Second || tree.Find("roll").Ahead != 0 {
+	if call := tree.Find("call"); !call.Unplaced || tree.Find("serve").Ahead != 3*time.Second ||
+		tree.Find("roll").Ahead != 0 {
 		t.Errorf("call %v, answer ahead %v", call.Unplaced, tree.Find("serve").Ahead)
 	}
 	aligned := trace.Aligned(tree)
-	if d := cmp.Diff([]string{"root self 10 100-110", "  call self 20 0-10 90-100", "    serve self 20 10-20 80-90", "      roll self 60 20-80"}, outline(aligned.Tree())); d != "" {
+	if d := cmp.Diff([]string{"root self 10 100-110", "  call self 20 0-10 90-100", "    serve self 20 10-20 80-90",
+		"      roll self 60 20-80"}, outline(aligned.Tree())); d != "" {
 		t.Error(d)
 	}
 	if got := aligned.Tree().Find("roll").Events[0].Time.Sub(now()); got != 50*time.Millisecond {

@@ -70,7 +70,7 @@ func (t *Tempo) Trace(ctx context.Context, id string) (*Trace, error) {
 	return tr, nil
 }
 
-// traceProtobuf reads a trace as protobuf, or as JSON if that is what the server writes.
+// traceProtobuf reads a trace as protobuf, or as JSON if the server writes that.
 func (t *Tempo) traceProtobuf(ctx context.Context, id string) (tr *Trace, err error) {
 	err = t.exchange(ctx, "/api/v2/traces/"+id, nil, acceptProtobuf(), func(header http.Header, body io.Reader) (err error) {
 		if isProtobuf(header) {

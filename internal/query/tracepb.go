@@ -1,6 +1,7 @@
 package query
 
 import (
+	"bytes"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -51,6 +52,10 @@ func decodeProtobuf(r io.Reader, id string) (*Trace, error) {
 	if len(body) > maxProtobuf {
 		return nil, errNeedsJSON
 	}
+	wanted, err := hex.DecodeString(id)
+	if err != nil {
+		return nil, fmt.Errorf("reading trace ID %.40q: %w", id, err)
+	}
 	t := &Trace{ID: id}
 	b := newTraceBuilder()
 	err = fields(body, func(num protowire.Number, value []byte, n uint64) error {
@@ -60,7 +65,7 @@ func decodeProtobuf(r io.Reader, id string) (*Trace, error) {
 				if num != 1 { // resource_spans
 					return nil
 				}
-				return b.addResource(t, value)
+				return b.addResource(t, wanted, value)
 			})
 		case 3: // status: COMPLETE or PARTIAL
 			t.Partial = n == 1
@@ -76,8 +81,8 @@ func decodeProtobuf(r io.Reader, id string) (*Trace, error) {
 	return t, nil
 }
 
-// addResource adds the spans of a ResourceSpans message.
-func (b *traceBuilder) addResource(t *Trace, message []byte) error {
+// addResource adds those spans of a ResourceSpans message that have the trace ID.
+func (b *traceBuilder) addResource(t *Trace, id, message []byte) error {
 	resource := &tracepb.ResourceSpans{Resource: &resourcepb.Resource{}}
 	return fields(message, func(num protowire.Number, value []byte, _ uint64) error {
 		switch num {
@@ -94,7 +99,7 @@ func (b *traceBuilder) addResource(t *Trace, message []byte) error {
 					if err := unmarshal(value, span); err != nil {
 						return err
 					}
-					if hex.EncodeToString(span.GetTraceId()) == t.ID {
+					if bytes.Equal(span.GetTraceId(), id) {
 						b.add(t, otlpjson.Span{Resource: resource, Scope: scope, Span: span})
 					}
 				}

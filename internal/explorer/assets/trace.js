@@ -20,7 +20,9 @@
   const fold = () => {
     const hide = new Set();
     for (const r of document.querySelectorAll(".waterfall .span")) {
-      const under = folded.has(key(r)) ? beneath(r) : [];
+      const all = beneath(r), under = folded.has(key(r)) ? all : [];
+      r.classList.toggle("parent", all.length > 0);
+      r.classList.toggle("is-folded", under.length > 0);
       for (const n of under) hide.add(n);
       const label = r.querySelector(".folded");
       if (label) label.remove();
@@ -96,7 +98,7 @@
   // swap loads another state of this page and takes over what differs; what was open, folded and
   // selected stays so.
   let turn = 0;
-  const swap = async (href, push) => {
+  const swap = async (href, push, known) => {
     const mine = ++turn;
     let next;
     try {
@@ -105,6 +107,7 @@
       next = new DOMParser().parseFromString(await r.text(), "text/html").getElementById("trace");
     } catch { next = null; }
     if (mine !== turn) return;
+    if (known !== undefined && (!next || next.dataset.again === known)) return;
     if (!next) { location.assign(href); return; }
     if (push) history.pushState(null, "", href);
     const open = rows().filter((r) => r.open).map(key), field = document.querySelector("[data-find]");
@@ -123,6 +126,8 @@
     if (!document.querySelector(".waterfall")) return;
     for (const b of document.querySelectorAll("#trace [data-copy]")) b.hidden = !navigator.clipboard;
     fold();
+    document.getElementById("wf-layout").classList.add("scripted");
+    for (const p of document.querySelectorAll(".wf-keys")) p.hidden = false;
     const all = rows();
     stop(all.find((r) => key(r) === focused) ?? all[0]);
     const asked = /^#span-(\w+)/.exec(location.hash)?.[1] ?? new URLSearchParams(location.search).get("span");
@@ -244,8 +249,8 @@
   const again = (after) => setTimeout(async () => {
     const before = root().dataset.again;
     if (before === undefined) return;
-    const busy = document.activeElement?.matches("[data-find]") || document.hidden;
-    if (!busy) await swap(location.href, false);
+    const busy = document.activeElement?.matches("[data-find]") || document.hidden || getSelection().toString();
+    if (!busy) await swap(location.href, false, before);
     if (after < 16000) again(after * 2);
   }, after);
   again(2000);
