@@ -118,6 +118,7 @@ func fileStatus(err error) int {
 // readFileForm reads a form with a file, or with one that an earlier page packed.
 // It packs a file as it arrives, so that the whole of it is never in memory.
 func readFileForm(r *http.Request) (v fileView, packed []byte, show url.Values, err error) {
+	find := ""
 	form, err := r.MultipartReader()
 	if err != nil {
 		return v, nil, nil, fmt.Errorf("the form cannot be read: send it as the form of this page does: %w", err)
@@ -137,6 +138,8 @@ func readFileForm(r *http.Request) (v fileView, packed []byte, show url.Values, 
 			}
 		case "packed":
 			packed, err = io.ReadAll(io.LimitReader(base64.NewDecoder(base64.StdEncoding, part), maxPacked))
+		case paramFind:
+			find, err = field(part)
 		case "name":
 			v.Name, err = field(part)
 		case "show":
@@ -151,6 +154,9 @@ func readFileForm(r *http.Request) (v fileView, packed []byte, show url.Values, 
 	}
 	if len(packed) == 0 {
 		return v, nil, nil, errors.New("no file was chosen")
+	}
+	if show.Has(paramTyped) { // else the search is in the way that was taken
+		show.Set(paramFind, find)
 	}
 	return v, packed, show, nil
 }

@@ -107,6 +107,30 @@ func TestTraceFromFile(t *testing.T) {
 	}
 }
 
+// A search is a part of the form of a file, and stays in the buttons of its page.
+func TestSearchInAFile(t *testing.T) {
+	saved := download(t, start(t), traceFailed)
+	h := alone(t).handler
+	p := send(t, h, map[string]string{"file": saved}, 200)
+	enter := p.one(t, "button[form]") // of a form, the key Enter presses the first
+	if enter.text() != "Find" {
+		t.Fatalf("Enter presses %q", enter.text())
+	}
+	parts := map[string]string{enter.attr("name"): enter.attr("value"), "find": "service=dice-roller"}
+	for _, field := range p.one(t, "#file").all("input") {
+		parts[field.attr("name")] = field.attr("value")
+	}
+	found := send(t, h, parts, 200)
+	contains(t, found.one(t, ".wf-found").text(), "2 of 5 spans")
+	next := found.press(t, h, found.one(t, ".wf-found").button(t, "Next"))
+	contains(t, next.one(t, ".wf-found").text(), "1 of 2 of 5 spans")
+	if got := next.all("details[open]")[0].attr("data-span"); got != "0e0e4711000000a3" {
+		t.Errorf("%s is open", got)
+	}
+	only := next.press(t, h, next.one(t, ".pills").button(t, "Matches only 2"))
+	contains(t, only.one(t, ".wf-count").text(), "5 of 5 spans shown")
+}
+
 // A link to another trace is listed without an address, because that trace may not be stored.
 func TestLinkInAFile(t *testing.T) {
 	other := strings.Repeat("ab", 16)

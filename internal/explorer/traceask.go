@@ -23,6 +23,7 @@ const (
 	paramClock = "clocks" // "aligned" shows spans at the time of the root's clock
 	paramView  = "view"   // "flame" shows the flame graph
 	paramAt    = "at"     // the frame of the flame graph that is the widest
+	paramTyped = "typed"  // the search is the one typed into the form of a file
 )
 
 // The values of the parameter only.
