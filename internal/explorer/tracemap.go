@@ -29,7 +29,6 @@ type minimap struct {
 	Text         string    // the part that is shown
 	Moves        []control // to other parts
 	Milliseconds string    // the whole time
-	Hidden       []choice
 }
 
 type mapPath struct{ Class, D string }

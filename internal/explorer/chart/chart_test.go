@@ -108,12 +108,6 @@ func FuzzDrawings(f *testing.F) {
 				t.Errorf("tick %v is outside of %v to %v", tick.Time, start, end)
 			}
 		}
-		d := end.Sub(start)
-		for _, tick := range chart.DurationTicks(d, 4) {
-			if tick < 0 || tick > d {
-				t.Errorf("tick %v is outside of 0 to %v", tick, d)
-			}
-		}
 	})
 }
 
@@ -144,13 +138,6 @@ func TestTimeTicks(t *testing.T) {
 				t.Error(d)
 			}
 		})
-	}
-}
-
-func TestDurationTicks(t *testing.T) {
-	got := chart.DurationTicks(737*time.Millisecond, 4)
-	if d := cmp.Diff([]time.Duration{0, 200 * time.Millisecond, 400 * time.Millisecond, 600 * time.Millisecond}, got); d != "" {
-		t.Error(d)
 	}
 }
 

@@ -149,15 +149,3 @@ func TimeTicks(start, end time.Time, n int) []Tick {
 	}
 	return out
 }
-
-// DurationTicks returns about n round durations from 0 up to d, for the axis of
-// a waterfall.
-func DurationTicks(d time.Duration, n int) []time.Duration {
-	var out []time.Duration
-	for _, v := range Ticks(0, float64(d), n) {
-		if v <= float64(d) && v < math.MaxInt64 { // which as a float64 is one too many
-			out = append(out, time.Duration(v))
-		}
-	}
-	return out
-}
