@@ -60,7 +60,8 @@ func TestPages(t *testing.T) {
 		return func(t *testing.T) {
 			tab.do(t, chromedp.SetUploadFiles(chromedp.CSS("input[type=file]"), []string{path}))
 			tab.click(t, "form[enctype] button")
-			tab.until(t, `!!document.querySelector(`+quote(ready)+`)`)
+			// Its style sheets, too, have loaded when it is complete.
+			tab.until(t, `document.readyState === "complete" && !!document.querySelector(`+quote(ready)+`)`)
 		}
 	}
 	tab.watch.allowStatus(l.explorer + "/traces/file") // posting a bad file
