@@ -173,7 +173,7 @@ func TestRollsOfAVisit(t *testing.T) {
 		}
 	})
 
-	want := []string{"failed · 502 risky trace " + rolled[contract.DieRisky][:8] + "…", "rolled fair trace " + rolled[contract.DieFair][:8] + "…"}
+	want := []string{"failed · 502 risky " + rolled[contract.DieRisky][:8], "rolled fair " + rolled[contract.DieFair][:8]}
 	list := func(t *testing.T) {
 		t.Helper()
 		got := eval[[]string](t, tab, `[...document.querySelectorAll("#history li")].map(li => [...li.children].slice(1).map(e => e.textContent).join(" ").replace(/rolled [1-6]/, "rolled"))`)

@@ -24,6 +24,8 @@ type panel struct {
 	Queries                  []shownQuery
 	Failure                  *failure
 	Empty                    string // what to do when there is nothing to show
+	EmptyHref                string // where to do it
+	Still                    string // says which counter does not move
 	Exemplars                int
 
 	// One of these, by the panel's type.
@@ -65,7 +67,10 @@ func (e *explorer) panelRows(ctx context.Context, win window, settings grafana.S
 		d := drawing{e: e, in: in, win: win, panel: &panel{ID: in.ID, Title: in.Title, Description: in.Description, Width: in.GridPos.W}}
 		if in.FieldConfig != nil {
 			// The file has the default address of the front end.
-			d.Empty = strings.ReplaceAll(in.FieldConfig.Defaults.NoValue, defaultFrontend, e.FrontendURL)
+			d.Empty = in.FieldConfig.Defaults.NoValue
+			if before, _, found := strings.Cut(d.Empty, ": roll a die at "+defaultFrontend); found {
+				d.Empty, d.EmptyHref = before+".", e.FrontendURL
+			}
 			d.Unit = unitName(in.FieldConfig.Defaults.Unit)
 		}
 		// The settings were tried before.
@@ -107,6 +112,9 @@ func (d drawing) fill(ctx context.Context) {
 		err = d.graph(ctx)
 	case grafana.PanelAlerts:
 		err = d.alerts(ctx)
+	}
+	if err == nil && !d.e.NoNotes {
+		err = d.still(ctx)
 	}
 	if d.Failure == nil {
 		d.Failure = newFailure(err)

@@ -50,9 +50,9 @@ type Options struct {
 	BasePath string
 	// Version is shown at the foot of each page.
 	Version string
-	// HideNotes leaves out the remarks on a trace whose signals do not fit together: clocks
-	// that differ, log lines without trace IDs, missing parents.
-	HideNotes bool
+	// NoNotes leaves out what the pages conclude by themselves from signals that do not fit
+	// together, such as clocks that differ, so that a reader can be asked to find it.
+	NoNotes bool
 }
 
 // defaultFrontend is the front end's URL if Options names none.
@@ -65,6 +65,8 @@ type explorer struct {
 	pages map[string]*template.Template
 	css   map[string][]byte // style sheets by name
 	runs  *checkRuns
+	marks *marks
+	tails chan struct{} // has an element for each live tail
 	*palette
 	bounds
 }
@@ -91,11 +93,14 @@ func NewHandler(o Options) (http.Handler, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	e := &explorer{Options: o, pages: map[string]*template.Template{}, css: map[string][]byte{}, runs: &checkRuns{Checker: o.Checklist, clock: o.Now}, palette: newPalette(), bounds: newBounds()}
-	for _, name := range []string{"overview", "service", "traces", "trace", "notrace", "file", "logs", "metrics", "targets", "senders", "checks",
-		"doc", "message", "compare", "offline"} {
+	e := &explorer{Options: o, pages: map[string]*template.Template{}, css: map[string][]byte{},
+		runs: &checkRuns{Checker: o.Checklist, clock: o.Now}, marks: &marks{}, tails: make(chan struct{}, maxTails),
+		palette: newPalette(), bounds: newBounds()}
+	for _, name := range []string{"overview", "service", "traces", "trace", "notrace", "file", "logs", "metrics", "metric",
+		"targets", "senders", "checks", "doc", "message", "compare", "offline"} {
 		t, err := template.New("layout.html").Funcs(template.FuncMap{"linked": linked, "code": code}).
-			ParseFS(files, "templates/layout.html", "templates/parts.html", "templates/waterfall.html", "templates/"+name+".html")
+			ParseFS(files, "templates/layout.html", "templates/frame.html", "templates/parts.html",
+				"templates/waterfall.html", "templates/"+name+".html")
 		if err != nil {
 			return nil, fmt.Errorf("parsing the explorer's page %s: %w", name, err)
 		}
@@ -119,11 +124,14 @@ func (e *explorer) routes() (http.Handler, error) {
 		"GET /traces":              e.traces,
 		"GET /traces/file":         e.fileForm,
 		"POST /traces/file":        e.file,
+		"GET /traces/values":       e.tagValues,
 		"GET /traces/{id}":         e.trace,
 		"GET /traces/{id}/compare": e.compare,
 		"GET /logs":                e.logs,
 		"GET /metrics":             e.metrics,
+		"GET /metrics/find":        e.metric,
 		"GET /targets":             e.targets,
+		"GET /docs/{$}":            e.docList,
 		"GET /docs/{name}":         e.docPage,
 	} {
 		mux.HandleFunc(pattern, e.bounded(page))
@@ -133,11 +141,14 @@ func (e *explorer) routes() (http.Handler, error) {
 	}
 	mux.Handle("GET /traces/{id}/trace.json", web.NoLinks(e.bounded(e.traceJSON)))
 	mux.Handle("GET /traces/{id}/trace.html", web.NoLinks(e.bounded(e.traceHTML)))
+	mux.HandleFunc("GET /logs/tail", e.tail)
+	mux.HandleFunc("POST /mark", e.setMark)
 	mux.HandleFunc("GET /checklist", e.checks)
 	mux.HandleFunc("POST /checklist", e.startChecks)
 	mux.Handle("GET /checklist/report.json", web.NoLinks(http.HandlerFunc(e.checksJSON)))
 	mux.Handle("GET /assets/theme.css", web.Theme())
-	for name, kind := range map[string]string{"explorer.css": cssType, "explorer.js": jsType, "trace.css": cssType, "trace.js": jsType} {
+	for name, kind := range map[string]string{"explorer.css": cssType, "pages.css": cssType, "trace.css": cssType,
+		"explorer.js": jsType, "pages.js": jsType, "trace.js": jsType} {
 		body, err := files.ReadFile("assets/" + name)
 		if err != nil {
 			return nil, fmt.Errorf("reading the explorer's files: %w", err)
@@ -165,6 +176,7 @@ type page struct {
 	Wide           bool       // use the whole width of the window
 	Window         url.Values // the time that was chosen, which the navigation carries on
 	Service        string     // that the data are of, as well
+	Time           *timeBar   // nil: the page is about no time
 	HasSenders     bool       // whether there is a page of senders
 	Data           any
 	FrontendURL    string
@@ -197,7 +209,7 @@ func (p page) Nav() []NavItem {
 				v.Set("service", p.Service)
 			}
 			fallthrough
-		case "Metrics":
+		case "Metrics", "Overview":
 			maps.Copy(v, p.Window)
 		}
 		if len(v) > 0 {

@@ -261,9 +261,9 @@ func TestTimeTravels(t *testing.T) {
 	}
 	from, to := now().Add(-10*time.Minute).Format(time.RFC3339), now().Add(-time.Minute).Format(time.RFC3339)
 	fixed := page(t, l.handler, "/logs?"+url.Values{"start": {from}, "end": {to}}.Encode(), 200)
-	form := fixed.all("form")[0]
-	if got := form.one(t, `option[selected]`).text(); !strings.HasSuffix(got, "11:50:00 to 11:59:00") {
-		t.Errorf("the selected time is %q", got)
+	form := form(t, fixed, "Search log lines by filters")
+	if got := fixed.one(t, "#time-choose").one(t, "summary").text(); got != "fixed 11:50:00 to 11:59:00 UTC" {
+		t.Errorf("the chosen time is %q", got)
 	}
 	var kept []string
 	for _, in := range form.all("input[name]") {
@@ -275,16 +275,28 @@ func TestTimeTravels(t *testing.T) {
 		t.Errorf("fields that keep the time:\n%s", d)
 	}
 	both := page(t, l.handler, "/logs?"+url.Values{"start": {from}, "end": {to}, "since": {"5m"}}.Encode(), 200)
-	if got := both.all("form")[0].one(t, `option[selected]`).text(); got != "last 5m" {
-		t.Errorf("the selected time is %q after another one was chosen", got)
+	if got := both.one(t, "#time-choose").one(t, "summary").text(); got != "last 5m 11:55:00 to 12:00:00 UTC" {
+		t.Errorf("the chosen time is %q after another one was chosen", got)
 	}
+}
+
+// form returns the form with a name.
+func form(t *testing.T, p node, name string) node {
+	t.Helper()
+	for _, f := range p.all("form") {
+		if f.attr("aria-label") == name {
+			return f
+		}
+	}
+	t.Fatalf("no form %q", name)
+	return p
 }
 
 func TestService(t *testing.T) {
 	l := start(t)
 	p := page(t, l.handler, serviceOf(t, l, contract.ServiceRoller), 200)
-	contains(t, p.text(), "Requests, last minute 0.1 /s Failed 10 % p50 512 ms p95 973 ms p99 1.01 s", "Newest log lines",
-		"Called by Service Requests Failed Mean streamlit-frontend")
+	contains(t, p.text(), "Requests, in the last 15m 0.1 /s Failed 10 % p50 512 ms p95 973 ms p99 1.01 s", "Newest log lines",
+		"Called by, in the last 15m Service Requests Failed Mean streamlit-frontend")
 	var operations []string
 	for _, r := range p.all("table.red")[0].all("tr")[1:] {
 		operations = append(operations, r.text())
@@ -293,9 +305,9 @@ func TestService(t *testing.T) {
 	if d := cmp.Diff(want, operations); d != "" {
 		t.Errorf("operations (-want +got):\n%s", d)
 	}
-	q := params(t, p.all("ul.names")[0].link(t, contract.MetricHTTPRequests), "/metrics").Get("q")
-	if want := contract.MetricHTTPRequests + `{job=~"(.+/)?dice-roller"}`; q != want {
-		t.Errorf("a metric leads to %s, want %s", q, want)
+	q := params(t, p.all("ul.names")[0].link(t, contract.MetricHTTPRequests), "/metrics/find")
+	if q.Get("metric") != contract.MetricHTTPRequests || q.Get("label") != "job" || q.Get("val") != contract.ServiceRoller {
+		t.Errorf("a metric leads to %v", q)
 	}
 	contains(t, page(t, l.handler, "/service?name=nobody", 200).text(), "Nothing is stored of a service “nobody” in this time.")
 	contains(t, page(t, l.handler, "/service", 400).text(), "Which service?")
@@ -328,7 +340,7 @@ func TestServiceColours(t *testing.T) {
 
 func TestTraces(t *testing.T) {
 	l := start(t)
-	p := page(t, l.handler, "/traces", 200)
+	p := page(t, l.handler, "/traces?since=1h", 200)
 	rows := p.all("tr[data-trace]")
 	if len(rows) != 40 {
 		t.Fatalf("%d traces", len(rows))
@@ -357,11 +369,11 @@ func TestTraces(t *testing.T) {
 	if got := len(p.one(t, ".chart-plot").all("path.cross")); got != 3 || failed != 3 {
 		t.Errorf("%d crosses, %d failed rows, want 3 of each", got, failed)
 	}
-	contains(t, p.text(), "40 traces, 3 failed", "fair risky no die failed")
-	contains(t, page(t, l.handler, "/traces?status=not-error", 200).text(), "Run 37 traces 0 s")
-	contains(t, page(t, l.handler, "/traces?status=error", 200).text(), "3 traces, 3 failed")
-	more := page(t, l.handler, "/traces?limit=30&service=dice-roller", 200)
-	contains(t, more.text(), "Newest 30 traces, 2 failed")
+	contains(t, p.text(), "40 traces in the last 1h, 3 failed", "fair risky no die failed")
+	contains(t, page(t, l.handler, "/traces?status=not-error&since=1h", 200).text(), "37 traces in the last 1h newest")
+	contains(t, page(t, l.handler, "/traces?status=error&since=1h", 200).text(), "3 traces in the last 1h, 3 failed")
+	more := page(t, l.handler, "/traces?limit=30&service=dice-roller&since=1h", 200)
+	contains(t, more.text(), "Newest 30 traces in the last 1h, 2 failed")
 	if got := params(t, more.link(t, "Show more traces"), "/traces"); got.Get("limit") != "80" || got.Get("service") != "dice-roller" {
 		t.Errorf("more are at %v", got)
 	}
@@ -377,7 +389,7 @@ func TestTracesOfOtherApps(t *testing.T) {
 		batch("shop", "1", r.span(0, -1, "POST /checkout", server, 0, time.Second, false)),
 		batch("stock", "1", r.span(1, 0, "SELECT", client, time.Millisecond, 3*time.Millisecond, true))}})
 	p := page(t, l.handler, "/traces", 200)
-	contains(t, p.text(), "Run 1 trace 0 s", "1 s shop failed Time", "Outcome 15:59:00.000 shop POST /checkout 0a0b0c0d shop stock 2 1 s 1 failed span")
+	contains(t, p.text(), "Run 1 trace in the last 15m newest longest most spans 0 s", "1 s shop failed Time", "Outcome 15:59:00.000 shop POST /checkout 0a0b0c0d shop stock 2 1 s 1 failed span")
 	for _, n := range []string{".badge.bad"} {
 		if len(p.all(n)) > 0 {
 			t.Errorf("the page has %s", n)
@@ -404,7 +416,7 @@ func TestTracesFilters(t *testing.T) {
 	for _, o := range p.all("option[selected]") {
 		selected = append(selected, o.attr("value"))
 	}
-	if d := cmp.Diff([]string{"dice-roller", "risky", "error", "6h"}, selected); d != "" {
+	if d := cmp.Diff([]string{"dice-roller", "risky", "error", "="}, selected); d != "" {
 		t.Error(d)
 	}
 	for _, row := range p.all("tr[data-trace]") {
@@ -424,7 +436,7 @@ func TestTracesTypedQuery(t *testing.T) {
 	}
 	p := page(t, l.handler, "/traces?q=%7B%7B", 400)
 	contains(t, p.one(t, ".notice").text(), "Tempo does not accept this query", "parse error at line 1, col 2")
-	contains(t, p.one(t, "input.mono").attr("value"), "{{")
+	contains(t, form(t, p, "Search traces by TraceQL").one(t, "input.mono").attr("value"), "{{")
 	resp := get(t, l.handler, "/traces?q=A1b2c377b34da6a3ce929d0e0e4755")
 	if resp.StatusCode != 303 || resp.Header.Get("Location") != "/traces/"+traceZeros {
 		t.Errorf("a pasted ID leads to %d %s", resp.StatusCode, resp.Header.Get("Location"))
@@ -617,8 +629,8 @@ func TestLogs(t *testing.T) {
 // The lines of a query are counted by level and over time; a bar leads to its lines.
 func TestLogsOverTime(t *testing.T) {
 	l := start(t)
-	p := page(t, l.handler, "/logs?service=dice-roller", 200)
-	contains(t, p.text(), "error 3 info 77 80 lines, newest first")
+	p := page(t, l.handler, "/logs?service=dice-roller&since=1h", 200)
+	contains(t, p.text(), "error 3 info 77", "80 lines in the last 1h, newest first")
 	bars := p.one(t, ".chart-plot").all("a")
 	if len(bars) == 0 {
 		t.Fatal("there are no bars")
@@ -681,13 +693,13 @@ func TestTargets(t *testing.T) {
 func TestEmpty(t *testing.T) {
 	l := start(t, before())
 	for path, want := range map[string]string{
-		"/":                    "No traces in the last 15 minutes. Roll a die at http://front.test:8102",
-		"/traces":              "No traces yet. Roll a die at http://front.test:8102",
-		"/traces?status=error": "No trace matches.",
-		"/logs":                "No log lines in this time. Roll a die at http://front.test:8102",
-		"/logs?level=ERROR":    "No line matches.",
-		"/metrics":             "No rolls in this time: roll a die at http://front.test:8102",
-		"/metrics?q=nothing":   "The query gives nothing at this moment.",
+		"/":                    "No traces in the last 15m. Roll a die at http://front.test:8102",
+		"/traces":              "No traces in the last 15m. Choose a longer time above, or roll a die at http://front.test:8102",
+		"/traces?status=error": "No trace matches in the last 15m.",
+		"/logs":                "No log lines in the last 15m. Roll a die at http://front.test:8102",
+		"/logs?level=ERROR":    "No line matches in the last 15m.",
+		"/metrics":             "No rolls in this time. Roll a die",
+		"/metrics?q=nothing":   "The query gives nothing at the end of this time.",
 		"/targets":             "Prometheus scrapes nothing yet.",
 	} {
 		t.Run(path, func(t *testing.T) { contains(t, page(t, l.handler, path, 200).text(), want) })

@@ -237,7 +237,7 @@ func TestBadFile(t *testing.T) {
 			p := send(t, h, tt.parts, tt.status)
 			contains(t, p.one(t, "h1").text(), "This file cannot be shown")
 			contains(t, p.one(t, ".notice").text(), tt.want)
-			if got := len(p.all("script")); got != 1 {
+			if got := len(p.all("script")); got != 2 {
 				t.Errorf("%d scripts", got)
 			}
 			p.one(t, "input[required]") // to choose another

@@ -50,7 +50,12 @@ func (h hostile) backend(t *testing.T) string {
 		"/api/v1/targets":                        fmt.Sprintf(`{"status":"success","data":{"activeTargets":[{"labels":%s,"health":"up","lastScrape":"0001-01-01T00:00:00Z","lastScrapeDuration":%s}]}}`, labels, jsonFloat(h.v)),
 		"/api/v1/rules":                          `{"status":"success","data":{"groups":[{"rules":[{"name":"r","state":"firing","alerts":[{"state":"firing","activeAt":"0001-01-01T00:00:00Z"}]}]}]}}`,
 		"/loki/api/v1/query_range":               fmt.Sprintf(`{"status":"success","data":{"resultType":"streams","result":[{"stream":{"service_name":"x"},"values":[["%d","{\"duration_seconds\":%s}"],["%d","y"]]}]}}`, h.start, jsonFloat(h.v), h.end),
+		"/loki/api/v1/query":                     `{"status":"success","data":{"resultType":"vector","result":[` + series + `]}}`,
 		"/loki/api/v1/label/service_name/values": `{"status":"success","data":["x"]}`,
+		"/api/v2/search/tags":                    `{"scopes":[{"name":"span","tags":["x"]}]}`,
+		"/api/v1/metadata":                       `{"status":"success","data":{"x":[{"type":"gauge","help":"h"}]}}`,
+		"/api/v1/label/__name__/values":          `{"status":"success","data":["x","y_bucket"]}`,
+		"/api/v1/series":                         `{"status":"success","data":[` + labels + `]}`,
 	}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for path, body := range answers {

@@ -41,6 +41,7 @@ type lab struct {
 	checks                  *fakeChecks
 	prometheus, loki, tempo *proxy
 	send                    func(t *testing.T, spans any) // sends OTLP JSON
+	push                    func(t *testing.T, lines any) // pushes log lines
 }
 
 // start starts a lab at a moment: now, or one at which nothing had happened yet.
@@ -65,6 +66,7 @@ func start(t *testing.T, at ...time.Time) lab {
 	}
 	l := lab{checks: newFakeChecks(), loki: newProxy(t, s.Loki, nil), tempo: newProxy(t, s.Tempo, nil)}
 	l.send = func(t *testing.T, spans any) { t.Helper(); send(s.OTLP+"/v1/traces", spans) }
+	l.push = func(t *testing.T, lines any) { t.Helper(); send(s.Loki+"/loki/api/v1/push", lines) }
 	for _, r := range rolls {
 		l.send(t, r.trace())
 	}

@@ -57,7 +57,7 @@ func (e *explorer) histogram(ctx context.Context, logQL string, win window, href
 			counts[level][p.Time.In(zone)] += p.Value
 		}
 	}
-	h := chart.Histogram{Label: "Lines over time, by level", Start: win.Start.In(zone), End: win.End.In(zone), Step: step,
+	h := chart.Histogram{Label: "Lines over time, by level", Start: win.Start.In(zone), End: win.End.In(zone), Step: step, Moments: e.moments(),
 		Href: func(end time.Time) string { return href(window{Start: end.Add(-step), End: end}) }}
 	var legend []legendItem
 	for _, level := range levelClasses() {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"dicelab/internal/contract"
 	"dicelab/internal/explorer/chart"
@@ -20,12 +21,21 @@ const logLimit = 200
 
 type logsView struct {
 	Query, Service, Level, Text, TraceID, SpanID string
-	Services, Levels, Ranges, Hidden             []choice
-	Fixed                                        string
+	Services, Levels, Hidden                     []choice
+	Fields                                       []query.FieldCondition
+	Conditions                                   []fieldCond
+	Facets                                       []facet
+	MoreFacets                                   int
+	FacetsOpen                                   bool
+	When                                         string // the time, at the end of a sentence
+	Tail                                         string // sends the lines that come; "" if the time does not move
+	Ahead                                        string // the page of lines that are ahead of the clock, "" if there is none
+	AheadText                                    string
 	InputError                                   string
 	Failure                                      *failure
 	Notes                                        []string
 	Lines                                        []logRow
+	MoreServices                                 int
 	Cut                                          bool // there are older ones
 	Marked                                       int
 	Older                                        string // "" if all are shown
@@ -52,16 +62,14 @@ type logRow struct {
 }
 
 func (e *explorer) logs(w http.ResponseWriter, r *http.Request) {
-	v := logsView{Query: trimmed(r, "q"), Service: trimmed(r, "service"), Level: trimmed(r, "level"), Text: trimmed(r, "text"),
-		TraceID: trimmed(r, "trace_id"), SpanID: trimmed(r, "span_id"), FrontendURL: e.FrontendURL}
-	win, err := parseWindow(r.URL.Query(), e.Now(), "1h")
-	if err == nil {
-		err = v.read()
-	}
-	if err != nil {
+	v := logsView{FrontendURL: e.FrontendURL}
+	params := r.URL.Query()
+	win, err := parseWindow(params, e.Now(), defaultSince)
+	if err = cmp.Or(v.parse(r), err); err != nil {
 		v.InputError = err.Error()
 	}
-	v.Ranges, v.Hidden, v.Fixed = win.choices(), win.hidden(), win.text()
+	v.Hidden, v.When = win.hidden(), win.phrase()
+	v.Conditions = fieldConds(v.Fields, params)
 	v.Asked = v.Query != query.LogFilter{}.LogQL()
 	var res *query.LogResult
 	var queryErr, servicesErr error
@@ -80,21 +88,90 @@ func (e *explorer) logs(w http.ResponseWriter, r *http.Request) {
 		v.Notes = append(v.Notes, "The list of services is incomplete: "+servicesErr.Error())
 	}
 	v.Services = options(services, v.Service)
-	v.Levels = options([]string{contract.LevelInfo, contract.LevelWarning, contract.LevelError}, v.Level)
+	v.Services, v.MoreServices = v.Services[:min(len(v.Services), maxOptions)], max(0, len(v.Services)-maxOptions)
+	v.Levels = levelOptions(v.Level)
 	if res != nil {
-		v.show(e, res, win, r.URL.Query())
+		v.show(e, res, win, params)
 	}
-	if len(v.Lines) > 0 {
-		var err error
-		if v.Graph, v.Legend, err = e.histogram(r.Context(), v.Query, win, func(w window) string { return changed(r, "/logs", w) }); err != nil {
-			v.Notes = append(v.Notes, "The lines could not be counted over time: "+err.Error())
-		}
-	}
+	e.complement(r, &v, res, win)
 	status := v.Failure.status()
 	if v.InputError != "" {
 		status = http.StatusBadRequest
 	}
-	e.render(w, status, "logs", page{Wide: true, Window: win.chosen(r), Service: v.Service, Title: "Logs", Section: "Logs", Live: win.Since != "", Data: v})
+	e.render(w, status, "logs", page{Wide: true, Window: win.chosen(r), Service: v.Service, Time: e.timeBar(r, "/logs", win),
+		Title: titled("Logs", v.Service, strings.ToLower(v.Level), v.Text), Section: "Logs", Live: win.moves(), Data: v})
+}
+
+// parse reads the conditions of a request.
+func (v *logsView) parse(r *http.Request) (err error) {
+	v.Query, v.Service, v.Level, v.Text = trimmed(r, "q"), trimmed(r, "service"), levelParam(r), trimmed(r, "text")
+	v.TraceID, v.SpanID = trimmed(r, "trace_id"), trimmed(r, "span_id")
+	if v.Fields, err = readFields(r.URL.Query()); err != nil {
+		return err
+	}
+	return v.read()
+}
+
+// complement adds what belongs to the lines: their number over time, their fields, those
+// that come, and those that are ahead of the clock.
+func (e *explorer) complement(r *http.Request, v *logsView, res *query.LogResult, win window) {
+	params := r.URL.Query()
+	var graphErr, countErr, aheadErr error
+	var asks []func()
+	if len(v.Lines) > 0 {
+		v.facets(res.Lines, params)
+		asks = append(asks, func() {
+			v.Graph, v.Legend, graphErr = e.histogram(r.Context(), v.Query, win, func(w window) string { return changed(r, "/logs", w) })
+		})
+	}
+	if v.FacetsOpen = params.Has("count"); v.FacetsOpen {
+		asks = append(asks, func() { countErr = e.countFacet(r.Context(), v, win, params) })
+	}
+	if res != nil && res.Type == "streams" && win.moves() {
+		params.Set("after", strconv.FormatInt(win.End.Add(-tailOverlap).UnixNano(), 10))
+		v.Tail = "/logs/tail?" + params.Encode()
+		if !e.NoNotes || v.TraceID != "" && len(v.Lines) == 0 {
+			asks = append(asks, func() { aheadErr = e.ahead(r, v) })
+		}
+	}
+	inParallel(asks...)
+	if graphErr != nil {
+		v.Notes = append(v.Notes, "The lines could not be counted over time: "+graphErr.Error())
+	}
+	for _, err := range []error{countErr, aheadErr} {
+		if err != nil {
+			v.Notes = append(v.Notes, err.Error())
+		}
+	}
+}
+
+// aheadOf returns the time behind now, in which nothing can lie unless a clock is wrong.
+func aheadOf(now time.Time) window {
+	return window{Start: now.Add(time.Second), End: now.Add(maxAhead)}
+}
+
+// maxAhead is how far beyond now lines and spans are looked for.
+const maxAhead = 24 * time.Hour
+
+// ahead looks for lines of the query whose time has not come yet.
+func (e *explorer) ahead(r *http.Request, v *logsView) error {
+	win := aheadOf(e.Now())
+	found, err := e.Loki.QueryRange(r.Context(), query.LogQuery{LogQL: v.Query, Start: win.Start, End: win.End, Limit: logLimit})
+	if err != nil {
+		return fmt.Errorf("looking for lines that are ahead of the clock: %w", err)
+	}
+	if len(found.Lines) == 0 {
+		return nil
+	}
+	newest := found.Lines[0]
+	n := strconv.Itoa(len(found.Lines))
+	if len(found.Lines) == logLimit {
+		n = "more than " + n
+	}
+	v.Ahead = changed(r, "/logs", win)
+	v.AheadText = fmt.Sprintf("%s %s ahead of this machine's clock, by up to %s: %s.", n, plural(len(found.Lines), "line is", "lines are"),
+		duration(newest.Time.Sub(e.Now()).Truncate(100*time.Millisecond)), cmp.Or(newest.Service(), query.UnknownService))
+	return nil
 }
 
 // changed returns the page of a request for another time.
@@ -124,7 +201,7 @@ func (v *logsView) read() (err error) {
 		}
 	}
 	if v.Query == "" {
-		v.Query = query.LogFilter{Service: v.Service, Level: v.Level, Text: v.Text, TraceID: v.TraceID}.LogQL()
+		v.Query = query.LogFilter{Service: v.Service, Level: v.Level, Text: v.Text, TraceID: v.TraceID, Fields: v.Fields}.LogQL()
 	}
 	return nil
 }
@@ -132,16 +209,14 @@ func (v *logsView) read() (err error) {
 func (v *logsView) show(e *explorer, res *query.LogResult, win window, params url.Values) {
 	if res.Type != "streams" {
 		v.Graph, v.Legend = e.seriesGraph("Result of the LogQL query", res.Series, win)
+		if more := len(res.Series) - maxDrawn; more > 0 {
+			v.Notes = append(v.Notes, fmt.Sprintf("The chart shows the first %d series, and %s more are not drawn.", maxDrawn, grouped(more)))
+		}
 		return
 	}
 	seen := map[string]int{}
 	for _, l := range res.Lines {
-		row := e.logRow(l)
-		// The same line has the same ID after a refresh, which keeps it open.
-		row.ID = "line-" + strconv.FormatInt(l.Time.UnixNano(), 36) + "-" + row.Service
-		if seen[row.ID]++; seen[row.ID] > 1 {
-			row.ID += "-" + strconv.Itoa(seen[row.ID])
-		}
+		row := e.lineRow(l, seen)
 		if row.Marked = v.SpanID != "" && row.SpanID == v.SpanID; row.Marked {
 			v.Marked++
 		}
@@ -153,6 +228,17 @@ func (v *logsView) show(e *explorer, res *query.LogResult, win window, params ur
 	if v.TraceID != "" { // what happened in a trace is read from its beginning
 		slices.Reverse(v.Lines)
 	}
+}
+
+// lineRow returns a row with an ID, in which seen counts. The same line has the same ID
+// after a refresh, which keeps it open.
+func (e *explorer) lineRow(l query.LogLine, seen map[string]int) logRow {
+	row := e.logRow(l)
+	row.ID = "line-" + strconv.FormatInt(l.Time.UnixNano(), 36) + "-" + strings.ReplaceAll(row.Service, " ", "_")
+	if seen[row.ID]++; seen[row.ID] > 1 {
+		row.ID += "-" + strconv.Itoa(seen[row.ID])
+	}
+	return row
 }
 
 func (e *explorer) logRow(l query.LogLine) logRow {
@@ -224,8 +310,11 @@ func logsHref(f query.LogFilter, span string, w window) string {
 
 // values returns the parameters of a window.
 func (w window) values() url.Values {
-	if w.Since != "" {
+	switch {
+	case w.Since != "":
 		return url.Values{"since": {w.Since}}
+	case w.Open:
+		return url.Values{"start": {timeParam(w.Start)}}
 	}
 	return url.Values{"start": {timeParam(w.Start)}, "end": {timeParam(w.End)}}
 }
@@ -233,16 +322,18 @@ func (w window) values() url.Values {
 // legendItem names a line of a chart.
 type legendItem struct{ Name, Class, Value string }
 
-// seriesGraph draws whatever series a typed query gave, at most eight of them. Series
+// maxDrawn is the number of series that a chart of a query draws: more cannot be told apart.
+const maxDrawn = 8
+
+// seriesGraph draws whatever series a typed query gave, at most maxDrawn of them. Series
 // of different services have the colours of these.
 func (e *explorer) seriesGraph(label string, series []query.Series, win window) (template.HTML, []legendItem) {
-	const most = 8
 	zone := e.Now().Location()
 	classes := e.seriesClasses(series)
-	p := chart.Plot{Label: label, Start: win.Start.In(zone), End: win.End.In(zone), Height: 180, Format: short}
+	p := chart.Plot{Label: label, Start: win.Start.In(zone), End: win.End.In(zone), Height: 180, Format: short, Moments: e.moments()}
 	var legend []legendItem
 	for i, s := range series {
-		if i == most {
+		if i == maxDrawn {
 			break
 		}
 		l := chart.Line{Name: seriesName(s.Labels), Class: classes[i], Gap: 3 * win.step()}

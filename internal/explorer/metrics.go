@@ -12,9 +12,8 @@ import (
 
 type metricsView struct {
 	Query       string
-	Ranges      []choice
 	Range       []choice // hidden fields
-	Fixed       string
+	When        string   // the time, at the end of a sentence
 	Variables   []variable
 	Rows        []panelRow
 	Source      string // where the panels come from
@@ -44,14 +43,11 @@ const variablePrefix = "var-"
 
 func (e *explorer) metrics(w http.ResponseWriter, r *http.Request) {
 	v := metricsView{Query: trimmed(r, "q"), FrontendURL: e.FrontendURL, Source: grafana.Stage2Path}
-	win, err := parseWindow(r.URL.Query(), e.Now(), "15m")
+	win, err := parseWindow(r.URL.Query(), e.Now(), defaultSince)
 	if err != nil {
 		v.InputError = err.Error()
 	}
-	v.Ranges, v.Range, v.Fixed, v.Asked = win.links("/metrics", r.URL.Query()), win.hidden(), win.text(), v.Query != ""
-	if win.Since != "" {
-		v.Range = []choice{{Value: win.Since, Label: "since"}}
-	}
+	v.Range, v.When, v.Asked = win.hidden(), win.phrase(), v.Query != ""
 	values := map[string]string{}
 	for _, variable := range e.Dashboard.Choosable() {
 		if chosen := trimmed(r, variablePrefix+variable.Name); chosen != "" {
@@ -86,7 +82,8 @@ func (e *explorer) metrics(w http.ResponseWriter, r *http.Request) {
 	if v.Failure != nil && v.Failure.Unreachable {
 		v.Failure, v.Asked = nil, false // it is shown once, above the panels
 	}
-	e.render(w, status, "metrics", page{Wide: true, Window: win.chosen(r), Title: "Metrics", Section: "Metrics", Live: win.Since != "", Data: &v})
+	e.render(w, status, "metrics", page{Wide: true, Window: win.chosen(r), Time: e.timeBar(r, "/metrics", win), Title: titled("Metrics", v.Query),
+		Section: "Metrics", Live: win.moves(), Data: &v})
 }
 
 // variables returns the drop-downs above the panels.
@@ -137,7 +134,7 @@ func (v *metricsView) ask(ctx context.Context, e *explorer, win window) {
 	}
 	v.Graph, v.Legend = e.seriesGraph("Result of the PromQL query", ranged.Series, win)
 	if len(ranged.Series) > len(v.Legend) {
-		v.Warnings = append(v.Warnings, fmt.Sprintf("The graph shows the first %d of %d series.", len(v.Legend), len(ranged.Series)))
+		v.Warnings = append(v.Warnings, fmt.Sprintf("The graph shows the first %d of %d series, and %d more are not drawn.", len(v.Legend), len(ranged.Series), len(ranged.Series)-len(v.Legend)))
 	}
 }
 

@@ -17,8 +17,10 @@ import (
 
 type overviewView struct {
 	Services       []serviceRow
-	Cards          bool // few enough to be shown as cards
-	MoreServices   int  // that are not shown
+	Cards          bool     // few enough to be shown as cards
+	MoreServices   int      // that are not shown
+	Quiet          []choice // services that handled nothing in this time
+	MoreQuiet      int
 	MetricsFailure *failure
 	TargetsFailure *failure
 	TracesFailure  *failure
@@ -27,6 +29,12 @@ type overviewView struct {
 	Scatter        template.HTML
 	FrontendURL    string
 	Backends       []backend
+	When           string // the time, at the end of a sentence
+	InputError     string
+	Notes          []note
+	NotCompared    []string
+	Compared       bool
+	Agreements     []agreement
 }
 
 // serviceRow is a service's state at one glance.
@@ -48,13 +56,12 @@ type backend struct{ Name, URL, Signal string }
 
 func (e *explorer) overview(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
-	win, err := parseWindow(nil, e.Now(), "15m")
-	if err != nil {
-		e.message(w, http.StatusInternalServerError, "This page failed", err.Error())
-		return
-	}
+	win, err := parseWindow(r.URL.Query(), e.Now(), defaultSince)
 	v := overviewView{FrontendURL: e.FrontendURL, Backends: []backend{{"Prometheus", e.Prometheus.URL(), "metrics"},
 		{"Loki", e.Loki.URL(), "logs"}, {"Tempo", e.Tempo.URL(), "traces"}}}
+	if v.When = win.phrase(); err != nil {
+		v.InputError = err.Error()
+	}
 	var services map[string]*red
 	var redErr error
 	var targets []query.Target
@@ -68,15 +75,31 @@ func (e *explorer) overview(w http.ResponseWriter, r *http.Request) {
 	asks = append(asks, func() {
 		v.Map, mapErr = e.overviewMap(ctx, win)
 	})
-	asks = append(asks, func() { services, redErr = e.reds(ctx, contract.LabelService, "", win.rateWindow()) })
+	asks = append(asks, func() { services, redErr = e.reds(ctx, contract.LabelService, "", win) })
+	compared := signals{e: e, win: win}
+	if v.Compared = !e.NoNotes; v.Compared {
+		asks = append(asks, compared.ask(ctx)...)
+	}
 	inParallel(asks...)
 	v.MetricsFailure = newFailure(cmp.Or(redErr, mapErr))
 	v.TargetsFailure, v.TracesFailure = newFailure(targetsErr), newFailure(tracesErr)
-	v.Scatter = scatter(v.Traces, spread(v.Traces, win), e.Now().Location())
+	v.Scatter = e.scatter(v.Traces, spread(v.Traces, win))
 	for _, name := range contract.Services() { // they are expected even if they send nothing
 		if services != nil && services[name] == nil {
 			services[name] = &red{p50: math.NaN(), p95: math.NaN(), p99: math.NaN()}
 		}
+	}
+	var quiet []string
+	for name, r := range services {
+		if r.rate == 0 && !slices.Contains(contract.Services(), name) {
+			quiet = append(quiet, name)
+			delete(services, name)
+		}
+	}
+	slices.Sort(quiet)
+	v.MoreQuiet = max(0, len(quiet)-maxServices)
+	for _, name := range quiet[:len(quiet)-v.MoreQuiet] {
+		v.Quiet = append(v.Quiet, choice{Label: clip(cmp.Or(name, query.UnknownService)), Href: serviceHref(name) + "&" + win.values().Encode()})
 	}
 	var names []string
 	names, v.MoreServices = busiest(services, maxServices)
@@ -85,11 +108,19 @@ func (e *explorer) overview(w http.ResponseWriter, r *http.Request) {
 		v.Services = append(v.Services, e.serviceRow(name, services[name], targets, win))
 	}
 	v.Cards = len(v.Services) <= maxCards
-	e.render(w, http.StatusOK, "overview", page{Title: "Overview", Section: "Overview", Live: true, Data: v})
+	if v.Compared {
+		v.Notes, v.NotCompared = compared.notes(ctx, services)
+		v.Agreements = compared.agreements(services, names)
+	}
+	status := http.StatusOK
+	if v.InputError != "" {
+		status = http.StatusBadRequest
+	}
+	e.render(w, status, "overview", page{Window: win.chosen(r), Time: e.timeBar(r, "/", win), Title: "Overview", Section: "Overview", Live: win.moves(), Data: v})
 }
 
 func (e *explorer) serviceRow(name string, r *red, targets []query.Target, win window) serviceRow {
-	row := serviceRow{Name: clip(name), Class: e.class(name), redText: r.text(), Href: serviceHref(name),
+	row := serviceRow{Name: clip(name), Class: e.class(name), redText: r.text(name), Href: serviceHref(name) + "&" + win.values().Encode(),
 		TracesHref: "/traces?" + merge(win, "service", name),
 		FailedHref: "/traces?" + merge(win, "service", name, "status", query.StatusError), LogsHref: "/logs?" + merge(win, "service", name)}
 	if name == "" { // its spans name none, so it has no page

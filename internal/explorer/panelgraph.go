@@ -91,7 +91,7 @@ func (e *explorer) drawMap(label string, calls []call, win window, height int) t
 		in := into[c.server]
 		in.requests, in.seconds, in.failed = in.requests+c.requests, in.seconds+c.seconds, in.failed+c.failed
 		rate := unitFormat(grafana.UnitReqPerSec)(c.requests)
-		g.Edges = append(g.Edges, chart.Edge{From: c.client, To: c.server, Text: rate, Failed: c.failed > 0,
+		g.Edges = append(g.Edges, chart.Edge{From: c.client, To: c.server, Text: rate, Failed: c.failed > expectedFailures(c.server)*c.requests,
 			Title: c.client + " calls " + c.server + ": " + rate + ", " + secondsText(c.seconds/c.requests) + " on average, " + percent(c.failed/c.requests) + " failed"})
 	}
 	slices.SortFunc(names, compareServices)

@@ -15,7 +15,8 @@ const mostExemplars = 200
 func (d drawing) timeSeries(ctx context.Context) error {
 	zone := d.e.Now().Location()
 	format := unitFormat(d.in.FieldConfig.Defaults.Unit)
-	plot := chart.Plot{Label: d.Title + ", " + d.Unit, Start: d.win.Start.In(zone), End: d.win.End.In(zone), Height: d.chartHeight(), Format: format}
+	plot := chart.Plot{Label: d.Title + ", " + d.Unit, Start: d.win.Start.In(zone), End: d.win.End.In(zone), Height: d.chartHeight(), Format: format,
+		Moments: d.e.moments()}
 	for _, q := range d.queries {
 		res, err := d.e.Prometheus.QueryRange(ctx, q.Expr, d.win.Start, d.win.End, q.Step)
 		if err != nil {

@@ -49,12 +49,12 @@ func and(a, b string) string {
 }
 
 // reds reads what the span metrics say, by the value of a label: the service's, or that
-// of the span's name.
-func (e *explorer) reds(ctx context.Context, label, matchers, over string) (map[string]*red, error) {
-	qs := quantiles()
+// of the span's name, over a window.
+func (e *explorer) reds(ctx context.Context, label, matchers string, win window) (map[string]*red, error) {
+	qs, over := quantiles(), win.rangeWindow()
 	results, errs := make([]*query.Result, 1+len(qs)), make([]error, 1+len(qs))
 	ask := func(i int, q string) func() {
-		return func() { results[i], errs[i] = e.Prometheus.Query(ctx, q, e.Now()) }
+		return func() { results[i], errs[i] = e.Prometheus.Query(ctx, q, win.End) }
 	}
 	asks := []func(){ask(0, spanRate(matchers, over, label, "span_kind", "status_code"))}
 	for i, q := range qs {
@@ -98,14 +98,26 @@ func (e *explorer) reds(ctx context.Context, label, matchers, over string) (map[
 // redText has the values of a red as a page shows them.
 type redText struct {
 	Rate, Errors, P50, P95, P99 string
-	Failing                     bool
+	Failing                     bool // some failed
+	Alarming                    bool // more than is expected
 }
 
-func (r *red) text() redText {
-	if r == nil {
-		return redText{"–", "–", "–", "–", "–", false}
+// expectedFailures returns the share of the requests to a service that may fail before a
+// page shows it in red: in the lab that of the alert RollErrorRatioHigh, because a risky
+// die fails on purpose.
+func expectedFailures(service string) float64 {
+	if service == contract.ServiceTraffic || slices.Contains(contract.Services(), service) {
+		return 0.25
 	}
-	t := redText{Rate: short(r.rate), Errors: "–", P50: secondsText(r.p50), P95: secondsText(r.p95), P99: secondsText(r.p99), Failing: r.failed > 0}
+	return 0.01
+}
+
+func (r *red) text(service string) redText {
+	if r == nil {
+		return redText{"–", "–", "–", "–", "–", false, false}
+	}
+	t := redText{Rate: short(r.rate), Errors: "–", P50: secondsText(r.p50), P95: secondsText(r.p95), P99: secondsText(r.p99), Failing: r.failed > 0,
+		Alarming: r.failed > expectedFailures(service)*r.rate}
 	if r.rate > 0 {
 		t.Errors = percent(r.failed / r.rate)
 	}

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"dicelab/internal/contract"
 	"dicelab/internal/explorer/chart"
@@ -28,23 +29,22 @@ const (
 // serviceView is the page of a service: what the span metrics say of it, who calls it
 // and whom it calls, and its newest traces, log lines and metrics.
 type serviceView struct {
-	Name, Class       string
-	Ranges            []choice
-	Fixed, InputError string
-	Failures          []*failure
-	Now               redText // over the last minute
-	Charts            []serviceChart
-	Operations        []operationRow
-	MoreOperations    int
-	Callers, Callees  []callRow
-	Traces, Failed    traceRows
-	Lines             []logRow
-	Metrics           []choice
-	MoreMetrics       int
-	TracesHref        string
-	FailedHref        string
-	LogsHref          string
-	Known             bool // something is stored of it
+	Name, Class      string
+	When, InputError string
+	Failures         []*failure
+	Now              redText
+	Charts           []serviceChart
+	Operations       []operationRow
+	MoreOperations   int
+	Callers, Callees []callRow
+	Traces, Failed   traceRows
+	Lines            []logRow
+	Metrics          []choice
+	MoreMetrics      int
+	TracesHref       string
+	FailedHref       string
+	LogsHref         string
+	Known            bool // something is stored of it
 }
 
 // serviceChart is a chart over the time of the page.
@@ -81,21 +81,21 @@ func (e *explorer) service(w http.ResponseWriter, r *http.Request) {
 		e.message(w, http.StatusBadRequest, "Which service?", "Give its name: /service?name=NAME. The overview lists all.")
 		return
 	}
-	win, err := parseWindow(r.URL.Query(), e.Now(), "15m")
+	win, err := parseWindow(r.URL.Query(), e.Now(), defaultSince)
 	if err != nil {
 		v.InputError = err.Error()
 	}
-	v.Class, v.Ranges, v.Fixed = e.class(v.Name), win.links("/service", r.URL.Query()), win.text()
+	v.Class, v.When = e.class(v.Name), win.phrase()
 	v.TracesHref, v.LogsHref = "/traces?"+merge(win, "service", v.Name), "/logs?"+merge(win, "service", v.Name)
 	v.FailedHref = "/traces?" + merge(win, "service", v.Name, "status", query.StatusError)
 	of := contract.LabelService + "=" + query.Quote(v.Name)
 	v.Charts = serviceCharts(of, win)
 	var all, operations map[string]*red
-	var names []string
+	var own []ownMetric
 	var errs [8]error
 	asks := []func(){
-		func() { all, errs[0] = e.reds(ctx, contract.LabelService, of, win.rateWindow()) },
-		func() { operations, errs[1] = e.reds(ctx, contract.LabelSpanName, of, win.rangeWindow()) },
+		func() { all, errs[0] = e.reds(ctx, contract.LabelService, of, win) },
+		func() { operations, errs[1] = e.reds(ctx, contract.LabelSpanName, of, win) },
 		func() { errs[2] = e.calls(ctx, &v, win) },
 		func() {
 			v.Traces, _, errs[3] = e.search(ctx, query.Search{TraceQL: query.SpanFilter{Service: v.Name}.TraceQL(), Start: win.Start, End: win.End, Limit: maxServiceTraces})
@@ -105,18 +105,18 @@ func (e *explorer) service(w http.ResponseWriter, r *http.Request) {
 				Start: win.Start, End: win.End, Limit: maxServiceTraces})
 		},
 		func() { v.Lines, errs[5] = e.serviceLines(ctx, v.Name, win) },
-		func() { names, errs[6] = e.metricNames(ctx, v.Name) },
+		func() { own, errs[6] = e.metricNames(ctx, v.Name) },
 		func() { errs[7] = e.drawCharts(ctx, v.Charts, of, win) },
 	}
 	inParallel(asks...)
 	v.Failures = distinct(errs[:])
-	v.Now = all[v.Name].text()
+	v.Now = all[v.Name].text(v.Name)
 	v.showOperations(operations, win)
-	v.MoreMetrics = max(0, len(names)-maxNames)
-	for _, name := range names[:len(names)-v.MoreMetrics] {
-		v.Metrics = append(v.Metrics, choice{Label: name, Href: "/metrics?" + merge(win, "q", jobSelector(name, v.Name))})
+	v.MoreMetrics = max(0, len(own)-maxNames)
+	for _, m := range own[:len(own)-v.MoreMetrics] {
+		v.Metrics = append(v.Metrics, choice{Label: m.name, Href: m.href(win)})
 	}
-	v.Known = all[v.Name] != nil || len(v.Traces)+len(v.Lines)+len(names) > 0
+	v.Known = all[v.Name] != nil || len(v.Traces)+len(v.Lines)+len(own) > 0
 	status := http.StatusOK
 	switch {
 	case v.InputError != "":
@@ -124,7 +124,8 @@ func (e *explorer) service(w http.ResponseWriter, r *http.Request) {
 	case len(v.Failures) > 0:
 		status = v.Failures[0].status()
 	}
-	e.render(w, status, "service", page{Wide: true, Window: win.chosen(r), Service: v.Name, Title: v.Name, Section: "Overview", Live: win.Since != "", Data: v})
+	e.render(w, status, "service", page{Wide: true, Window: win.chosen(r), Service: v.Name, Time: e.timeBar(r, "/service", win), Title: titled("service", clip(v.Name)), Section: "Overview",
+		Live: win.moves(), Data: v})
 }
 
 // distinct returns the failures of a page's requests, each server's once.
@@ -143,7 +144,7 @@ func (v *serviceView) showOperations(by map[string]*red, win window) {
 	var names []string
 	names, v.MoreOperations = busiest(by, maxOperations)
 	for _, name := range names {
-		v.Operations = append(v.Operations, operationRow{Name: clip(name), redText: by[name].text(),
+		v.Operations = append(v.Operations, operationRow{Name: clip(name), redText: by[name].text(v.Name),
 			TracesHref: "/traces?" + merge(win, "service", v.Name, "name", name),
 			FailedHref: "/traces?" + merge(win, "service", v.Name, "name", name, "status", query.StatusError)})
 	}
@@ -215,7 +216,7 @@ type plotted struct {
 
 func (e *explorer) plot(label string, format func(float64) string, win window) *plotted {
 	zone := e.Now().Location()
-	return &plotted{chart.Plot{Label: label, Start: win.Start.In(zone), End: win.End.In(zone), Height: 170, Format: format}, e, win, nil}
+	return &plotted{chart.Plot{Label: label, Start: win.Start.In(zone), End: win.End.In(zone), Height: 170, Format: format, Moments: e.moments()}, e, win, nil}
 }
 
 // line adds a series, unless nothing of it is known.
@@ -251,9 +252,9 @@ func (e *explorer) calls(ctx context.Context, v *serviceView, win window) error 
 	for _, c := range calls {
 		row := func(name string) callRow {
 			r := callRow{Name: clip(name), Class: e.class(name), Rate: short(c.requests) + " /s", Failed: percent(c.failed / c.requests),
-				Latency: secondsText(c.seconds / c.requests), Failing: c.failed > 0}
+				Latency: secondsText(c.seconds / c.requests), Failing: c.failed > expectedFailures(c.server)*c.requests}
 			if name != contract.ClientUser {
-				r.Href = serviceHref(name)
+				r.Href = serviceHref(name) + "&" + win.values().Encode()
 			}
 			return r
 		}
@@ -284,17 +285,24 @@ func jobOf(service string) string {
 	return "job=~" + query.Quote("(.+/)?"+regexp.QuoteMeta(service))
 }
 
-func jobSelector(metric, service string) string { return metric + "{" + jobOf(service) + "}" }
+// ownMetric is a metric of a service, and its job, in which a namespace may stand before the
+// name of the service.
+type ownMetric struct{ name, job string }
+
+// href returns the page of the metric.
+func (m ownMetric) href(win window) string {
+	return "/metrics/find?" + merge(win, "metric", strings.TrimSuffix(m.name, "_bucket"), "label", "job", "val", m.job)
+}
 
 // metricNames lists the metrics of a service, by name.
-func (e *explorer) metricNames(ctx context.Context, service string) (names []string, err error) {
-	found, err := e.Prometheus.Query(ctx, "group by (__name__) ({"+jobOf(service)+"})", e.Now())
+func (e *explorer) metricNames(ctx context.Context, service string) (list []ownMetric, err error) {
+	found, err := e.Prometheus.Query(ctx, "group by (__name__, job) ({"+jobOf(service)+"})", e.Now())
 	if err != nil {
 		return nil, err
 	}
 	for _, s := range found.Series {
-		names = append(names, cmp.Or(s.Labels["__name__"], "?"))
+		list = append(list, ownMetric{cmp.Or(s.Labels["__name__"], "?"), s.Labels["job"]})
 	}
-	slices.Sort(names)
-	return names, nil
+	slices.SortFunc(list, func(a, b ownMetric) int { return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.job, b.job)) })
+	return list, nil
 }

@@ -54,7 +54,7 @@ func (wf *waterfall) row(n *query.Node, inset int) spanRow {
 	if !n.Duplicate && !n.Shared {
 		r.Anchor = "span-" + n.SpanID
 	}
-	r.Flags = spanFlags(n, depth, wf.view.HideNotes)
+	r.Flags = spanFlags(n, depth, wf.view.NoNotes)
 	return r
 }
 

@@ -37,7 +37,7 @@ type traceView struct {
 	Services              []serviceShare
 	MoreServices          int // that are not among them
 	Origin                *origin
-	Notes                 []note
+	Notes                 []traceNote
 	Find                  findView
 	Pills                 []pill
 	Map                   *minimap
@@ -235,11 +235,11 @@ func (e *explorer) traceView(ctx context.Context, t *query.Trace, ask traceAsk, 
 	}
 	v.lines, v.start = lines.lines, tree.Start
 	v.Notes = traceNotes(t, tree)
-	if !e.HideNotes {
+	if !e.NoNotes {
 		v.Notes = append(v.Notes, e.oddities(ctx, t, tree, lines, ask)...)
 	}
 	if lines.err != nil {
-		v.Notes = append(v.Notes, note{Text: "The log lines of this trace could not be read: " + lines.err.Error()})
+		v.Notes = append(v.Notes, traceNote{Text: "The log lines of this trace could not be read: " + lines.err.Error()})
 	}
 	if ask.aligned && len(tree.Skews) > 0 {
 		raw := tree
@@ -451,7 +451,7 @@ func (v *traceView) asked(tree *query.Tree, params url.Values) (focus, target *q
 		target = tree.Find(id)
 	}
 	if target == nil {
-		v.Notes = append(v.Notes, note{Text: fmt.Sprintf("There is no span %.40q in this trace.", text)})
+		v.Notes = append(v.Notes, traceNote{Text: fmt.Sprintf("There is no span %.40q in this trace.", text)})
 		return focus, nil
 	}
 	above := 0

@@ -68,7 +68,7 @@ func (s *shop) handler(t *testing.T) http.Handler {
 	l, err2 := query.NewLoki(query.Config{URL: server.URL})
 	tm, err3 := query.NewTempo(query.Config{URL: server.URL})
 	h, err := explorer.NewHandler(explorer.Options{Prometheus: p, Loki: l, Tempo: tm, Now: now,
-		Dashboard: grafana.Stage2(), Checklist: newFakeChecks(), HideNotes: s.notes, Version: "1.2.3"})
+		Dashboard: grafana.Stage2(), Checklist: newFakeChecks(), NoNotes: s.notes, Version: "1.2.3"})
 	for _, err := range []error{err1, err2, err3, err} {
 		if err != nil {
 			t.Fatal(err)

@@ -16,7 +16,7 @@ import (
 const (
 	maxLines     = 500             // that are read
 	maxSpanLines = 20              // that are listed with a span
-	maxMarks     = 40              // of a row
+	maxRowMarks  = 40              // of a row
 	linesPatient = 3 * time.Second // the longest wait for lines: a page without them is better than none
 )
 
@@ -60,10 +60,10 @@ func (e *explorer) spanLine(l query.LogLine, start time.Time) spanLine {
 
 // marked has the marks in the row of a span.
 type marked struct {
-	marks     []mark
+	marks     []rowMark
 	lines     []spanLine
 	moreLines int
-	group     []mark // in the row of the group that begins with the span
+	group     []rowMark // in the row of the group that begins with the span
 }
 
 // placeLines finds the span of each line, and counts the lines that name none of the tree.
@@ -141,12 +141,12 @@ func (wf *waterfall) marks(s *selection) map[*query.Node]marked {
 }
 
 // addMark adds a mark if its time is shown and there is room.
-func (wf *waterfall) addMark(marks []mark, at time.Time, title string, line, failed bool) []mark {
+func (wf *waterfall) addMark(marks []rowMark, at time.Time, title string, line, failed bool) []rowMark {
 	x := wf.scale.At(at)
-	if wf.ask.to > 0 && (x < 0 || x > 100) || len(marks) >= maxMarks {
+	if wf.ask.to > 0 && (x < 0 || x > 100) || len(marks) >= maxRowMarks {
 		return marks
 	}
-	return append(marks, mark{X: chart.Percent(max(0, min(x, 100))), Title: title, Line: line, Failed: failed})
+	return append(marks, rowMark{X: chart.Percent(max(0, min(x, 100))), Title: title, Line: line, Failed: failed})
 }
 
 // linesText says how many log lines a trace has.

@@ -18,22 +18,21 @@ const (
 	maxOddServices = 10  // services whose lines are read
 	maxOddLines    = 500 // of them together
 	maxCauses      = 3   // of spans whose parents are missing
-	maxNamed       = 4   // services that a sentence names
 )
 
 // ahead is the least time in the future of a span that is reported. Clocks usually differ by
 // milliseconds.
 const ahead = time.Second
 
-// note is a remark on a trace: one sentence or two, and a link to the evidence.
-type note struct {
+// traceNote is a remark on a trace: one sentence or two, and a link to the evidence.
+type traceNote struct {
 	Text string
 	Link control
 	Soft bool // it may be as it should
 }
 
 // traceNotes returns what is wrong with a trace, if anything is.
-func traceNotes(t *query.Trace, tree *query.Tree) []note {
+func traceNotes(t *query.Trace, tree *query.Tree) []traceNote {
 	var notes []string
 	if t.Partial {
 		notes = append(notes, "The trace store says that spans are missing. "+t.Message)
@@ -101,16 +100,16 @@ func traceNotes(t *query.Trace, tree *query.Tree) []note {
 			"spans are")+" incomplete: attributes, events or links were dropped where "+
 			plural(dropped, "it was", "they were")+" recorded.")
 	}
-	var out []note
+	var out []traceNote
 	for _, text := range notes {
-		out = append(out, note{Text: text})
+		out = append(out, traceNote{Text: text})
 	}
 	return out
 }
 
 // oddities returns what does not fit together in a trace: clocks, log lines, missing parents.
 func (e *explorer) oddities(ctx context.Context, t *query.Trace, tree *query.Tree, lines traceLines,
-	ask traceAsk) []note {
+	ask traceAsk) []traceNote {
 	notes := e.clockNotes(tree, ask)
 	notes = append(notes, e.orphanNotes(tree, ask)...)
 	if lines.err == nil && len(lines.lines) > 0 && len(lines.lines) < maxLines {
@@ -120,26 +119,26 @@ func (e *explorer) oddities(ctx context.Context, t *query.Trace, tree *query.Tre
 }
 
 // clockNotes names the services whose clocks differ, and spans that lie in the future.
-func (e *explorer) clockNotes(tree *query.Tree, ask traceAsk) (notes []note) {
+func (e *explorer) clockNotes(tree *query.Tree, ask traceAsk) (notes []traceNote) {
 	for _, s := range tree.Skews {
 		call, answer := s.Call.Parent, s.Call
-		where := "ends " + duration(answer.End().Sub(call.End())) + " after its caller " + named(call) +
+		where := "ends " + duration(answer.End().Sub(call.End())) + " after its caller " + nameOf(call) +
 			", which waited for it"
 		switch {
 		case answer.Start.Before(call.Start):
-			where = "starts " + duration(call.Start.Sub(answer.Start)) + " before its caller " + named(call)
+			where = "starts " + duration(call.Start.Sub(answer.Start)) + " before its caller " + nameOf(call)
 		case answer.Start.After(call.End()):
-			where = "starts " + duration(answer.Start.Sub(call.End())) + " after its caller " + named(call) +
+			where = "starts " + duration(answer.Start.Sub(call.End())) + " after its caller " + nameOf(call) +
 				" has ended"
 		}
 		direction := "ahead of"
 		if s.Ahead < 0 {
 			direction = "behind"
 		}
-		n := note{Text: fmt.Sprintf("The clock of %s is about %s %s that of %s: %s %s. "+
+		n := traceNote{Text: fmt.Sprintf("The clock of %s is about %s %s that of %s: %s %s. "+
 			"Durations of single spans are right; times between the two services, "+
 			"self time and critical path across that call are not.", clip(s.To),
-			duration(s.Ahead.Abs().Round(s.Ahead.Abs()/100+1)), direction, clip(s.From), named(answer), where)}
+			duration(s.Ahead.Abs().Round(s.Ahead.Abs()/100+1)), direction, clip(s.From), nameOf(answer), where)}
 		n.Link = ask.link("Align the clocks", "", paramClock, "aligned")
 		if ask.aligned {
 			n.Text, n.Link = "Shown as if the clocks agreed. "+n.Text, ask.link("Show the times as they were sent", "",
@@ -160,8 +159,8 @@ func (e *explorer) clockNotes(tree *query.Tree, ask traceAsk) (notes []note) {
 		return true
 	})
 	if early != nil {
-		n := note{Text: fmt.Sprintf("%s starts %s before its parent %s: ", named(early), duration(early.Early),
-			named(early.Parent)), Link: showSpan(ask, early)}
+		n := traceNote{Text: fmt.Sprintf("%s starts %s before its parent %s: ", nameOf(early), duration(early.Early),
+			nameOf(early.Parent)), Link: showSpan(ask, early)}
 		if early.Service == early.Parent.Service {
 			n.Text += "one service recorded both, so its clock was set back meanwhile, or the parent is not the caller."
 		} else {
@@ -171,15 +170,15 @@ func (e *explorer) clockNotes(tree *query.Tree, ask traceAsk) (notes []note) {
 	}
 	if future != nil {
 		notes = append(notes,
-			note{Text: fmt.Sprintf("%s of %s starts %s in the future: by the clock of this machine it is %s.",
-				named(future), clip(future.Service),
+			traceNote{Text: fmt.Sprintf("%s of %s starts %s in the future: by the clock of this machine it is %s.",
+				nameOf(future), clip(future.Service),
 				duration(future.Start.Sub(now)), now.Format("15:04:05")), Link: showSpan(ask, future)})
 	}
 	return notes
 }
 
-// named returns a span's name as a sentence uses it.
-func named(n *query.Node) string { return cmp.Or(label(n.Name), noName) }
+// nameOf returns a span's name as a sentence uses it.
+func nameOf(n *query.Node) string { return cmp.Or(label(n.Name), noName) }
 
 // showSpan leads to a span.
 func showSpan(ask traceAsk, n *query.Node) control {
@@ -194,7 +193,7 @@ const (
 )
 
 // orphanNotes says where the parents that are missing were, and why they may be missing.
-func (e *explorer) orphanNotes(tree *query.Tree, ask traceAsk) (notes []note) {
+func (e *explorer) orphanNotes(tree *query.Tree, ask traceAsk) (notes []traceNote) {
 	type cause struct {
 		service         string
 		remote, sampled bool
@@ -222,19 +221,19 @@ func (e *explorer) orphanNotes(tree *query.Tree, ask traceAsk) (notes []note) {
 	for _, c := range order[:min(len(order), maxCauses)] {
 		first, service := spans[c][0], clip(c.service)
 		text := fmt.Sprintf("The parent of %s in %s was in the same program, and is missing: "+
-			"it has not ended, or was dropped before it was sent, by a full queue or the end of the program.", named(first), service)
+			"it has not ended, or was dropped before it was sent, by a full queue or the end of the program.", nameOf(first), service)
 		switch {
 		case c.remote && !c.sampled:
 			text = fmt.Sprintf("The caller of %s in %s is missing: its flags say that it was not sampled.",
-				named(first), service)
+				nameOf(first), service)
 		case c.remote:
 			text = fmt.Sprintf("The caller of %s in %s is missing: the trace was lost at the hop into %s. "+
-				"The caller does not send its spans here, or did not sample the trace.", named(first), service, service)
+				"The caller does not send its spans here, or did not sample the trace.", nameOf(first), service, service)
 		}
 		if more := len(spans[c]) - 1; more > 0 {
 			text += fmt.Sprintf(" The same goes for %s more.", count(more, "span", "spans"))
 		}
-		notes = append(notes, note{Text: text + late, Link: showSpan(ask, first)})
+		notes = append(notes, traceNote{Text: text + late, Link: showSpan(ask, first)})
 	}
 	return notes
 }
@@ -242,7 +241,7 @@ func (e *explorer) orphanNotes(tree *query.Tree, ask traceAsk) (notes []note) {
 // lineNotes names the services that answered calls of the trace and have no log line in it, although
 // others have, and the lines without a trace ID that they wrote meanwhile.
 func (e *explorer) lineNotes(ctx context.Context, t *query.Trace, tree *query.Tree,
-	lines []query.LogLine) (notes []note) {
+	lines []query.LogLine) (notes []traceNote) {
 	written := map[string]int{}
 	var writers []string
 	for _, l := range lines {
@@ -280,7 +279,7 @@ func (e *explorer) lineNotes(ctx context.Context, t *query.Trace, tree *query.Tr
 		query.Quote(strings.Join(quoted, "|")) + "}",
 		Start: meanwhile.Start, End: meanwhile.End, Limit: maxOddLines})
 	if err != nil {
-		return []note{{Text: "The log lines of " + list(silent) + " could not be read: " + err.Error()}}
+		return []traceNote{{Text: "The log lines of " + list(silent) + " could not be read: " + err.Error()}}
 	}
 	without := map[string]int{}
 	for _, l := range res.Lines {
@@ -295,13 +294,13 @@ func (e *explorer) lineNotes(ctx context.Context, t *query.Trace, tree *query.Tr
 			continue
 		}
 		notes = append(notes,
-			note{Text: fmt.Sprintf("%s has %s in this trace and no log line, while %s. "+
+			traceNote{Text: fmt.Sprintf("%s has %s in this trace and no log line, while %s. "+
 				"Meanwhile it wrote %s without a trace ID.", clip(s),
 				count(spans[s], "span", "spans"), haveLines(writers, len(lines)), count(without[s], "line", "lines")),
 				Link: control{Text: "Show the lines", Href: logsHref(query.LogFilter{Service: s}, "", meanwhile)}})
 	}
 	if len(quiet) > 0 && e.Now().Sub(tree.End) > freshFor {
-		notes = append(notes, note{Soft: true,
+		notes = append(notes, traceNote{Soft: true,
 			Text: fmt.Sprintf("%s %s calls in this trace and wrote no log line that names it, while %s.", list(quiet),
 				plural(len(quiet), "answers", "answer"), haveLines(writers, len(lines)))})
 	}

@@ -205,9 +205,13 @@ func (e *explorer) complete(ctx context.Context, rows traceRows, s query.Search)
 
 type tracesView struct {
 	Service, Name, Die, Status, Min, Max, Query string
-	Services, Names, Dice, Statuses, Ranges     []choice
+	Services, Names, Dice, Statuses             []choice
 	Hidden                                      []choice
-	Fixed                                       string
+	Conditions                                  []conditionRow
+	Attributes                                  []string // that spans have
+	MoreAttributes                              int
+	Sorts                                       []choice
+	When                                        string // the time, at the end of a sentence
 	Limit                                       int
 	InputError                                  string
 	Failure                                     *failure
@@ -230,23 +234,27 @@ func (e *explorer) traces(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	idErr := err
-	win, err := parseWindow(r.URL.Query(), e.Now(), "1h")
-	if err == nil {
-		err = v.read(r)
+	win, err := parseWindow(r.URL.Query(), e.Now(), defaultSince)
+	conditions, conditionErr := readConditions(r.URL.Query())
+	if err = cmp.Or(err, conditionErr); err == nil {
+		err = v.read(r, conditions)
 	}
 	if err = cmp.Or(idErr, err); err != nil {
 		v.InputError = err.Error()
 	}
 	v.Filtered = v.Query != "{}"
-	v.Ranges, v.Hidden, v.Fixed = win.choices(), win.hidden(), win.text()
+	v.Hidden, v.When = win.hidden(), win.phrase()
 	var res *query.SearchResult
-	var searchErr, servicesErr, namesErr error
+	var searchErr, servicesErr, namesErr, tagsErr error
 	var services, names, dice []string
-	asks := []func(){
+	var asks []func()
+	v.Conditions, asks = e.conditionRows(r.Context(), conditions, r.URL.Query())
+	asks = append(asks,
+		func() { v.Attributes, tagsErr = e.Tempo.Tags(r.Context()) },
 		func() { dice, _ = e.Tempo.TagValues(r.Context(), "span."+contract.AttrDieType) }, // without it there is one filter less
 		func() { services, servicesErr = e.Tempo.TagValues(r.Context(), "resource.service.name") },
 		func() { names, namesErr = e.Tempo.TagValues(r.Context(), "name") },
-	}
+	)
 	if v.InputError == "" {
 		asks = append(asks, func() {
 			v.Rows, res, searchErr = e.search(r.Context(), query.Search{TraceQL: v.Query, Start: win.Start, End: win.End, Limit: v.Limit})
@@ -255,9 +263,9 @@ func (e *explorer) traces(w http.ResponseWriter, r *http.Request) {
 	inParallel(asks...)
 	v.Failure = newFailure(searchErr)
 	if v.Failure == nil {
-		for _, err := range []error{servicesErr, namesErr} {
+		for _, err := range []error{servicesErr, namesErr, tagsErr} {
 			if err != nil {
-				v.Notes = append(v.Notes, "The lists of services and names are incomplete: "+err.Error())
+				v.Notes = append(v.Notes, "The lists of services, names and attributes are incomplete: "+err.Error())
 				break
 			}
 		}
@@ -274,7 +282,7 @@ func (e *explorer) traces(w http.ResponseWriter, r *http.Request) {
 	for _, list := range []struct {
 		what   string
 		values *[]string
-	}{{"services", &services}, {"span names", &names}} {
+	}{{"services", &services}, {"span names", &names}, {"attributes", &v.Attributes}} {
 		if n := len(*list.values); n > maxOptions {
 			*list.values = (*list.values)[:maxOptions]
 			v.Notes = append(v.Notes, fmt.Sprintf("The list of %s is cut: it has the first %d of %s. Others are found by TraceQL.", list.what, maxOptions, grouped(n)))
@@ -282,12 +290,14 @@ func (e *explorer) traces(w http.ResponseWriter, r *http.Request) {
 	}
 	v.Services, v.Names = options(services, v.Service), options(names, v.Name)
 	v.Dice, v.Statuses = options(dice, v.Die), statuses(v.Status)
-	v.Scatter = scatter(v.Rows, spread(v.Rows, win), e.Now().Location())
+	v.Scatter = e.scatter(v.Rows, spread(v.Rows, win))
+	v.sort(trimmed(r, "sort"), r.URL.Query())
 	status := v.Failure.status()
 	if v.InputError != "" {
 		status = http.StatusBadRequest
 	}
-	e.render(w, status, "traces", page{Wide: true, Window: win.chosen(r), Service: v.Service, Title: "Traces", Section: "Traces", Live: win.Since != "", Data: v})
+	e.render(w, status, "traces", page{Wide: true, Window: win.chosen(r), Service: v.Service, Time: e.timeBar(r, "/traces", win),
+		Title: titled("Traces", v.Service, v.Name, v.statusName()), Section: "Traces", Live: win.moves(), Data: v})
 }
 
 // maxOptions is the number of values in a drop-down of services or names.
@@ -352,7 +362,7 @@ func older(path string, params url.Values, win window, t time.Time) string {
 }
 
 // read makes the query from the filters unless one was typed.
-func (v *tracesView) read(r *http.Request) error {
+func (v *tracesView) read(r *http.Request, conditions []query.Condition) error {
 	if s := trimmed(r, "limit"); s != "" {
 		n, err := strconv.Atoi(s)
 		if err != nil || n < 1 || n > maxTraces {
@@ -363,7 +373,7 @@ func (v *tracesView) read(r *http.Request) error {
 	if v.Query != "" {
 		return nil
 	}
-	f := query.SpanFilter{Service: v.Service, Name: v.Name, Die: v.Die, Status: v.Status}
+	f := query.SpanFilter{Service: v.Service, Name: v.Name, Die: v.Die, Status: v.Status, Conditions: conditions}
 	switch v.Status {
 	case "", query.StatusError, query.StatusNotError, query.StatusOK, query.StatusUnset:
 	default:
@@ -383,6 +393,49 @@ func (v *tracesView) read(r *http.Request) error {
 	}
 	v.Query = f.TraceQL()
 	return nil
+}
+
+// statusName returns the chosen status in words, "" for any.
+func (v *tracesView) statusName() string {
+	switch v.Status {
+	case query.StatusError:
+		return "failed"
+	case query.StatusNotError:
+		return "not failed"
+	}
+	return v.Status
+}
+
+// sort puts the traces that are shown in the order that was chosen.
+func (v *tracesView) sort(by string, params url.Values) {
+	orders := []struct {
+		name, label string
+		compare     func(a, b traceRow) int
+	}{
+		{"", "newest", func(a, b traceRow) int { return b.start.Compare(a.start) }},
+		{"duration", "longest", func(a, b traceRow) int { return cmp.Compare(b.took, a.took) }},
+		{"spans", "most spans", func(a, b traceRow) int { return cmp.Compare(b.Spans, a.Spans) }},
+	}
+	for _, o := range orders {
+		p := maps.Clone(params)
+		p.Set("sort", o.name)
+		if o.name == "" {
+			p.Del("sort")
+		}
+		v.Sorts = append(v.Sorts, choice{Label: o.label, Selected: o.name == by, Href: "/traces?" + p.Encode()})
+		if o.name == by {
+			slices.SortStableFunc(v.Rows, o.compare)
+		}
+	}
+}
+
+// titled returns the title of a page: what it shows before the name of the page.
+func titled(name string, what ...string) string {
+	what = slices.DeleteFunc(what, func(s string) bool { return s == "" })
+	if len(what) == 0 {
+		return name
+	}
+	return clip(strings.Join(what, " ")) + " · " + name
 }
 
 // statuses are the choices of the filter for a status. "ok" and "unset" are only there if
@@ -438,12 +491,13 @@ func label(value string) string {
 }
 
 // scatter draws the traces, each by its start and duration.
-func scatter(rows traceRows, win window, zone *time.Location) template.HTML {
+func (e *explorer) scatter(rows traceRows, win window) template.HTML {
 	if len(rows) == 0 {
 		return ""
 	}
-	p := chart.Plot{Label: "Duration of each trace over time", Start: win.Start.In(zone), End: win.End.In(zone), Height: 170,
-		Format: secondsText}
+	zone := e.Now().Location()
+	p := chart.Plot{Label: "Duration of each trace over time", Start: win.Start.In(zone), End: win.End.In(zone), Height: 88, Ticks: 2,
+		Format: secondsText, Moments: e.moments()}
 	dice := rows.Dice()
 	for _, r := range rows {
 		class := r.Class

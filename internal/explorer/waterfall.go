@@ -66,8 +66,8 @@ type spanRow struct {
 	MoreLinks         string
 	Within            string // names what is left out of lists within attributes
 	Scope, TraceState string
-	LogsHref          string // "" where there are none to look at
-	Marks             []mark // of events and log lines
+	LogsHref          string    // "" where there are none to look at
+	Marks             []rowMark // of events and log lines
 	Lines             []spanLine
 	MoreLines         int
 	Detail            control // leads to the details, where the row has none
@@ -83,14 +83,14 @@ type groupRow struct {
 	Total, Longest, Spread string
 	Bars                   []bar
 	End                    string // of the last bar, percent
-	Marks                  []mark
+	Marks                  []rowMark
 	Open                   bool
 }
 
 type bar struct{ X, Width string }
 
-// mark is an event or a log line in a row of the waterfall.
-type mark struct {
+// rowMark is an event or a log line in a row of the waterfall.
+type rowMark struct {
 	X, Title string
 	Line     bool // a log line, not an event
 	Failed   bool

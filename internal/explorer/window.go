@@ -6,7 +6,6 @@ import (
 	"math"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,7 +15,14 @@ import (
 type window struct {
 	Start, End time.Time
 	Since      string // "" if start or end were given
+	Open       bool   // from Start to now: the end was not given
 }
+
+// defaultSince is the time range of every page that is asked for without one.
+const defaultSince = "15m"
+
+// moves reports whether the window ends now.
+func (w window) moves() bool { return w.Since != "" || w.Open }
 
 // choice is an option of a drop-down or a row of links.
 type choice struct {
@@ -75,7 +81,7 @@ func parseWindow(v url.Values, now time.Time, fallback string) (window, error) {
 		}
 	}
 	if start != "" {
-		w.Since = ""
+		w.Since, w.Open = "", end == ""
 		if w.Start, err = parseTime(start, now.Location()); err != nil {
 			return recent(now, fallback), fmt.Errorf("reading the start: %w", err)
 		}
@@ -135,6 +141,12 @@ func parseTime(s string, zone *time.Location) (time.Time, error) {
 		return time.Unix(0, n).In(zone), nil
 	}
 	t, err := time.Parse(time.RFC3339Nano, s)
+	for _, local := range []string{"2006-01-02T15:04:05", "2006-01-02T15:04"} { // as browsers write the field of a form
+		if err == nil {
+			break
+		}
+		t, err = time.ParseInLocation(local, s, zone)
+	}
 	if err != nil {
 		return t, fmt.Errorf("%.40q is not a time: write it like 2026-01-02T15:04:05Z", s)
 	}
@@ -143,39 +155,6 @@ func parseTime(s string, zone *time.Location) (time.Time, error) {
 
 // spans returns the time ranges that the pages offer.
 func spans() []string { return []string{"5m", "15m", "1h", "6h", "24h"} }
-
-// choices returns the offered ranges, and the window's own if it is another.
-func (w window) choices() []choice {
-	var out []choice
-	if w.Since == "" {
-		out = append(out, choice{Label: w.text(), Selected: true})
-	}
-	found := false
-	for _, s := range spans() {
-		found = found || s == w.Since
-		out = append(out, choice{Value: s, Label: "last " + s, Selected: s == w.Since})
-	}
-	if !found && w.Since != "" {
-		out = append(out, choice{Value: w.Since, Label: "last " + w.Since, Selected: true})
-	}
-	return out
-}
-
-// links returns the offered ranges as links that keep the other parameters.
-func (w window) links(path string, v url.Values) []choice {
-	out := slices.DeleteFunc(w.choices(), func(c choice) bool { return c.Value == "" })
-	for i := range out {
-		p := url.Values{}
-		for k, vs := range v {
-			if k != "start" && k != "end" {
-				p[k] = vs
-			}
-		}
-		p.Set("since", out[i].Value)
-		out[i].Label, out[i].Href = out[i].Value, path+"?"+p.Encode()
-	}
-	return out
-}
 
 // chosen returns the parameters of a window that the request names, none for the one that
 // a page has by itself.
@@ -191,15 +170,40 @@ func (w window) text() string {
 	if w.Since != "" {
 		return ""
 	}
-	return w.Start.Format("2 Jan 15:04:05") + " to " + w.End.Format("15:04:05")
+	return w.ends("2 Jan ")
+}
+
+// ends writes both ends, each behind its day where they are not of the same.
+func (w window) ends(day string) string {
+	from, to := "15:04:05", "15:04:05"
+	if y, m, d := w.Start.Date(); day != "" || w.End.Format("2006-01-02") != time.Date(y, m, d, 0, 0, 0, 0, w.Start.Location()).Format("2006-01-02") {
+		from = "2 Jan 15:04:05"
+	}
+	if w.Start.YearDay() != w.End.YearDay() {
+		to = "2 Jan 15:04:05"
+	}
+	return w.Start.Format(from) + " to " + w.End.Format(to)
 }
 
 // hidden returns the parameters that a form passes on to keep a window.
-func (w window) hidden() []choice {
-	if w.Since != "" {
-		return nil
+func (w window) hidden() (out []choice) {
+	for _, key := range []string{"since", "start", "end"} {
+		if v := w.values().Get(key); v != "" {
+			out = append(out, choice{Value: v, Label: key})
+		}
 	}
-	return []choice{{Value: timeParam(w.Start), Label: "start"}, {Value: timeParam(w.End), Label: "end"}}
+	return out
+}
+
+// phrase says which time the window is, at the end of a sentence: "in the last 15m".
+func (w window) phrase() string {
+	switch {
+	case w.Since != "":
+		return "in the last " + w.Since
+	case w.Open:
+		return "since " + w.Start.Format("15:04:05")
+	}
+	return "from " + w.ends("")
 }
 
 // timeParam writes a time as parseTime reads it. A number would not do for the

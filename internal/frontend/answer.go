@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.opentelemetry.io/otel/trace"
 
@@ -119,6 +120,8 @@ type view struct {
 	Result      *resultView
 	Faults      []faultsView
 	Refused     string // why a switch was not flipped
+	Zone        string // of all times on the pages of the lab
+	Offset      int    // of the zone from UTC, in seconds
 }
 
 // resultView is a roll on the page.
@@ -170,7 +173,8 @@ func (s *service) answerPage(w http.ResponseWriter, r *http.Request, out outcome
 }
 
 func (s *service) view(r *http.Request, die string) view {
-	return view{Dice: contract.Dice(), Die: die, BackendURL: s.BackendURL, ExplorerURL: s.ExplorerURL,
+	zone, offset := time.Now().Zone()
+	return view{Zone: zone, Offset: offset, Dice: contract.Dice(), Die: die, BackendURL: s.BackendURL, ExplorerURL: s.ExplorerURL,
 		Recording: s.Telemetry.Recording(), Faults: s.faultsViews(r.Context())}
 }
 

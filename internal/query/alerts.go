@@ -16,6 +16,7 @@ const (
 // Alert is an alerting rule and the alerts that are active.
 type Alert struct {
 	Name   string
+	Query  string // PromQL
 	State  string // Alert*: the most urgent of the active ones
 	Active []ActiveAlert
 }
@@ -34,6 +35,7 @@ func (p *Prometheus) Alerts(ctx context.Context) ([]Alert, error) {
 			Groups []struct {
 				Rules []struct {
 					Name   string `json:"name"`
+					Query  string `json:"query"`
 					State  string `json:"state"`
 					Alerts []struct {
 						Labels      map[string]string `json:"labels"`
@@ -51,7 +53,7 @@ func (p *Prometheus) Alerts(ctx context.Context) ([]Alert, error) {
 	var out []Alert
 	for _, g := range w.Data.Groups {
 		for _, r := range g.Rules {
-			a := Alert{Name: r.Name, State: r.State}
+			a := Alert{Name: r.Name, Query: r.Query, State: r.State}
 			for _, active := range r.Alerts {
 				a.Active = append(a.Active, ActiveAlert{Labels: active.Labels, Annotations: active.Annotations, State: active.State, Since: active.ActiveAt.UTC()})
 			}

@@ -132,6 +132,15 @@ func (l *Loki) QueryRange(ctx context.Context, q LogQuery) (*LogResult, error) {
 	if q.Step > 0 {
 		p.Set("step", strconv.FormatFloat(q.Step.Seconds(), 'f', -1, 64))
 	}
+	return l.query(ctx, "/loki/api/v1/query_range", p)
+}
+
+// Query evaluates a metric query at one moment.
+func (l *Loki) Query(ctx context.Context, logQL string, at time.Time) (*LogResult, error) {
+	return l.query(ctx, "/loki/api/v1/query", url.Values{"query": {logQL}, "time": {strconv.FormatInt(at.UnixNano(), 10)}})
+}
+
+func (l *Loki) query(ctx context.Context, path string, p url.Values) (*LogResult, error) {
 	var w struct {
 		Data struct {
 			ResultType string `json:"resultType"`
@@ -143,7 +152,7 @@ func (l *Loki) QueryRange(ctx context.Context, q LogQuery) (*LogResult, error) {
 			} `json:"result"`
 		} `json:"data"`
 	}
-	if err := l.getJSON(ctx, "/loki/api/v1/query_range", p, categorized(), &w); err != nil {
+	if err := l.getJSON(ctx, path, p, categorized(), &w); err != nil {
 		return nil, err
 	}
 	out := &LogResult{Type: w.Data.ResultType}
@@ -164,8 +173,12 @@ func (l *Loki) QueryRange(ctx context.Context, q LogQuery) (*LogResult, error) {
 			out.Series = append(out.Series, series)
 		}
 	}
-	sort.SliceStable(out.Lines, func(i, j int) bool { return out.Lines[i].Time.After(out.Lines[j].Time) })
+	newestFirst(out.Lines)
 	return out, nil
+}
+
+func newestFirst(lines []LogLine) {
+	sort.SliceStable(lines, func(i, j int) bool { return lines[i].Time.After(lines[j].Time) })
 }
 
 // wireEntry is an entry of a result: a log line, or a point, which begins with a

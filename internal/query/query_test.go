@@ -468,7 +468,14 @@ func TestFilters(t *testing.T) {
 			`{name="a\"b" && status=error && traceDuration>=1500ms && traceDuration<=2m}`},
 		{"every line", query.LogFilter{}.LogQL(), `{service_name=~".+"}`},
 		{"lines of a span's service", query.LogFilter{Service: "dice-roller", TraceID: "ab"}.LogQL(), `{service_name="dice-roller"} | trace_id="ab"`},
-		{"level and text", query.LogFilter{Level: "ERROR", Text: `say "x"`}.LogQL(), `{service_name=~".+", level="ERROR"} |= "say \"x\""`},
+		{"level and text", query.LogFilter{Level: "ERROR", Text: `say "x"`}.LogQL(),
+			`{service_name=~".+"} |= "say \"x\"" | level=~"(?i)(err|error|crit|critical|fatal|ftl|panic|alert|emerg|emergency|50|60)" ` +
+				`or detected_level=~"(?i)(err|error|crit|critical|fatal|ftl|panic|alert|emerg|emergency|50|60)"`},
+		{"fields", query.LogFilter{Service: "a", Fields: []query.FieldCondition{{Key: "http.route", Value: `/"x"`, InLine: true}, {Key: "pod", Value: "p", Not: true}}}.LogQL(),
+			`{service_name="a"} | json http_route="[\"http.route\"]" | http_route="/\"x\"" | pod!="p"`},
+		{"attributes", query.SpanFilter{Conditions: []query.Condition{{Attribute: "span.http.status", Op: ">=", Value: "500"}, {Attribute: "span.user id", Op: "=", Value: "7"},
+			{Attribute: "name", Op: "=~", Value: "GET.*"}, {Attribute: "tenant", Op: "=", Value: "a b"}, {Attribute: "resource.x", Op: "!="}, {Attribute: "duration", Op: ">", Value: "1s"}}}.TraceQL(),
+			`{span.http.status >= 500 && (span."user id" = 7 || span."user id" = "7") && name =~ "GET.*" && .tenant = "a b" && resource.x != nil && duration > 1s}`},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -1,5 +1,4 @@
-// What the pages cannot do by themselves: copy, refresh, and open the span that
-// a link points to. Everything else works without this file.
+// What the pages cannot do by themselves: copy, and open the span that a link points to. Everything else works without this file.
 (() => {
   "use strict";
 
@@ -8,6 +7,7 @@
   const showCopy = (root) => {
     for (const b of root.querySelectorAll("[data-copy]")) b.hidden = !navigator.clipboard;
   };
+  document.addEventListener("changed", (e) => showCopy(e.detail)); // a part of the page was replaced
   document.addEventListener("click", async (e) => {
     const b = e.target.closest("[data-copy]");
     if (!b) return;
@@ -39,50 +39,6 @@
     el.scrollIntoView({ block: "nearest" });
   };
   window.addEventListener("hashchange", openTarget);
-
-  // Auto refresh: load this page again and take over its live parts. What the
-  // person opened stays open; forms are not live parts, so typing is safe.
-  const every = 5000;
-  let timer = 0;
-  const refresh = async () => {
-    if (document.hidden) return;
-    let next;
-    try {
-      const r = await fetch(location.href, { headers: { Accept: "text/html" } });
-      next = new DOMParser().parseFromString(await r.text(), "text/html");
-    } catch {
-      mark("Auto refresh: the explorer does not answer");
-      return;
-    }
-    mark("Auto refresh: every 5 s");
-    for (const part of document.querySelectorAll("[data-live]")) {
-      const fresh = next.querySelector(`[data-live="${part.dataset.live}"]`);
-      if (!fresh || part.contains(document.activeElement) && document.activeElement.matches("a, summary, button")) continue;
-      const open = [...part.querySelectorAll("details[open][id]")].map((d) => d.id);
-      part.replaceChildren(...fresh.childNodes);
-      for (const id of open) {
-        const d = document.getElementById(id);
-        if (d) d.open = true;
-      }
-      showCopy(part);
-    }
-  };
-  const auto = document.querySelector("[data-auto]");
-  const mark = (text) => { if (auto) auto.textContent = text; };
-  const set = (on) => {
-    clearInterval(timer);
-    if (on) timer = setInterval(refresh, every);
-    auto.setAttribute("aria-pressed", String(on));
-    mark(on ? "Auto refresh: every 5 s" : "Auto refresh: off");
-    try { sessionStorage.setItem("auto", on ? "1" : ""); } catch { /* storage is off: the choice lasts for this page */ }
-  };
-  if (auto) {
-    auto.hidden = false;
-    let on = false;
-    try { on = sessionStorage.getItem("auto") === "1"; } catch { /* as above */ }
-    set(on);
-    auto.addEventListener("click", () => set(auto.getAttribute("aria-pressed") !== "true"));
-  }
 
   // A run of the checklist: load the part that shows it again until it has ended. What
   // the person opened or closed stays so; the status is read out when it changes.

@@ -17,7 +17,8 @@ type Histogram struct {
 	Height     int           // of the plotting area, pixels; 0: 60
 	// Lines hold the counts: a sample is the count of the step that ends at its time. The
 	// first line is drawn at the bottom.
-	Lines []Line
+	Lines   []Line
+	Moments []Moment // are marked
 	// Href returns the page that shows the step which ends at a time.
 	Href func(end time.Time) string
 }
@@ -42,7 +43,8 @@ func (h Histogram) HTML() template.HTML {
 	y, x := Linear{0, ticks[len(ticks)-1], topSpace + height, topSpace}, Time{h.Start, h.End}
 	total := height + topSpace + axisHeight
 	var b strings.Builder
-	valueAxis(&b, total, h.Label, ticks, y, func(v float64) string { return fmt.Sprintf("%g", v) })
+	valueAxis(&b, total, h.Label, ticks, y, func(v float64) string { return fmt.Sprintf("%g", v) }, span(h.Start, h.End))
+	writeMoments(&b, h.Moments, x, topSpace+height)
 	for _, t := range TimeTicks(h.Start, h.End, 6) {
 		fmt.Fprintf(&b, `<text x="%s" y="%.1f" text-anchor="%s">%s</text>`, Percent(x.At(t.Time)), total-5, anchor(x.At(t.Time)), esc(t.Label))
 	}
@@ -64,7 +66,7 @@ func (h Histogram) HTML() template.HTML {
 				tab = ` tabindex="-1"`
 			}
 			fmt.Fprintf(&b, `<a href="%s"%s aria-label="%s"><rect class="bar %s" x="%s" width="%s" y="%.1f" height="%.1f"><title>%s</title></rect></a>`,
-				esc(href), tab, esc(title), esc(l.Class), Percent(left), Percent(width*.9), y.At(from+s.Value), math.Max(1, y.At(from)-y.At(from+s.Value)), esc(title))
+				esc(href), tab, esc(title), esc(l.Class), Percent(max(0, left)), Percent(width*.9+min(0, left)), y.At(from+s.Value), math.Max(1, y.At(from)-y.At(from+s.Value)), esc(title))
 		}
 	}
 	b.WriteString(`</svg></div>`)

@@ -45,6 +45,13 @@ type Plot struct {
 	Format     func(float64) string
 	Lines      []Line
 	Dots       []Dot
+	Moments    []Moment // are marked
+}
+
+// Moment is a time with a name.
+type Moment struct {
+	Time time.Time
+	Name string
 }
 
 const (
@@ -94,7 +101,8 @@ func (p Plot) HTML() template.HTML {
 	total := height + topSpace + axisHeight
 
 	var b strings.Builder
-	valueAxis(&b, total, p.Label, ticks, y, format)
+	valueAxis(&b, total, p.Label, ticks, y, format, span(p.Start, p.End))
+	writeMoments(&b, p.Moments, x, topSpace+height)
 	for _, t := range TimeTicks(p.Start, p.End, 6) {
 		at := x.At(t.Time)
 		fmt.Fprintf(&b, `<line class="tick" x1="%s" x2="%s" y1="%.1f" y2="%.1f"/><text x="%s" y="%.1f" text-anchor="%s">%s</text>`,
@@ -235,7 +243,7 @@ func (c Bars) HTML() template.HTML {
 	y := Linear{0, ticks[len(ticks)-1], topSpace + height, topSpace}
 	total := height + topSpace + axisHeight
 	var b strings.Builder
-	valueAxis(&b, total, c.Label, ticks, y, format)
+	valueAxis(&b, total, c.Label, ticks, y, format, "")
 	slot := 100 / float64(max(1, len(c.Groups)))
 	for i, g := range c.Groups {
 		width := slot * .7 / float64(max(1, len(g.Bars)))
@@ -271,9 +279,23 @@ func esc(s string) string { return template.HTMLEscapeString(s) }
 // pixels high letters the digits are 7 wide, and few are wider.
 func textWidth(label string) int { return 7*utf8.RuneCountInString(label) + 2 }
 
+// span returns the attributes that say which time a chart shows, in milliseconds since 1970,
+// for a script that lets a reader choose a part of it.
+func span(start, end time.Time) string {
+	return fmt.Sprintf(` data-start="%d" data-end="%d"`, start.UnixMilli(), end.UnixMilli())
+}
+
+func writeMoments(b *strings.Builder, moments []Moment, x Time, height float64) {
+	for _, m := range moments {
+		if at := x.At(m.Time); at >= 0 && at <= 100 {
+			fmt.Fprintf(b, `<line class="moment" x1="%s" x2="%[1]s" y1="0" y2="%.1f"><title>%s</title></line>`, Percent(at), height, esc(m.Name))
+		}
+	}
+}
+
 // valueAxis begins a chart of a height: the values at its left, and the plot with a line
 // at each. The caller ends the plot.
-func valueAxis(b *strings.Builder, height float64, label string, ticks []float64, y Linear, format func(float64) string) {
+func valueAxis(b *strings.Builder, height float64, label string, ticks []float64, y Linear, format func(float64) string, attributes string) {
 	width := axisWidth
 	for _, t := range ticks {
 		width = max(width, textWidth(format(t))+axisMargin)
@@ -283,7 +305,7 @@ func valueAxis(b *strings.Builder, height float64, label string, ticks []float64
 		fmt.Fprintf(b, `<text x="%d" y="%.1f" text-anchor="end" dominant-baseline="middle">%s</text>`,
 			width-axisMargin, y.At(t), esc(format(t)))
 	}
-	fmt.Fprintf(b, `</svg><svg class="chart-plot" width="100%%" height="%g" role="group" aria-label="%s">`, height, esc(label))
+	fmt.Fprintf(b, `</svg><svg class="chart-plot" width="100%%" height="%g" role="group" aria-label="%s"%s>`, height, esc(label), attributes)
 	for _, t := range ticks {
 		fmt.Fprintf(b, `<line class="grid" x1="0" x2="100%%" y1="%.1f" y2="%.1f"/>`, y.At(t), y.At(t))
 	}

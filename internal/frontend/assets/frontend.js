@@ -99,7 +99,8 @@ function row(roll) {
   const time = document.createElement("time");
   const at = new Date(roll.at);
   time.dateTime = at.toISOString();
-  time.textContent = at.toLocaleTimeString();
+  // In the zone of the server, as on every page of the lab.
+  time.textContent = new Date(roll.at + 1000 * Number(historySection.dataset.offset)).toISOString().slice(11, 19);
   const what = document.createElement("span");
   what.className = "what";
   const badge = document.createElement("span");
@@ -110,7 +111,7 @@ function row(roll) {
   if (roll.traceUrl) {
     const link = document.createElement("a");
     link.href = roll.traceUrl;
-    link.textContent = "trace " + roll.traceId.slice(0, 8) + "…";
+    link.textContent = roll.traceId.slice(0, 8);
     li.append(link);
   }
   return li;
