@@ -88,7 +88,7 @@ func refuseOrigin(r *http.Request) *Problem {
 	}
 	detail := "A page of another site requested this. Open http://" + r.Host + "/ itself, by a link or in the address bar."
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		detail = "This form was sent by a page of another site. Open http://" + r.Host + "/ and send it from there."
+		detail = "A page of another site sent this. Open http://" + r.Host + "/ and send it from there; a program can send it without the header Origin."
 	}
 	return &Problem{Status: http.StatusForbidden, Detail: detail}
 }

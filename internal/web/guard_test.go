@@ -147,7 +147,7 @@ func TestGuardRefusesOtherSites(t *testing.T) {
 	defer server.Close()
 	own := server.URL
 	const evil = "https://evil.test"
-	const form, background, link = "This form was sent by a page of another site", "A page of another site requested this", "This link stands on a page of another site"
+	const form, background, link = "A page of another site sent this", "A page of another site requested this", "This link stands on a page of another site"
 	for _, tt := range []struct {
 		name, method string
 		fetch

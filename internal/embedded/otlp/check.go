@@ -58,21 +58,30 @@ func prune(req *coltracepb.ExportTraceServiceRequest, large bool) (rejected []in
 	return rejected
 }
 
+// length says how many bytes an ID has. One byte is what fromHex makes of text that is not
+// hex, such as 0x and digits, or base64.
+func length(id []byte) string {
+	if len(id) == 1 {
+		return "that is not hex (a prefix 0x or base64 is not), or has 1 byte"
+	}
+	return fmt.Sprintf("of %d bytes", len(id))
+}
+
 // check checks the IDs of a span against OTLP (trace.proto, message Span): 16 and 8 bytes,
 // not all zero; a root span has no parent ID, which some SDKs write as zeros. A span that
 // it accepts can be read again and exported.
 func check(span *tracepb.Span) error {
 	switch {
 	case len(span.GetTraceId()) != 16:
-		return fmt.Errorf("has a trace ID of %d bytes: it must have 16 (32 hex digits in JSON)", len(span.GetTraceId()))
+		return fmt.Errorf("has a trace ID %s: it must have 16 (32 hex digits in JSON)", length(span.GetTraceId()))
 	case zero(span.GetTraceId()):
 		return errors.New("has a trace ID that is all zeros, which means none")
 	case len(span.GetSpanId()) != 8:
-		return fmt.Errorf("has a span ID of %d bytes: it must have 8 (16 hex digits in JSON)", len(span.GetSpanId()))
+		return fmt.Errorf("has a span ID %s: it must have 8 (16 hex digits in JSON)", length(span.GetSpanId()))
 	case zero(span.GetSpanId()):
 		return errors.New("has a span ID that is all zeros, which means none")
 	case len(span.GetParentSpanId()) != 0 && len(span.GetParentSpanId()) != 8:
-		return fmt.Errorf("has a parent span ID of %d bytes: it must have 8 (16 hex digits in JSON), or none", len(span.GetParentSpanId()))
+		return fmt.Errorf("has a parent span ID %s: it must have 8 (16 hex digits in JSON), or none", length(span.GetParentSpanId()))
 	}
 	if zero(span.GetParentSpanId()) {
 		span.ParentSpanId = nil

@@ -226,7 +226,7 @@ func TestPartialSuccess(t *testing.T) {
 		{name: "zero trace ID", bad: &tracepb.Span{TraceId: zeros, SpanId: span}, reason: `1 spans were rejected, the first because span "" has a trace ID that is all zeros, which means none`},
 		{name: "long span ID", bad: &tracepb.Span{TraceId: trace, SpanId: trace}, reason: `1 spans were rejected, the first because span "" has a span ID of 16 bytes: it must have 8 (16 hex digits in JSON)`},
 		{name: "zero span ID", bad: &tracepb.Span{TraceId: trace, SpanId: zeros[:8]}, reason: `1 spans were rejected, the first because span "" has a span ID that is all zeros, which means none`},
-		{name: "short parent", bad: &tracepb.Span{TraceId: trace, SpanId: span, ParentSpanId: span[:1]}, reason: `1 spans were rejected, the first because span "" has a parent span ID of 1 bytes: it must have 8 (16 hex digits in JSON), or none`},
+		{name: "short parent", bad: &tracepb.Span{TraceId: trace, SpanId: span, ParentSpanId: span[:1]}, reason: `1 spans were rejected, the first because span "" has a parent span ID that is not hex (a prefix 0x or base64 is not), or has 1 byte: it must have 8 (16 hex digits in JSON), or none`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
