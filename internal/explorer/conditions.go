@@ -47,15 +47,28 @@ func readConditions(v url.Values) ([]query.Condition, error) {
 			c.Value = strings.TrimSpace(values[i])
 		}
 		if !slices.Contains(query.Ops(), c.Op) {
-			return nil, fmt.Errorf("reading the condition on %.40q: %.10q is none of %s", attribute, c.Op, strings.Join(query.Ops(), " "))
+			return nil, fmt.Errorf(
+				"reading the condition on %.40q: %.10q is none of %s",
+				attribute,
+				c.Op,
+				strings.Join(query.Ops(), " "),
+			)
 		}
 		if strings.ContainsAny(c.Op, "<>") && c.Value != "" {
 			if _, err := strconv.ParseFloat(strings.TrimRight(c.Value, "nuµmsh"), 64); err != nil {
-				return nil, fmt.Errorf("reading the condition on %.40q: %s compares numbers, and %.40q is none", attribute, c.Op, c.Value)
+				return nil, fmt.Errorf(
+					"reading the condition on %.40q: %s compares numbers, and %.40q is none",
+					attribute,
+					c.Op,
+					c.Value,
+				)
 			}
 		}
 		if len(out) == maxConditions {
-			return nil, fmt.Errorf("reading the conditions: there are more than %d of them: write them as TraceQL", maxConditions)
+			return nil, fmt.Errorf(
+				"reading the conditions: there are more than %d of them: write them as TraceQL",
+				maxConditions,
+			)
 		}
 		out = append(out, c)
 	}
@@ -63,10 +76,17 @@ func readConditions(v url.Values) ([]query.Condition, error) {
 }
 
 // conditionRows returns the rows of a form: one for each condition, and an empty one.
-func (e *explorer) conditionRows(ctx context.Context, conditions []query.Condition, params url.Values) ([]conditionRow, []func()) {
+func (e *explorer) conditionRows(
+	ctx context.Context,
+	conditions []query.Condition,
+	params url.Values,
+) ([]conditionRow, []func()) {
 	rows := make([]conditionRow, 0, len(conditions)+1)
 	for i, c := range conditions {
-		rows = append(rows, conditionRow{Condition: c, Text: conditionText(c), Href: withoutCondition(params, conditions, i)})
+		rows = append(
+			rows,
+			conditionRow{Condition: c, Text: conditionText(c), Href: withoutCondition(params, conditions, i)},
+		)
 	}
 	if len(rows) < maxConditions {
 		rows = append(rows, conditionRow{Condition: query.Condition{Op: "="}})

@@ -61,7 +61,10 @@ func readFields(v url.Values) (out []query.FieldCondition, err error) {
 		}
 	}
 	if len(out) > maxFieldConds {
-		return nil, fmt.Errorf("reading the conditions: there are more than %d on fields: write them as LogQL", maxFieldConds)
+		return nil, fmt.Errorf(
+			"reading the conditions: there are more than %d on fields: write them as LogQL",
+			maxFieldConds,
+		)
 	}
 	return out, nil
 }
@@ -192,7 +195,10 @@ func (v *logsView) facets(lines []query.LogLine, params url.Values) {
 
 // finish orders the values of a facet, cuts them, and links each.
 func (v *logsView) finish(f *facet, params url.Values) {
-	slices.SortFunc(f.Values, func(a, b facetValue) int { return cmp.Or(cmp.Compare(b.n, a.n), cmp.Compare(a.Text, b.Text)) })
+	slices.SortFunc(
+		f.Values,
+		func(a, b facetValue) int { return cmp.Or(cmp.Compare(b.n, a.n), cmp.Compare(a.Text, b.Text)) },
+	)
 	f.More = max(0, len(f.Values)-maxFacetValues)
 	f.Values = f.Values[:len(f.Values)-f.More]
 	for i := range f.Values {
@@ -212,7 +218,13 @@ func (e *explorer) countFacet(ctx context.Context, v *logsView, win window, para
 		return nil
 	}
 	f := &v.Facets[at]
-	counted := fmt.Sprintf("sum by (%s) (count_over_time(%s%s\n[%ds]))", f.LabelName(), v.Query, f.Extract(), max(1, int(win.End.Sub(win.Start).Seconds())))
+	counted := fmt.Sprintf(
+		"sum by (%s) (count_over_time(%s%s\n[%ds]))",
+		f.LabelName(),
+		v.Query,
+		f.Extract(),
+		max(1, int(win.End.Sub(win.Start).Seconds())),
+	)
 	found, err := e.Loki.Query(ctx, counted, win.End)
 	if err != nil {
 		return fmt.Errorf("counting the values of %s: %w", f.Key, err)
@@ -230,8 +242,13 @@ func (e *explorer) countFacet(ctx context.Context, v *logsView, win window, para
 
 // levelOptions are the levels that can be chosen, by the names that the chart has.
 func levelOptions(selected string) []choice {
-	list := []choice{{Value: query.LevelError, Label: "error"}, {Value: query.LevelWarning, Label: "warn"}, {Value: query.LevelInfo, Label: "info"},
-		{Value: query.LevelDebug, Label: "debug"}, {Value: query.LevelTrace, Label: "trace"}}
+	list := []choice{
+		{Value: query.LevelError, Label: "error"},
+		{Value: query.LevelWarning, Label: "warn"},
+		{Value: query.LevelInfo, Label: "info"},
+		{Value: query.LevelDebug, Label: "debug"},
+		{Value: query.LevelTrace, Label: "trace"},
+	}
 	for i := range list {
 		list[i].Selected = list[i].Value == selected
 	}

@@ -95,7 +95,13 @@ func functionsOf(kind string) []string {
 
 func (e *explorer) metric(w http.ResponseWriter, r *http.Request) {
 	params := r.URL.Query()
-	v := metricView{Find: trimmed(r, "find"), Name: trimmed(r, "metric"), Label: trimmed(r, "label"), Value: trimmed(r, "val"), FrontendURL: e.FrontendURL}
+	v := metricView{
+		Find:        trimmed(r, "find"),
+		Name:        trimmed(r, "metric"),
+		Label:       trimmed(r, "label"),
+		Value:       trimmed(r, "val"),
+		FrontendURL: e.FrontendURL,
+	}
 	win, err := parseWindow(params, e.Now(), defaultSince)
 	if err != nil {
 		v.InputError = err.Error()
@@ -136,14 +142,27 @@ func (e *explorer) metric(w http.ResponseWriter, r *http.Request) {
 	if v.Name == "" {
 		title = titled("Find a metric", v.Find)
 	}
-	e.render(w, status, "metric", page{Wide: true, Window: win.chosen(r), Time: e.timeBar(r, "/metrics/find", win), Title: title, Section: "Metrics",
-		Live: win.moves(), Data: &v})
+	e.render(
+		w,
+		status,
+		"metric",
+		page{
+			Wide:    true,
+			Window:  win.chosen(r),
+			Time:    e.timeBar(r, "/metrics/find", win),
+			Title:   title,
+			Section: "Metrics",
+			Live:    win.moves(),
+			Data:    &v,
+		},
+	)
 }
 
 // baseName returns the name of the histogram or summary that a series belongs to, or name.
 func baseName(name string, infos map[string]query.MetricInfo, all map[string]bool) string {
 	for _, suffix := range []string{"_bucket", "_count", "_sum"} {
-		if base, found := strings.CutSuffix(name, suffix); found && (all[base+"_bucket"] || infos[base].Type == "summary" || infos[base].Type == kindHistogram) {
+		if base, found := strings.CutSuffix(name, suffix); found &&
+			(all[base+"_bucket"] || infos[base].Type == "summary" || infos[base].Type == kindHistogram) {
 			return base
 		}
 	}
@@ -152,7 +171,14 @@ func baseName(name string, infos map[string]query.MetricInfo, all map[string]boo
 
 // find lists the metrics that have all words of the search in their name, their help, or
 // their labels: a label's name, or label=value.
-func (e *explorer) find(ctx context.Context, v *metricView, names []string, infos map[string]query.MetricInfo, win window, params url.Values) error {
+func (e *explorer) find(
+	ctx context.Context,
+	v *metricView,
+	names []string,
+	infos map[string]query.MetricInfo,
+	win window,
+	params url.Values,
+) error {
 	all := map[string]bool{}
 	for _, name := range names {
 		all[name] = true
@@ -171,7 +197,8 @@ func (e *explorer) find(ctx context.Context, v *metricView, names []string, info
 		}
 		lower := strings.ToLower(word)
 		for name := range matches {
-			if !has[name] && !strings.Contains(strings.ToLower(name), lower) && !strings.Contains(strings.ToLower(infoOf(name, infos).Help), lower) {
+			if !has[name] && !strings.Contains(strings.ToLower(name), lower) &&
+				!strings.Contains(strings.ToLower(infoOf(name, infos).Help), lower) {
 				delete(matches, name)
 			}
 		}
@@ -186,7 +213,16 @@ func (e *explorer) find(ctx context.Context, v *metricView, names []string, info
 		p.Set("metric", name)
 		info := infoOf(name, infos)
 		kind := kindOf(name, info, all)
-		v.Found = append(v.Found, foundMetric{Name: name, Href: "/metrics/find?" + p.Encode(), Type: kind, Help: info.Help, Current: name == v.Name})
+		v.Found = append(
+			v.Found,
+			foundMetric{
+				Name:    name,
+				Href:    "/metrics/find?" + p.Encode(),
+				Type:    kind,
+				Help:    info.Help,
+				Current: name == v.Name,
+			},
+		)
 	}
 	slices.SortFunc(v.Found, func(a, b foundMetric) int { return strings.Compare(a.Name, b.Name) })
 	v.MoreFound = max(0, len(v.Found)-maxFound)
@@ -208,7 +244,9 @@ func (e *explorer) labelled(ctx context.Context, word string, win window) ([]str
 }
 
 func isLabel(s string) bool {
-	return s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == "" && (s[0] < '0' || s[0] > '9') && s != "__name__"
+	return s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == "" &&
+		(s[0] < '0' || s[0] > '9') &&
+		s != "__name__"
 }
 
 // infoOf returns what is known of a metric: of a counter by its name without _total too, as
@@ -224,14 +262,22 @@ func kindOf(name string, info query.MetricInfo, all map[string]bool) string {
 	switch {
 	case all[name+"_bucket"]:
 		return kindHistogram
-	case info.Type == kindCounter, info.Type != kindGauge && strings.HasSuffix(name, "_total"), all[strings.TrimSuffix(name, "_count")+"_sum"] && strings.HasSuffix(name, "_count"):
+	case info.Type == kindCounter,
+		info.Type != kindGauge && strings.HasSuffix(name, "_total"),
+		all[strings.TrimSuffix(name, "_count")+"_sum"] && strings.HasSuffix(name, "_count"):
 		return kindCounter
 	}
 	return kindGauge
 }
 
 // describe fills in what is known of the metric that is drawn.
-func (e *explorer) describe(v *metricView, names []string, series []map[string]string, infos map[string]query.MetricInfo, by []string) {
+func (e *explorer) describe(
+	v *metricView,
+	names []string,
+	series []map[string]string,
+	infos map[string]query.MetricInfo,
+	by []string,
+) {
 	all := map[string]bool{}
 	for _, name := range names {
 		all[name] = true
@@ -251,13 +297,19 @@ func (e *explorer) describe(v *metricView, names []string, series []map[string]s
 		}
 	}
 	if len(series) == maxMetricSeries {
-		v.Notes = append(v.Notes, fmt.Sprintf("The labels are those of the first %s series.", grouped(maxMetricSeries)))
+		v.Notes = append(
+			v.Notes,
+			fmt.Sprintf("The labels are those of the first %s series.", grouped(maxMetricSeries)),
+		)
 	}
 	for name, set := range values {
 		v.Labels = append(v.Labels, labelRow{Name: name, Values: len(set), By: slices.Contains(by, name)})
 	}
 	slices.SortFunc(v.Labels, func(a, b labelRow) int {
-		return cmp.Or(cmp.Compare(min(2, b.Values), min(2, a.Values)), cmp.Compare(a.Name, b.Name)) // those that tell series apart first
+		return cmp.Or(
+			cmp.Compare(min(2, b.Values), min(2, a.Values)),
+			cmp.Compare(a.Name, b.Name),
+		) // those that tell series apart first
 	})
 	v.MoreLabels = max(0, len(v.Labels)-maxLabels)
 	v.Labels = v.Labels[:len(v.Labels)-v.MoreLabels]
@@ -274,7 +326,10 @@ func (e *explorer) drawMetric(ctx context.Context, v *metricView, function strin
 	functions := functionsOf(v.Kind)
 	if !slices.Contains(functions, function) {
 		if function != "" {
-			v.Notes = append(v.Notes, fmt.Sprintf("%.20q does not go with a %s: %s is shown.", function, v.Kind, functions[0]))
+			v.Notes = append(
+				v.Notes,
+				fmt.Sprintf("%.20q does not go with a %s: %s is shown.", function, v.Kind, functions[0]),
+			)
 		}
 		function = functions[0]
 	}
@@ -288,7 +343,10 @@ func (e *explorer) drawMetric(ctx context.Context, v *metricView, function strin
 	matcher := ""
 	if v.Label != "" && v.Value != "" {
 		if !isLabel(v.Label) {
-			v.Notes = append(v.Notes, fmt.Sprintf("%.40q is no name of a label: the condition is left out.", v.Label))
+			v.Notes = append(
+				v.Notes,
+				fmt.Sprintf("%.40q is no name of a label: the condition is left out.", v.Label),
+			)
 		} else {
 			matcher = "{" + v.Label + "=" + query.Quote(v.Value) + "}"
 		}
@@ -296,7 +354,8 @@ func (e *explorer) drawMetric(ctx context.Context, v *metricView, function strin
 	v.Query = metricQuery(v.Name, v.Kind, function, matcher, by, win)
 	v.QueryHref = "/metrics?" + merge(win, "q", v.Query)
 	format := short
-	seconds := strings.Contains(v.Name, "seconds") || strings.Contains(v.Name, "latency") || strings.Contains(v.Name, "duration")
+	seconds := strings.Contains(v.Name, "seconds") || strings.Contains(v.Name, "latency") ||
+		strings.Contains(v.Name, "duration")
 	switch {
 	case function == funcRate, function == funcSlope:
 		v.Unit = "per second"
@@ -322,7 +381,15 @@ func (e *explorer) drawMetric(ctx context.Context, v *metricView, function strin
 		p.line(name, classes[i], s)
 	}
 	if n := len(found.Series); n > maxDrawn {
-		v.Notes = append(v.Notes, fmt.Sprintf("The chart shows the first %d of %s series, and %s more are not drawn: add a condition, or choose fewer labels.", maxDrawn, grouped(n), grouped(n-maxDrawn)))
+		v.Notes = append(
+			v.Notes,
+			fmt.Sprintf(
+				"The chart shows the first %d of %s series, and %s more are not drawn: add a condition, or choose fewer labels.",
+				maxDrawn,
+				grouped(n),
+				grouped(n-maxDrawn),
+			),
+		)
 	}
 	if v.Kind == kindHistogram && function != funcRate {
 		selector := v.Name + "_bucket" + matcher
@@ -349,9 +416,16 @@ func metricQuery(name, kind, function, matcher string, by []string, win window) 
 		quantile := map[string]string{funcP50: "0.5", funcP95: "0.95", funcP99: "0.99"}[function]
 		switch {
 		case quantile != "":
-			return "histogram_quantile(" + quantile + ", " + grouped("sum", "le") + "(rate(" + name + "_bucket" + matcher + over + ")))"
+			return "histogram_quantile(" + quantile + ", " + grouped(
+				"sum",
+				"le",
+			) + "(rate(" + name + "_bucket" + matcher + over + ")))"
 		case function == funcMean:
-			return grouped("sum") + "(rate(" + name + "_sum" + matcher + over + ")) / " + grouped("sum") + "(rate(" + name + "_count" + matcher + over + "))"
+			return grouped(
+				"sum",
+			) + "(rate(" + name + "_sum" + matcher + over + ")) / " + grouped(
+				"sum",
+			) + "(rate(" + name + "_count" + matcher + over + "))"
 		}
 		return grouped("sum") + "(rate(" + name + "_count" + matcher + over + "))"
 	}

@@ -55,7 +55,13 @@ func (s *signals) ask(ctx context.Context) []func() {
 	all := query.LogFilter{}.LogQL()
 	lineCount := func(to *map[string]float64, pipeline string) func() {
 		return func() {
-			q := fmt.Sprintf("sum by (%s) (count_over_time(%s%s[%s]))", contract.StreamService, all, pipeline, s.win.rangeWindow())
+			q := fmt.Sprintf(
+				"sum by (%s) (count_over_time(%s%s[%s]))",
+				contract.StreamService,
+				all,
+				pipeline,
+				s.win.rangeWindow(),
+			)
 			found, err := s.e.Loki.Query(ctx, q, end)
 			if err != nil {
 				s.linesErr = err
@@ -69,7 +75,14 @@ func (s *signals) ask(ctx context.Context) []func() {
 	// A function such as increase drops the name, by which these are told apart; their sums do not.
 	sums := func(to *map[counterOf]float64, ago time.Duration) func() {
 		return func() {
-			found, err := p.Query(ctx, fmt.Sprintf(`sum by (__name__, job) ({__name__=~".+_total", job!=""} offset %ds)`, int(ago.Seconds())), end)
+			found, err := p.Query(
+				ctx,
+				fmt.Sprintf(
+					`sum by (__name__, job) ({__name__=~".+_total", job!=""} offset %ds)`,
+					int(ago.Seconds()),
+				),
+				end,
+			)
 			if err != nil {
 				s.countersErr = err
 				return
@@ -82,7 +95,17 @@ func (s *signals) ask(ctx context.Context) []func() {
 	}
 	requests := func(to *map[string]float64, over string) func() {
 		return func() {
-			found, err := p.Query(ctx, fmt.Sprintf("sum by (%s) (increase(%s{%s}%s))", contract.LabelService, contract.MetricSpanCalls, handled, over), end)
+			found, err := p.Query(
+				ctx,
+				fmt.Sprintf(
+					"sum by (%s) (increase(%s{%s}%s))",
+					contract.LabelService,
+					contract.MetricSpanCalls,
+					handled,
+					over,
+				),
+				end,
+			)
 			if err != nil {
 				s.countersErr = err
 				return
@@ -104,13 +127,19 @@ func (s *signals) ask(ctx context.Context) []func() {
 	if s.win.moves() {
 		ahead := aheadOf(s.e.Now())
 		asks = append(asks, func() {
-			found, err := s.e.Loki.QueryRange(ctx, query.LogQuery{LogQL: all, Start: ahead.Start, End: ahead.End, Limit: maxAheadLooked})
+			found, err := s.e.Loki.QueryRange(
+				ctx,
+				query.LogQuery{LogQL: all, Start: ahead.Start, End: ahead.End, Limit: maxAheadLooked},
+			)
 			if s.aheadErr = err; err == nil {
 				s.ahead = found.Lines
 			}
 		}, func() {
 			// Tempo rounds the start down to a whole second.
-			found, err := s.e.Tempo.Search(ctx, query.Search{Start: ahead.Start.Add(time.Second), End: ahead.End, Limit: maxAheadLooked})
+			found, err := s.e.Tempo.Search(
+				ctx,
+				query.Search{Start: ahead.Start.Add(time.Second), End: ahead.End, Limit: maxAheadLooked},
+			)
 			if s.tracesEr = err; err == nil {
 				s.aheadTraces = found.Traces
 			}
@@ -191,9 +220,25 @@ func (s *signals) still() (out []stillCounter) {
 			continue
 		}
 		out = append(out, stillCounter{name, note{
-			Text: fmt.Sprintf("%s of %s has not moved for %d minutes, while %s handled %s.", name, clip(job), int(stillFor.Minutes()), clip(job),
-				count(int(handled+.5), "request", "requests")),
-			Href: "/metrics/find?" + merge(s.win, "metric", name, "fn", funcValue, "label", "job", "val", job), Link: "The flat line", Doc: "faults.md"}})
+			Text: fmt.Sprintf(
+				"%s of %s has not moved for %d minutes, while %s handled %s.",
+				name,
+				clip(job),
+				int(stillFor.Minutes()),
+				clip(job),
+				count(int(handled+.5), "request", "requests"),
+			),
+			Href: "/metrics/find?" + merge(
+				s.win,
+				"metric",
+				name,
+				"fn",
+				funcValue,
+				"label",
+				"job",
+				"val",
+				job,
+			), Link: "The flat line", Doc: "faults.md"}})
 	}
 	slices.SortFunc(out, func(a, b stillCounter) int { return strings.Compare(a.note.Text, b.note.Text) })
 	return out
@@ -204,8 +249,18 @@ func (s *signals) deafAlerts(still []stillCounter) (out []note) {
 	for _, a := range s.alerts {
 		for _, c := range still {
 			if a.State == query.AlertInactive && slices.Contains(counters(a.Query), c.name) {
-				out = append(out, note{Text: fmt.Sprintf("The alert %s is quiet, and cannot fire: it is computed from %s, which does not move.", a.Name, c.name),
-					Href: "/metrics?" + merge(s.win, "q", a.Query), Link: "Its condition"})
+				out = append(
+					out,
+					note{
+						Text: fmt.Sprintf(
+							"The alert %s is quiet, and cannot fire: it is computed from %s, which does not move.",
+							a.Name,
+							c.name,
+						),
+						Href: "/metrics?" + merge(s.win, "q", a.Query),
+						Link: "Its condition",
+					},
+				)
 				break
 			}
 		}
@@ -225,7 +280,10 @@ func (s *signals) withoutIDs(ctx context.Context) (out []note, err error) {
 		}
 		asked++
 		of := query.LogFilter{Service: name}.LogQL()
-		found, err := s.e.Loki.QueryRange(ctx, query.LogQuery{LogQL: of, Start: s.win.Start, End: s.win.End, Limit: 5})
+		found, err := s.e.Loki.QueryRange(
+			ctx,
+			query.LogQuery{LogQL: of, Start: s.win.Start, End: s.win.End, Limit: 5},
+		)
 		if err != nil {
 			return out, err
 		}
@@ -233,9 +291,12 @@ func (s *signals) withoutIDs(ctx context.Context) (out []note, err error) {
 		if slices.ContainsFunc(found.Lines, func(l query.LogLine) bool { return l.TraceID() != "" }) {
 			continue
 		}
-		out = append(out, note{Text: fmt.Sprintf("%s wrote %s %s, and none has a trace ID: no trace leads to them.", clip(name),
-			count(int(s.lines[name]), "log line", "log lines"), s.win.phrase()),
-			Href: "/logs?" + merge(s.win, "service", name), Link: "Its lines", Doc: "faults.md"})
+		out = append(
+			out,
+			note{Text: fmt.Sprintf("%s wrote %s %s, and none has a trace ID: no trace leads to them.", clip(name),
+				count(int(s.lines[name]), "log line", "log lines"), s.win.phrase()),
+				Href: "/logs?" + merge(s.win, "service", name), Link: "Its lines", Doc: "faults.md"},
+		)
 	}
 	return out, nil
 }
@@ -247,9 +308,12 @@ func (s *signals) withoutSpans(services map[string]*red) (out []note) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.withID)) {
 		if r := services[name]; s.withID[name] >= 1 && (r == nil || r.rate == 0) {
-			out = append(out, note{Text: fmt.Sprintf("%s wrote %s with trace IDs %s, and no span of it has come.", clip(name),
-				count(int(s.withID[name]), "log line", "log lines"), s.win.phrase()),
-				Href: "/logs?" + merge(s.win, "service", name), Link: "Its lines", Doc: "faults.md"})
+			out = append(
+				out,
+				note{Text: fmt.Sprintf("%s wrote %s with trace IDs %s, and no span of it has come.", clip(name),
+					count(int(s.withID[name]), "log line", "log lines"), s.win.phrase()),
+					Href: "/logs?" + merge(s.win, "service", name), Link: "Its lines", Doc: "faults.md"},
+			)
 		}
 	}
 	return out
@@ -274,7 +338,13 @@ func (s *signals) withoutLines(services map[string]*red) []note {
 	if len(names) > 1 {
 		verb = "send"
 	}
-	return []note{{Text: fmt.Sprintf("%s %s spans, and no log lines %s.", named(names), verb, s.win.phrase()), Href: "/docs/send.md", Link: "How to send them"}}
+	return []note{
+		{
+			Text: fmt.Sprintf("%s %s spans, and no log lines %s.", named(names), verb, s.win.phrase()),
+			Href: "/docs/send.md",
+			Link: "How to send them",
+		},
+	}
 }
 
 // named lists names, the first of them if there are many.
@@ -300,18 +370,41 @@ func (s *signals) early() (out []note) {
 	now, ahead := s.e.Now(), aheadOf(s.e.Now())
 	by := func(t time.Time) string { return duration(t.Sub(now).Truncate(100 * time.Millisecond)) }
 	for _, name := range slices.Sorted(maps.Keys(newest)) {
-		out = append(out, note{Text: fmt.Sprintf("%s writes log lines with times that have not come yet: the newest is %s ahead of this machine's clock.", clip(name), by(newest[name].Time)),
-			Href: "/logs?" + merge(ahead, "service", name), Link: "These lines", Doc: "troubleshooting.md"})
+		out = append(
+			out,
+			note{
+				Text: fmt.Sprintf(
+					"%s writes log lines with times that have not come yet: the newest is %s ahead of this machine's clock.",
+					clip(name),
+					by(newest[name].Time),
+				),
+				Href: "/logs?" + merge(ahead, "service", name),
+				Link: "These lines",
+				Doc:  "troubleshooting.md",
+			},
+		)
 	}
 	first := map[string]query.Found{}
 	for _, t := range s.aheadTraces {
-		if name := cmp.Or(t.RootService, query.UnknownService); t.Start.After(ahead.Start) && first[name].Start.Before(t.Start) {
+		if name := cmp.Or(t.RootService, query.UnknownService); t.Start.After(ahead.Start) &&
+			first[name].Start.Before(t.Start) {
 			first[name] = t
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(first)) {
-		out = append(out, note{Text: fmt.Sprintf("A trace that begins in %s starts %s ahead of this machine's clock.", clip(name), by(first[name].Start)),
-			Href: "/traces/" + first[name].TraceID, Link: "This trace", Doc: "troubleshooting.md"})
+		out = append(
+			out,
+			note{
+				Text: fmt.Sprintf(
+					"A trace that begins in %s starts %s ahead of this machine's clock.",
+					clip(name),
+					by(first[name].Start),
+				),
+				Href: "/traces/" + first[name].TraceID,
+				Link: "This trace",
+				Doc:  "troubleshooting.md",
+			},
+		)
 	}
 	return out
 }
@@ -320,7 +413,13 @@ func (s *signals) early() (out []note) {
 func (s *signals) agreements(services map[string]*red, names []string) (out []agreement) {
 	long := s.win.End.Sub(s.win.Start).Seconds()
 	for _, name := range names {
-		a := agreement{Name: clip(cmp.Or(name, query.UnknownService)), Class: s.e.class(name), Handled: "–", Lines: grouped(int(s.lines[name])), WithID: grouped(int(s.withID[name]))}
+		a := agreement{
+			Name:    clip(cmp.Or(name, query.UnknownService)),
+			Class:   s.e.class(name),
+			Handled: "–",
+			Lines:   grouped(int(s.lines[name])),
+			WithID:  grouped(int(s.withID[name])),
+		}
 		if r := services[name]; r != nil {
 			a.Handled = grouped(int(r.rate*long + .5))
 		}

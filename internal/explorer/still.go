@@ -45,7 +45,11 @@ func (d drawing) still(ctx context.Context) error {
 		if rarelyMoves(name) {
 			continue
 		}
-		moved, err := d.e.Prometheus.Query(ctx, "sum by (job) (increase("+name+"["+d.win.rangeWindow()+"]))", d.win.End)
+		moved, err := d.e.Prometheus.Query(
+			ctx,
+			"sum by (job) (increase("+name+"["+d.win.rangeWindow()+"]))",
+			d.win.End,
+		)
 		if err != nil {
 			return err
 		}
@@ -61,7 +65,13 @@ func (d drawing) still(ctx context.Context) error {
 			if handled < 1 {
 				continue
 			}
-			found, err := d.e.Prometheus.QueryRange(ctx, "sum("+name+"{job="+query.Quote(job)+"})", d.win.Start, d.win.End, d.win.step())
+			found, err := d.e.Prometheus.QueryRange(
+				ctx,
+				"sum("+name+"{job="+query.Quote(job)+"})",
+				d.win.Start,
+				d.win.End,
+				d.win.step(),
+			)
 			if err != nil {
 				return err
 			}
@@ -80,7 +90,11 @@ func (d drawing) still(ctx context.Context) error {
 // metrics of its spans.
 func (e *explorer) handledSpans(ctx context.Context, service string, win window) (float64, error) {
 	of := and(contract.LabelService+"="+query.Quote(service), handled)
-	found, err := e.Prometheus.Query(ctx, fmt.Sprintf("sum(increase(%s{%s}[%s]))", contract.MetricSpanCalls, of, win.rangeWindow()), win.End)
+	found, err := e.Prometheus.Query(
+		ctx,
+		fmt.Sprintf("sum(increase(%s{%s}[%s]))", contract.MetricSpanCalls, of, win.rangeWindow()),
+		win.End,
+	)
 	if err != nil || len(found.Series) == 0 {
 		return 0, err
 	}
@@ -89,6 +103,23 @@ func (e *explorer) handledSpans(ctx context.Context, service string, win window)
 
 // rarelyMoves reports whether the name of a counter says that it counts what seldom happens.
 func rarelyMoves(name string) bool {
-	return slices.ContainsFunc([]string{"drop", "fail", "error", "refus", "reject", "retr", "cancel", "timeout", "exception", "panic", "evict", "gc", "restart", "reload"},
-		func(word string) bool { return strings.Contains(strings.ToLower(name), word) })
+	return slices.ContainsFunc(
+		[]string{
+			"drop",
+			"fail",
+			"error",
+			"refus",
+			"reject",
+			"retr",
+			"cancel",
+			"timeout",
+			"exception",
+			"panic",
+			"evict",
+			"gc",
+			"restart",
+			"reload",
+		},
+		func(word string) bool { return strings.Contains(strings.ToLower(name), word) },
+	)
 }

@@ -35,7 +35,10 @@ func (e *explorer) tail(w http.ResponseWriter, r *http.Request) {
 	case e.tails <- struct{}{}:
 		defer func() { <-e.tails }()
 	default:
-		refuse(http.StatusServiceUnavailable, fmt.Sprintf("%d pages follow log lines already: close one of them", maxTails))
+		refuse(
+			http.StatusServiceUnavailable,
+			fmt.Sprintf("%d pages follow log lines already: close one of them", maxTails),
+		)
 		return
 	}
 	v := logsView{}
@@ -65,7 +68,8 @@ func (e *explorer) tail(w http.ResponseWriter, r *http.Request) {
 		return // the connection is gone
 	}
 	send := func(text string) error {
-		if err := to.SetWriteDeadline(time.Now().Add(tailWrite)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		if err := to.SetWriteDeadline(time.Now().Add(tailWrite)); err != nil &&
+			!errors.Is(err, http.ErrNotSupported) {
 			return err
 		}
 		if _, err := w.Write([]byte(text)); err != nil {

@@ -52,8 +52,19 @@ func (e *explorer) timeBar(r *http.Request, path string, w window) *timeBar {
 	}
 	zone := e.Now().Location()
 	in := window{Start: w.Start.In(zone), End: w.End.In(zone)}
-	b := &timeBar{Path: path, Back: href(w.values()), Ends: in.ends(""), Zone: e.Now().Format("MST"), From: in.Start.Format(localTime), To: in.End.Format(localTime),
-		Since: w.Since, Moving: w.moves(), StartMS: w.Start.UnixMilli(), EndsMS: w.End.UnixMilli(), Name: "fixed"}
+	b := &timeBar{
+		Path:    path,
+		Back:    href(w.values()),
+		Ends:    in.ends(""),
+		Zone:    e.Now().Format("MST"),
+		From:    in.Start.Format(localTime),
+		To:      in.End.Format(localTime),
+		Since:   w.Since,
+		Moving:  w.moves(),
+		StartMS: w.Start.UnixMilli(),
+		EndsMS:  w.End.UnixMilli(),
+		Name:    "fixed",
+	}
 	if w.Since != "" {
 		b.Name = "last " + w.Since
 	} else if w.Open {
@@ -62,7 +73,10 @@ func (e *explorer) timeBar(r *http.Request, path string, w window) *timeBar {
 	found := false
 	for _, s := range spans() {
 		found = found || s == w.Since
-		b.Presets = append(b.Presets, choice{Label: s, Selected: s == w.Since, Href: href(url.Values{"since": {s}})})
+		b.Presets = append(
+			b.Presets,
+			choice{Label: s, Selected: s == w.Since, Href: href(url.Values{"since": {s}})},
+		)
 	}
 	if !found && w.Since != "" {
 		b.Presets = append(b.Presets, choice{Label: w.Since, Selected: true, Href: href(w.values())})
@@ -86,7 +100,12 @@ func (e *explorer) timeBar(r *http.Request, path string, w window) *timeBar {
 		}
 	}
 	for _, m := range e.marks.all() {
-		row := markRow{Name: m.Name, At: m.At.In(zone).Format("15:04:05"), ID: timeParam(m.At), Href: href(window{Start: m.At, Open: true}.values())}
+		row := markRow{
+			Name: m.Name,
+			At:   m.At.In(zone).Format("15:04:05"),
+			ID:   timeParam(m.At),
+			Href: href(window{Start: m.At, Open: true}.values()),
+		}
 		if row.Current = w.Open && w.Start.Equal(m.At); row.Current {
 			b.Name = "since " + m.Name
 		}

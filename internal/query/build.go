@@ -91,7 +91,16 @@ var plainName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_./-]*$`)
 
 // traceQLNames are the intrinsics of TraceQL that need no scope.
 func traceQLNames() []string {
-	return []string{"duration", "kind", "name", "rootName", "rootServiceName", "status", "statusMessage", "traceDuration"}
+	return []string{
+		"duration",
+		"kind",
+		"name",
+		"rootName",
+		"rootServiceName",
+		"status",
+		"statusMessage",
+		"traceDuration",
+	}
 }
 
 // attributeName writes the name of an attribute as TraceQL reads it.
@@ -118,12 +127,15 @@ var bareValue = regexp.MustCompile(`^-?[0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h)?$|^
 
 func (c Condition) traceQL() string {
 	name := attributeName(c.Attribute)
-	keyword := name == "status" || name == "kind" || strings.HasSuffix(name, ":status") || strings.HasSuffix(name, ":kind")
+	keyword := name == "status" || name == "kind" || strings.HasSuffix(name, ":status") ||
+		strings.HasSuffix(name, ":kind")
 	bare := bareValue.MatchString(c.Value)
 	switch {
 	case c.Value == "":
 		return name + " != nil"
-	case keyword, bare && strings.ContainsAny(c.Op, "<>"), bare && strings.HasSuffix(strings.ToLower(name), "duration"):
+	case keyword,
+		bare && strings.ContainsAny(c.Op, "<>"),
+		bare && strings.HasSuffix(strings.ToLower(name), "duration"):
 		return name + " " + c.Op + " " + c.Value
 	case bare && c.Op == "=": // as it was recorded: a number or a text
 		return "(" + name + " = " + c.Value + " || " + name + " = " + Quote(c.Value) + ")"

@@ -43,7 +43,12 @@ func (p *Prometheus) MetricNames(ctx context.Context, selector string, start, en
 
 // SeriesOf lists the labels of at most limit series that a selector matches between start
 // and end.
-func (p *Prometheus) SeriesOf(ctx context.Context, selector string, start, end time.Time, limit int) ([]map[string]string, error) {
+func (p *Prometheus) SeriesOf(
+	ctx context.Context,
+	selector string,
+	start, end time.Time,
+	limit int,
+) ([]map[string]string, error) {
 	var w struct{ Data []map[string]string }
 	err := p.getJSON(ctx, "/api/v1/series", url.Values{"match[]": {selector}, "limit": {strconv.Itoa(limit)},
 		"start": {unixSeconds(start)}, "end": {unixSeconds(end)}}, nil, &w)

@@ -28,13 +28,21 @@ type Tail struct {
 func (l *Loki) Follow(ctx context.Context, q LogQuery) (*Tail, error) {
 	u := *l.base
 	u.Path = strings.TrimSuffix(u.Path, "/") + "/loki/api/v1/tail"
-	u.RawQuery = url.Values{"query": {q.LogQL}, "limit": {strconv.Itoa(q.Limit)}, "start": {strconv.FormatInt(q.Start.UnixNano(), 10)}}.Encode()
+	u.RawQuery = url.Values{
+		"query": {q.LogQL},
+		"limit": {strconv.Itoa(q.Limit)},
+		"start": {strconv.FormatInt(q.Start.UnixNano(), 10)},
+	}.Encode()
 	header := categorized()
 	for k, v := range l.header {
 		header[http.CanonicalHeaderKey(k)] = v
 	}
 	fail := &Error{Server: l.name, URL: u.Redacted()}
-	conn, resp, err := websocket.Dial(ctx, u.String(), &websocket.DialOptions{HTTPClient: l.client, HTTPHeader: header})
+	conn, resp, err := websocket.Dial(
+		ctx,
+		u.String(),
+		&websocket.DialOptions{HTTPClient: l.client, HTTPHeader: header},
+	)
 	if err != nil {
 		fail.Message, fail.Err = err.Error(), err
 		if resp != nil {

@@ -6,17 +6,16 @@
   const parse = (text) => new DOMParser().parseFromString(text, "text/html");
   const changed = (root) => document.dispatchEvent(new CustomEvent("changed", { detail: root }));
   const keyOf = (row) => row.dataset.trace ? "trace-" + row.dataset.trace : row.id;
-  const rows = (root) => $$("[data-list] > [id], tr[data-trace]", root);
+  const lists = "[data-list], [data-live=result] table.traces, [data-live=traces] table.traces";
+  const rows = (root) => $$("[data-list] > [id], [data-live=result] tr[data-trace], [data-live=traces] tr[data-trace]", root);
   const say = document.body.appendChild(Object.assign(document.createElement("p"), { className: "visually-hidden", role: "status" }));
 
   // A reader who has scrolled, selected text or opened a row is not disturbed: what is new
   // waits behind a button.
-  const main = $("main");
   const reading = () => scrollY > 80 || !getSelection().isCollapsed || !!$("[data-list] > details[open]");
-  const news = Object.assign(document.createElement("button"), { type: "button", className: "button primary news", hidden: true });
-  const list = $("[data-list], table.traces");
-  if (list) (list.closest(".scroll") ?? list).before(news);
-  let waiting = null, live = !!$("[data-auto]");
+  const news = document.body.appendChild(Object.assign(document.createElement("button"), { type: "button", className: "button primary news", hidden: true }));
+  const list = $(lists);
+  let waiting = null;
   const hold = (n, show) => {
     waiting = show;
     news.hidden = n === 0;
@@ -39,13 +38,10 @@
     const focus = part.contains(document.activeElement) ? document.activeElement : null;
     const again = focus && (focus.id ? "#" + CSS.escape(focus.id) : focus.getAttribute("href") ? `a[href="${CSS.escape(focus.getAttribute("href"))}"]` :
       focus.closest("[id]") ? "#" + CSS.escape(focus.closest("[id]").id) + " > summary" : "");
-    if (news.parentElement && part.contains(news)) news.remove();
     part.replaceChildren(...fresh.childNodes);
     for (const id of open) { const d = document.getElementById(id); if (d) d.open = true; }
     for (const id of closed) { const d = document.getElementById(id); if (d) d.open = false; }
     $$(".panel-scroll, .scroll", part).forEach((s, i) => { if (scrolled[i]) [s.scrollTop, s.scrollLeft] = scrolled[i]; });
-    const now = $("[data-list], table.traces");
-    if (now && !news.isConnected) (now.closest(".scroll") ?? now).before(news);
     if (again) $(again, part)?.focus({ preventScroll: true });
     charts(part);
     changed(part);
@@ -232,7 +228,7 @@
     const click = (selector) => { const b = $(selector); b?.click(); return b; };
     const did = {
       "?": () => keys?.showModal() ?? true, g: () => g = true, j: () => rows(document).length && (step(1), true), k: () => rows(document).length && (step(-1), true),
-      "/": () => { const s = $("[data-search]"); s?.focus(); s?.select(); return s; }, ".": () => click("[data-auto]"), r: () => live && (refresh(), true),
+      "/": () => { const s = $("[data-search]"); s?.focus(); s?.select(); return s; }, ".": () => click("[data-auto]"), r: () => auto && (refresh(), true),
       "<": () => click("#time-earlier"), ">": () => click("#time-later"), m: () => { const f = $("#marks form"); if (f) f.requestSubmit(); return f; },
     }[e.key];
     if (did?.()) e.preventDefault();
