@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
 
 	"dicelab/internal/query"
 )
@@ -18,6 +20,33 @@ const (
 	maxConditions   = 8
 	maxListedValues = 200 // values of an attribute that a field offers
 )
+
+// tagsFor is the time for which the explorer keeps the list of attributes: a server with
+// many spans takes long to make it, and it seldom changes.
+const tagsFor = time.Minute
+
+// tagList is the list of attributes that spans have. It may be used by several goroutines.
+type tagList struct {
+	mu   sync.Mutex
+	at   time.Time
+	list []string
+}
+
+// tags returns the attributes that spans have, as they were less than tagsFor ago.
+func (e *explorer) tags(ctx context.Context) ([]string, error) {
+	t := &e.tagList
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if age := e.Now().Sub(t.at); t.list != nil && age >= 0 && age < tagsFor {
+		return t.list, nil
+	}
+	list, err := e.Tempo.Tags(ctx)
+	if err != nil {
+		return nil, err
+	}
+	t.list, t.at = list, e.Now()
+	return t.list, nil
+}
 
 // conditionRow is a condition on an attribute, as the fields of a form and as a text that
 // can be taken away.

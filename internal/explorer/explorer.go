@@ -66,6 +66,7 @@ type explorer struct {
 	css   map[string][]byte // style sheets by name
 	runs  *checkRuns
 	marks *marks
+	tagList
 	tails chan struct{} // has an element for each live tail
 	*palette
 	bounds

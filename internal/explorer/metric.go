@@ -117,7 +117,7 @@ func (e *explorer) metric(w http.ResponseWriter, r *http.Request) {
 		func() { names, errs[1] = e.Prometheus.MetricNames(r.Context(), "", win.Start, win.End) },
 	}
 	if v.Name != "" {
-		selector := `{__name__=~` + query.Quote(regexpOf(v.Name)+"(_bucket)?") + `}`
+		selector := `{__name__=~` + query.Quote(regexp.QuoteMeta(v.Name)+"(_bucket)?") + `}`
 		asks = append(asks, func() {
 			series, errs[2] = e.Prometheus.SeriesOf(r.Context(), selector, win.Start, win.End, maxMetricSeries)
 		})
@@ -440,7 +440,3 @@ func metricQuery(name, kind, function, matcher string, by []string, win window) 
 	}
 	return name + matcher
 }
-
-// regexpOf returns a regular expression of a name of a metric, which may be anything that
-// was typed.
-func regexpOf(name string) string { return regexp.QuoteMeta(name) }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,8 +20,9 @@ const (
 	maxNamed       = 4               // services that a sentence names
 	stillFor       = 2 * time.Minute // for which a counter has not moved
 	stillBefore    = 15 * time.Minute
-	stillExpected  = 20 // times that it should have moved in stillFor
-	maxAheadLooked = 50 // lines, and traces, that are ahead of the clock
+	compareFor     = 5 * time.Minute // the end of the page's time, in which lines and spans are counted
+	stillExpected  = 20              // times that it should have moved in stillFor
+	maxAheadLooked = 50              // lines, and traces, that are ahead of the clock
 )
 
 // note is one sentence about signals that do not agree, with its evidence.
@@ -28,22 +30,23 @@ type note struct{ Text, Href, Link, Doc string }
 
 // agreement is what was counted of a service, by several signals.
 type agreement struct {
-	Name, Class, Href      string
-	Handled, Lines, WithID string
+	Name, Class          string
+	Spans, Lines, WithID string
 }
 
 // signals is what the notes are made from.
 type signals struct {
-	e                     *explorer
-	win                   window
-	lines, withID         map[string]float64 // by service
-	ahead                 []query.LogLine
-	aheadTraces           []query.Found
-	now, then, before     map[counterOf]float64 // sums of counters: at the end, stillFor ago, and stillBefore before that
-	handled, handledThen  map[string]float64
-	alerts                []query.Alert
-	linesErr, aheadErr    error
-	countersErr, tracesEr error
+	e                      *explorer
+	win                    window
+	lines, withID          map[string]float64 // by service
+	ahead                  []query.LogLine
+	aheadTraces            []query.Found
+	now, then, before      map[counterOf]float64 // sums of counters: at the end, stillFor ago, and stillBefore before that
+	handled, handledThen   map[string]float64
+	spans                  map[string]float64 // by service
+	alerts                 []query.Alert
+	linesErr, aheadErr     error
+	countersErr, tracesErr error
 }
 
 // counterOf is a counter of a job.
@@ -93,19 +96,10 @@ func (s *signals) ask(ctx context.Context) []func() {
 			}
 		}
 	}
-	requests := func(to *map[string]float64, over string) func() {
+	requests := func(to *map[string]float64, matchers, over string) func() {
+		q := fmt.Sprintf("sum by (%s) (increase(%s{%s}%s))", contract.LabelService, contract.MetricSpanCalls, matchers, over)
 		return func() {
-			found, err := p.Query(
-				ctx,
-				fmt.Sprintf(
-					"sum by (%s) (increase(%s{%s}%s))",
-					contract.LabelService,
-					contract.MetricSpanCalls,
-					handled,
-					over,
-				),
-				end,
-			)
+			found, err := p.Query(ctx, q, end)
 			if err != nil {
 				s.countersErr = err
 				return
@@ -116,7 +110,8 @@ func (s *signals) ask(ctx context.Context) []func() {
 	asks := []func(){
 		lineCount(&s.lines, ""), lineCount(&s.withID, " | "+contract.FieldTraceID+`!=""`),
 		sums(&s.now, 0), sums(&s.then, stillFor), sums(&s.before, stillFor+stillBefore),
-		requests(&s.handled, over(stillFor, "")), requests(&s.handledThen, over(stillBefore, offset)),
+		requests(&s.handled, handled, over(stillFor, "")), requests(&s.handledThen, handled, over(stillBefore, offset)),
+		requests(&s.spans, "", "["+s.win.rangeWindow()+"]"),
 		func() {
 			var err error
 			if s.alerts, err = p.Alerts(ctx); err != nil {
@@ -140,7 +135,7 @@ func (s *signals) ask(ctx context.Context) []func() {
 				ctx,
 				query.Search{Start: ahead.Start.Add(time.Second), End: ahead.End, Limit: maxAheadLooked},
 			)
-			if s.tracesEr = err; err == nil {
+			if s.tracesErr = err; err == nil {
 				s.aheadTraces = found.Traces
 			}
 		})
@@ -156,8 +151,8 @@ func byLabel(series []query.Series, label string) map[string]float64 {
 	return out
 }
 
-// notes returns what the signals say, after ask, given the rates of services.
-func (s *signals) notes(ctx context.Context, services map[string]*red) (out []note, failures []string) {
+// notes returns what the signals say, after ask.
+func (s *signals) notes(ctx context.Context) (out []note, failures []string) {
 	still := s.still()
 	for _, c := range still {
 		out = append(out, c.note)
@@ -165,10 +160,10 @@ func (s *signals) notes(ctx context.Context, services map[string]*red) (out []no
 	out = append(out, s.deafAlerts(still)...)
 	withoutIDs, err := s.withoutIDs(ctx)
 	out = append(out, withoutIDs...)
-	out = append(out, s.withoutSpans(services)...)
-	out = append(out, s.withoutLines(services)...)
+	out = append(out, s.withoutSpans()...)
+	out = append(out, s.withoutLines()...)
 	out = append(out, s.early()...)
-	for _, err := range []error{s.linesErr, s.aheadErr, s.countersErr, s.tracesEr, err} {
+	for _, err := range []error{s.linesErr, s.aheadErr, s.countersErr, s.tracesErr, err} {
 		if err != nil {
 			failures = append(failures, "Not compared: "+err.Error())
 		}
@@ -302,12 +297,12 @@ func (s *signals) withoutIDs(ctx context.Context) (out []note, err error) {
 }
 
 // withoutSpans finds services whose lines name traces, and of which no span came.
-func (s *signals) withoutSpans(services map[string]*red) (out []note) {
-	if services == nil {
+func (s *signals) withoutSpans() (out []note) {
+	if s.spans == nil {
 		return nil
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.withID)) {
-		if r := services[name]; s.withID[name] >= 1 && (r == nil || r.rate == 0) {
+		if s.withID[name] >= 1 && s.spans[name] == 0 {
 			out = append(
 				out,
 				note{Text: fmt.Sprintf("%s wrote %s with trace IDs %s, and no span of it has come.", clip(name),
@@ -320,13 +315,13 @@ func (s *signals) withoutSpans(services map[string]*red) (out []note) {
 }
 
 // withoutLines finds services that send spans and no log lines.
-func (s *signals) withoutLines(services map[string]*red) []note {
+func (s *signals) withoutLines() []note {
 	if s.linesErr != nil {
 		return nil
 	}
 	var names []string
-	for name, r := range services {
-		if name != "" && r.rate > 0 && s.lines[name] == 0 {
+	for name, spans := range s.spans {
+		if name != "" && spans > 0 && s.lines[name] == 0 {
 			names = append(names, name)
 		}
 	}
@@ -410,20 +405,22 @@ func (s *signals) early() (out []note) {
 }
 
 // agreements lists what was counted, of the services that are shown.
-func (s *signals) agreements(services map[string]*red, names []string) (out []agreement) {
-	long := s.win.End.Sub(s.win.Start).Seconds()
+func (s *signals) agreements(names []string) (out []agreement) {
 	for _, name := range names {
-		a := agreement{
-			Name:    clip(cmp.Or(name, query.UnknownService)),
-			Class:   s.e.class(name),
-			Handled: "–",
-			Lines:   grouped(int(s.lines[name])),
-			WithID:  grouped(int(s.withID[name])),
-		}
-		if r := services[name]; r != nil {
-			a.Handled = grouped(int(r.rate*long + .5))
-		}
-		out = append(out, a)
+		out = append(out, agreement{Name: clip(cmp.Or(name, query.UnknownService)), Class: s.e.class(name),
+			Spans: grouped(int(s.spans[name] + .5)), Lines: grouped(int(s.lines[name])), WithID: grouped(int(s.withID[name]))})
 	}
 	return out
+}
+
+// newest returns the end of the window, of d at most.
+func (w window) newest(d time.Duration) window {
+	if w.End.Sub(w.Start) <= d {
+		return w
+	}
+	w.Start, w.Open = w.End.Add(-d), false
+	if w.Since != "" {
+		w.Since = strconv.Itoa(int(d.Minutes())) + "m"
+	}
+	return w
 }

@@ -34,6 +34,7 @@ type overviewView struct {
 	Notes          []note
 	NotCompared    []string
 	Compared       bool
+	CompareWhen    string
 	Agreements     []agreement
 }
 
@@ -76,7 +77,7 @@ func (e *explorer) overview(w http.ResponseWriter, r *http.Request) {
 		v.Map, mapErr = e.overviewMap(ctx, win)
 	})
 	asks = append(asks, func() { services, redErr = e.reds(ctx, contract.LabelService, "", win) })
-	compared := signals{e: e, win: win}
+	compared := signals{e: e, win: win.newest(compareFor)}
 	if v.Compared = !e.NoNotes; v.Compared {
 		asks = append(asks, compared.ask(ctx)...)
 	}
@@ -109,8 +110,8 @@ func (e *explorer) overview(w http.ResponseWriter, r *http.Request) {
 	}
 	v.Cards = len(v.Services) <= maxCards
 	if v.Compared {
-		v.Notes, v.NotCompared = compared.notes(ctx, services)
-		v.Agreements = compared.agreements(services, names)
+		v.Notes, v.NotCompared = compared.notes(ctx)
+		v.Agreements, v.CompareWhen = compared.agreements(names), compared.win.phrase()
 	}
 	status := http.StatusOK
 	if v.InputError != "" {

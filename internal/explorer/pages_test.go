@@ -330,7 +330,7 @@ func TestSignalsAgree(t *testing.T) {
 	if got := agree.attr("data-live"); got != "agree" {
 		t.Fatalf("the first part is %s", got)
 	}
-	contains(t, agree.text(), "Do the signals agree?", "Service Requests, by spans Log lines with a trace ID")
+	contains(t, agree.text(), "Do the signals agree?", "What each signal counts in the last 5m Service Spans Log lines with a trace ID")
 	if got := agree.text(); strings.Contains(got, "Not compared") {
 		t.Errorf("something was not compared: %s", got)
 	}

@@ -55,7 +55,7 @@ func (e *explorer) timeBar(r *http.Request, path string, w window) *timeBar {
 	b := &timeBar{
 		Path:    path,
 		Back:    href(w.values()),
-		Ends:    in.ends(""),
+		Ends:    in.ends(),
 		Zone:    e.Now().Format("MST"),
 		From:    in.Start.Format(localTime),
 		To:      in.End.Format(localTime),

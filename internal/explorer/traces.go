@@ -209,7 +209,6 @@ type tracesView struct {
 	Hidden                                      []choice
 	Conditions                                  []conditionRow
 	Attributes                                  []string // that spans have
-	MoreAttributes                              int
 	Sorts                                       []choice
 	When                                        string // the time, at the end of a sentence
 	Limit                                       int
@@ -250,7 +249,7 @@ func (e *explorer) traces(w http.ResponseWriter, r *http.Request) {
 	var asks []func()
 	v.Conditions, asks = e.conditionRows(r.Context(), conditions, r.URL.Query())
 	asks = append(asks,
-		func() { v.Attributes, tagsErr = e.Tempo.Tags(r.Context()) },
+		func() { v.Attributes, tagsErr = e.tags(r.Context()) },
 		func() { dice, _ = e.Tempo.TagValues(r.Context(), "span."+contract.AttrDieType) }, // without it there is one filter less
 		func() { services, servicesErr = e.Tempo.TagValues(r.Context(), "resource.service.name") },
 		func() { names, namesErr = e.Tempo.TagValues(r.Context(), "name") },

@@ -165,24 +165,13 @@ func (w window) chosen(r *http.Request) url.Values {
 	return nil
 }
 
-// text describes a window with fixed ends, "" for one that moves with time.
-func (w window) text() string {
-	if w.Since != "" {
-		return ""
-	}
-	return w.ends("2 Jan ")
-}
-
 // ends writes both ends, each behind its day where they are not of the same.
-func (w window) ends(day string) string {
-	from, to := "15:04:05", "15:04:05"
-	if y, m, d := w.Start.Date(); day != "" || w.End.Format("2006-01-02") != time.Date(y, m, d, 0, 0, 0, 0, w.Start.Location()).Format("2006-01-02") {
-		from = "2 Jan 15:04:05"
+func (w window) ends() string {
+	layout := "15:04:05"
+	if w.Start.Format(time.DateOnly) != w.End.Format(time.DateOnly) {
+		layout = "2 Jan 15:04:05"
 	}
-	if w.Start.YearDay() != w.End.YearDay() {
-		to = "2 Jan 15:04:05"
-	}
-	return w.Start.Format(from) + " to " + w.End.Format(to)
+	return w.Start.Format(layout) + " to " + w.End.Format(layout)
 }
 
 // hidden returns the parameters that a form passes on to keep a window.
@@ -203,7 +192,7 @@ func (w window) phrase() string {
 	case w.Open:
 		return "since " + w.Start.Format("15:04:05")
 	}
-	return "from " + w.ends("")
+	return "from " + w.ends()
 }
 
 // timeParam writes a time as parseTime reads it. A number would not do for the

@@ -91,16 +91,8 @@ var plainName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_./-]*$`)
 
 // traceQLNames are the intrinsics of TraceQL that need no scope.
 func traceQLNames() []string {
-	return []string{
-		"duration",
-		"kind",
-		"name",
-		"rootName",
-		"rootServiceName",
-		"status",
-		"statusMessage",
-		"traceDuration",
-	}
+	return []string{"duration", "kind", "name", "rootName", "rootServiceName", "status", "statusMessage",
+		"traceDuration"}
 }
 
 // attributeName writes the name of an attribute as TraceQL reads it.
@@ -185,9 +177,9 @@ func (c FieldCondition) LogQL() string {
 		op = "!="
 	}
 	if !c.InLine {
-		return " | " + labelName(c.Key) + op + Quote(c.Value)
+		return " | " + c.LabelName() + op + Quote(c.Value)
 	}
-	return c.Extract() + " | " + labelName(c.Key) + op + Quote(c.Value)
+	return c.Extract() + " | " + c.LabelName() + op + Quote(c.Value)
 }
 
 // Extract writes the stage of LogQL that makes a label of the field of a line.
@@ -195,21 +187,18 @@ func (c FieldCondition) Extract() string {
 	if !c.InLine {
 		return ""
 	}
-	return " | json " + labelName(c.Key) + "=" + Quote("["+Quote(c.Key)+"]")
+	return " | json " + c.LabelName() + "=" + Quote("["+Quote(c.Key)+"]")
 }
 
-// labelName returns the name of the label that LogQL has for a key.
-func labelName(key string) string {
+// LabelName returns the name of the label that LogQL has for the field.
+func (c FieldCondition) LabelName() string {
 	return strings.Map(func(r rune) rune {
 		if r == '_' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
 			return r
 		}
 		return '_'
-	}, key)
+	}, c.Key)
 }
-
-// LabelName returns the name of the label that LogQL has for the field of the condition.
-func (c FieldCondition) LabelName() string { return labelName(c.Key) }
 
 // spellings returns a regular expression of the spellings of a level, without regard to
 // upper and lower case.

@@ -7,7 +7,7 @@
   const changed = (root) => document.dispatchEvent(new CustomEvent("changed", { detail: root }));
   const keyOf = (row) => row.dataset.trace ? "trace-" + row.dataset.trace : row.id;
   const lists = "[data-list], [data-live=result] table.traces, [data-live=traces] table.traces";
-  const rows = (root) => $$("[data-list] > [id], [data-live=result] tr[data-trace], [data-live=traces] tr[data-trace]", root);
+  const rows = (root) => $$("[data-list] > [id], tr[data-trace]", root).filter((r) => !r.closest(".panel"));
   const say = document.body.appendChild(Object.assign(document.createElement("p"), { className: "visually-hidden", role: "status" }));
 
   // A reader who has scrolled, selected text or opened a row is not disturbed: what is new
@@ -38,7 +38,9 @@
     const focus = part.contains(document.activeElement) ? document.activeElement : null;
     const again = focus && (focus.id ? "#" + CSS.escape(focus.id) : focus.getAttribute("href") ? `a[href="${CSS.escape(focus.getAttribute("href"))}"]` :
       focus.closest("[id]") ? "#" + CSS.escape(focus.closest("[id]").id) + " > summary" : "");
+    const here = $(".row-here", part), was = here && keyOf(here);
     part.replaceChildren(...fresh.childNodes);
+    if (was) rows(part).find((r) => keyOf(r) === was)?.classList.add("row-here");
     for (const id of open) { const d = document.getElementById(id); if (d) d.open = true; }
     for (const id of closed) { const d = document.getElementById(id); if (d) d.open = false; }
     $$(".panel-scroll, .scroll", part).forEach((s, i) => { if (scrolled[i]) [s.scrollTop, s.scrollLeft] = scrolled[i]; });
@@ -60,17 +62,20 @@
 
   // Auto refresh: load this page again and take over its live parts.
   const auto = $("[data-auto]"), every = 5000;
-  let timer = 0, unanswered = false;
+  let timer = 0, unanswered = false, busy = false;
   const mark = (on) => { if (auto) auto.textContent = unanswered ? "Auto refresh: the explorer does not answer" : on ? "Auto refresh: every 5 s" : "Auto refresh: off"; };
   const refresh = async () => {
-    if (document.hidden || tailing) return;
+    if (document.hidden || tailing || busy) return;
     let next;
+    busy = true;
     try {
       next = parse(await (await fetch(location.href, { headers: { Accept: "text/html" } })).text());
       unanswered = false;
     } catch {
       unanswered = true;
       return mark(true);
+    } finally {
+      busy = false;
     }
     mark(!!timer);
     const known = new Set(rows(document).map(keyOf)), came = rows(next).filter((r) => !known.has(keyOf(r))).length;
