@@ -218,7 +218,7 @@ func (e *explorer) find(
 			foundMetric{
 				Name:    name,
 				Href:    "/metrics/find?" + p.Encode(),
-				Type:    kind,
+				Type:    cmp.Or(strings.TrimPrefix(info.Type, "unknown"), kind),
 				Help:    info.Help,
 				Current: name == v.Name,
 			},

@@ -117,7 +117,7 @@ func (e *explorer) overview(w http.ResponseWriter, r *http.Request) {
 	if v.InputError != "" {
 		status = http.StatusBadRequest
 	}
-	e.render(w, status, "overview", page{Window: win.chosen(r), Time: e.timeBar(r, "/", win), Title: "Overview", Section: "Overview", Live: win.moves(), Data: v})
+	e.render(w, status, "overview", page{Wide: true, Window: win.chosen(r), Time: e.timeBar(r, "/", win), Title: "Overview", Section: "Overview", Live: win.moves(), Data: v})
 }
 
 func (e *explorer) serviceRow(name string, r *red, targets []query.Target, win window) serviceRow {

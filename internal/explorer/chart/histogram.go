@@ -66,7 +66,7 @@ func (h Histogram) HTML() template.HTML {
 				tab = ` tabindex="-1"`
 			}
 			fmt.Fprintf(&b, `<a href="%s"%s aria-label="%s"><rect class="bar %s" x="%s" width="%s" y="%.1f" height="%.1f"><title>%s</title></rect></a>`,
-				esc(href), tab, esc(title), esc(l.Class), Percent(max(0, left)), Percent(width*.9+min(0, left)), y.At(from+s.Value), math.Max(1, y.At(from)-y.At(from+s.Value)), esc(title))
+				esc(href), tab, esc(title), esc(l.Class), Percent(max(0, left)), Percent(min(width*.9+min(0, left), 100-max(0, left))), y.At(from+s.Value), math.Max(1, y.At(from)-y.At(from+s.Value)), esc(title))
 		}
 	}
 	b.WriteString(`</svg></div>`)
