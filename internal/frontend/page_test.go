@@ -71,7 +71,8 @@ func TestPage(t *testing.T) {
 		href, _ := a.attr("href")
 		explore = append(explore, a.text()+" "+href)
 	}
-	wantLinks := []string{"/metrics /metrics", "Traces " + explorer + "/traces", "Logs " + explorer + "/logs", "Metrics " + explorer + "/metrics", "Targets " + explorer + "/targets"}
+	wantLinks := []string{"/metrics /metrics", "Overview " + explorer + "/", "Traces " + explorer + "/traces", "Logs " + explorer + "/logs",
+		"Metrics " + explorer + "/metrics", "Targets " + explorer + "/targets", "Checklist " + explorer + "/checklist", "Docs " + explorer + "/docs/"}
 	if diff := cmp.Diff(wantLinks, explore); diff != "" {
 		t.Errorf("links of the sidebar (-want +got):\n%s", diff)
 	}
@@ -218,7 +219,8 @@ func TestNothingFromOtherHosts(t *testing.T) {
 	s := start(t, config{roller: backend(t, reply(200, `{"roll":6}`)), switches: true, faults: faults(t)})
 	rolledPage := s.roll(t, contract.DieFair, asHTML)
 	trace := linksTo(rolledPage.traceID())
-	allowed := []string{explorer + "/traces", explorer + "/logs", explorer + "/metrics", explorer + "/targets", trace.Trace, trace.Logs}
+	allowed := []string{explorer + "/", explorer + "/traces", explorer + "/logs", explorer + "/metrics", explorer + "/targets", explorer + "/checklist",
+		explorer + "/docs/", trace.Trace, trace.Logs}
 	for _, a := range []answer{s.get(t, "/"), rolledPage, s.roll(t, "loaded", asHTML)} {
 		trace = linksTo(a.traceID())
 		for _, n := range parse(t, a).all("") {
