@@ -2,6 +2,8 @@ package otlp
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -58,6 +60,9 @@ func (e export) decode(into interface {
 }) error {
 	read := into.UnmarshalProto
 	if e.json {
+		if !json.Valid(e.body) { // the library reads the first value alone
+			return undecodable(e, errors.New("it is not one JSON document"))
+		}
 		read = into.UnmarshalJSON
 	}
 	if err := read(e.body); err != nil {

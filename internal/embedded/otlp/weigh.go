@@ -72,8 +72,16 @@ func shapeOf(message protoreflect.MessageDescriptor, known map[protoreflect.Full
 		}
 		s.fields[field.Number()] = inner
 	}
+	if message.ReservedRanges().Has(oldScopes) {
+		s.fields = append(s.fields, make([]*shape, oldScopes+1-len(s.fields))...)
+		s.fields[oldScopes] = s.fields[2]
+	}
 	return s
 }
+
+// oldScopes is the number that the list of scopes had before OTLP 1.0. The decoder of log
+// records and metrics still reads it.
+const oldScopes = 1000
 
 // elementBytes returns the memory that a list takes for a byte of the body.
 func elementBytes(kind protoreflect.Kind) int64 {

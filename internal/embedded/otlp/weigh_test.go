@@ -55,6 +55,7 @@ func TestDecodingIsReserved(t *testing.T) {
 		{"spans", "/v1/traces", within(of(2), 1, 2), spans},
 		{"attributes", "/v1/traces", within(of(9), 1, 2, 2), spans},
 		{"events", "/v1/traces", within(of(11), 1, 2, 2), spans},
+		{"scopes of log records of an old OTLP", "/v1/logs", within(of(1000), 1), logs},
 		{"log records", "/v1/logs", within(of(2), 1, 2), logs},
 		{"attributes of a log record", "/v1/logs", within(of(6), 1, 2, 2), logs},
 		{"metrics", "/v1/metrics", within(of(2), 1, 2), metrics},
