@@ -27,10 +27,13 @@ func (frontendCommand) Help() string { return helpTelemetry }
 
 // Run runs the front end.
 func (c *frontendCommand) Run(ctx context.Context, env environment) error {
-	return c.Service.run(ctx, env, contract.ServiceFrontend, contract.MsgFrontendStarted, c.handler)
+	return c.Service.run(ctx, env, contract.ServiceFrontend, contract.MsgFrontendStarted,
+		func(tel *telemetry.Telemetry, faults *fault.Set) (http.Handler, error) {
+			return c.handler(tel, faults, env.getenv(envControl))
+		})
 }
 
-func (c *frontendCommand) handler(tel *telemetry.Telemetry, faults *fault.Set) (http.Handler, error) {
+func (c *frontendCommand) handler(tel *telemetry.Telemetry, faults *fault.Set, control string) (http.Handler, error) {
 	base := roller.NewTransport()
 	client, err := roller.NewClient(string(c.RollerURL), tel.Transport(base), c.Timeout)
 	if err != nil {
@@ -38,7 +41,7 @@ func (c *frontendCommand) handler(tel *telemetry.Telemetry, faults *fault.Set) (
 	}
 	options := frontend.Options{
 		Telemetry: tel, Roller: client, BackendURL: string(c.RollerURL), TraceURL: c.TraceURL, LogsURL: c.LogsURL,
-		ExplorerURL: string(c.ExplorerURL), Faults: faults, Hosts: cli.Texts(c.Service.AllowHost),
+		ExplorerURL: string(c.ExplorerURL), Faults: faults, Control: control, Hosts: cli.Texts(c.Service.AllowHost),
 	}
 	if c.Service.FaultSwitches {
 		options.Switches = &fault.Remote{URL: string(c.RollerURL), Client: &http.Client{Transport: base}}

@@ -25,7 +25,7 @@ func (c *rollerCommand) Run(ctx context.Context, env environment) error {
 		func(tel *telemetry.Telemetry, faults *fault.Set) (http.Handler, error) {
 			return roller.NewHandler(roller.Options{
 				Telemetry: tel, Dice: c.Dice.dice(), Version: version(), Faults: faults,
-				Switches: c.Service.FaultSwitches, Hosts: cli.Texts(c.Service.AllowHost),
+				Switches: c.Service.FaultSwitches, Control: env.getenv(envControl), Hosts: cli.Texts(c.Service.AllowHost),
 			})
 		})
 }

@@ -64,3 +64,7 @@ func (d *diceFlags) args() []string {
 func (d *diceFlags) dice() *roller.Dice {
 	return roller.NewDice(d.Seed.Or(rand.Uint64()), d.MaxDelay, float64(d.ErrorRate))
 }
+
+// envControl is the environment variable in which up hands its services the token for
+// hidden faults.
+const envControl = "DICELAB_CONTROL_TOKEN"

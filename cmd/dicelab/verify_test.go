@@ -305,3 +305,26 @@ func TestVerifyCatchesFaults(t *testing.T) {
 		})
 	}
 }
+
+// Of faults that chance decides about, which other rows fail depends on the rolls: one row
+// fails always.
+func TestVerifyCatchesFaultsOfChance(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ fault, row, says string }{
+		{"streamlit-frontend:retry=2", "counters-exact", "counters moved too much, though there is no other roll"},
+		{"streamlit-frontend:timeout=1ns", "roll-via-ui", "no roll brought a value: 30 rolls: 30 × Gateway Timeout 504"},
+		{"dice-roller:fail-risky=100%", "roll-button-works", "no roll of the risky die brought a value"},
+		{"dice-roller:fail-fair=100%", "roll-button-works", "no roll of the fair die brought a value"},
+		{"dice-roller:drop-failed", "failed-span-tree", `dice-roller "GET /roll" is missing; dice-roller "roll" is missing`},
+		{"streamlit-frontend:drop-failed", "failed-span-tree", `streamlit-frontend "roll_button_click" is missing`},
+	} {
+		t.Run(test.fault, func(t *testing.T) {
+			t.Parallel()
+			l := startLab(t, t.TempDir(), nil, append(quickDice(), "--fault", test.fault)...)
+			v := l.verify(t, "--timeout", brokenTime, "--only", test.row)
+			if r := v.row(t, test.row); r.Outcome != string(checklist.Fail) || !strings.Contains(r.Why, test.says) {
+				t.Errorf("%s: %s, %s", test.row, r.Outcome, r.Why)
+			}
+		})
+	}
+}

@@ -151,6 +151,7 @@ const (
 	MsgBackendResponse = "Backend response received"
 	MsgBackendFailed   = "Backend request failed"
 	MsgFaultInjected   = "Fault injected" // the fault "fail" struck
+	MsgRollFailed      = "Roll failed"    // the same in a quest, which does not name the fault
 	MsgTrafficStarted  = "Traffic started"
 	MsgSimulatedRoll   = "Simulated roll completed"
 	MsgSimulatedFailed = "Simulated roll failed"

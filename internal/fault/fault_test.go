@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"dicelab/internal/contract"
 	"dicelab/internal/fault"
 )
 
@@ -37,6 +38,11 @@ func TestEnableSetsItsFieldAlone(t *testing.T) {
 		{spec: "fail=0.1%", want: fault.State{Fail: 0.001}},
 		{spec: "fail=7%", want: fault.State{Fail: 0.07}},
 		{spec: "fail=29%", want: fault.State{Fail: 0.29}},
+		{spec: "fail-fair=50%", want: fault.State{FailFair: 0.5}},
+		{spec: "fail-risky=7%", want: fault.State{FailRisky: 0.07}},
+		{spec: "drop-failed", want: fault.State{DropFailed: true}},
+		{spec: "retry=3", want: fault.State{Retry: 3}},
+		{spec: "timeout=300ms", want: fault.State{Timeout: 300 * time.Millisecond}},
 	}
 	covered := map[string]bool{}
 	for _, tt := range tests {
@@ -76,7 +82,7 @@ func TestEnableSetsItsFieldAlone(t *testing.T) {
 }
 
 func TestBadSpec(t *testing.T) {
-	const names = "no-propagation, no-export, log-without-trace, log-traceID, status-200-on-error, counter-stuck, no-exemplars, clock-skew, slow, fail"
+	const names = "no-propagation, no-export, log-without-trace, log-traceID, status-200-on-error, counter-stuck, no-exemplars, clock-skew, slow, fail, fail-fair, fail-risky, drop-failed, retry, timeout"
 	const skew, slow, fail = "want a duration from -1h0m0s to 1h0m0s, such as 10s", "want a duration from 0s to 1m0s, such as 2s", "want a share from 0% to 100%, such as 50%"
 	tests := []struct{ spec, want string }{
 		{"", `unknown fault "": choose one of ` + names},
@@ -108,6 +114,11 @@ func TestBadSpec(t *testing.T) {
 		{"fail=%", `fault fail=%: ` + fail},
 		{"fail=5%%", `fault fail=5%%: ` + fail},
 		{"fail=0%", `fault fail=0%: that is no fault; switch it off instead`},
+		{"retry=11", `fault retry=11: want a number from 1 to 10, such as 3`},
+		{"retry=-1", `fault retry=-1: want a number from 1 to 10, such as 3`},
+		{"retry=often", `fault retry=often: want a number from 1 to 10, such as 3`},
+		{"retry=0", `fault retry=0: that is no fault; switch it off instead`},
+		{"timeout=2m", `fault timeout=2m: want a duration from 0s to 1m0s, such as 300ms`},
 		{"slow=2s=3s", `fault slow=2s=3s: ` + slow},
 	}
 	for _, tt := range tests {
@@ -165,6 +176,64 @@ func TestEveryExampleWorks(t *testing.T) {
 	}
 	if diff := cmp.Diff(set.State(), again.State()); diff != "" {
 		t.Errorf("state from what is listed (-want +got):\n%s", diff)
+	}
+}
+
+// A service has the faults that it can have.
+func TestFaultsOfAService(t *testing.T) {
+	const refused = `unknown fault "retry": choose one of no-propagation`
+	if _, err := fault.NewSetOf(contract.ServiceRoller, "retry=3"); err == nil || !strings.HasPrefix(err.Error(), refused) {
+		t.Errorf("the roller takes retry: %v", err)
+	}
+	if err := fault.CheckOf(contract.Services())("dice-roller:timeout=1s"); !errors.Is(err, fault.ErrUnknown) {
+		t.Errorf("up takes timeout of the roller: %v", err)
+	}
+	if _, err := fault.NewSetOf(contract.ServiceFrontend, "retry=3", "timeout=1s"); err != nil {
+		t.Error(err)
+	}
+	for _, spec := range fault.Examples(contract.Services()...) {
+		if err := fault.CheckOf(contract.Services())(spec); err != nil {
+			t.Errorf("the example %s: %v", spec, err)
+		}
+	}
+}
+
+// Hidden faults work, are not listed, and go off with their lease or at the end.
+func TestHide(t *testing.T) {
+	set, err := fault.NewSet("no-export")
+	if err != nil {
+		t.Fatal(err)
+	}
+	hide := func(lease time.Duration, specs ...string) {
+		t.Helper()
+		if err := set.Hide(lease, specs...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hide(time.Hour, "slow=2s")
+	if got := set.State(); !got.NoExport || got.Slow != 2*time.Second || !got.Hidden {
+		t.Errorf("state %+v", got)
+	}
+	if diff := cmp.Diff([]string{"no-export"}, set.On()); diff != "" {
+		t.Errorf("on (-want +got):\n%s", diff)
+	}
+	if first := set.Entries()[0]; first.Name != fault.Quest || !first.On {
+		t.Errorf("the list begins with %+v", first)
+	}
+	if err := set.Hide(time.Hour, "slow=never"); err == nil || set.State().Slow != 2*time.Second {
+		t.Errorf("after a bad spec (%v): %+v", err, set.State())
+	}
+	hide(time.Hour, "no-exemplars") // in place of slow
+	if got := set.State(); got.Slow != 0 || !got.NoExemplars {
+		t.Errorf("state %+v", got)
+	}
+	hide(time.Hour) // a quest that breaks the other service
+	if got := set.State(); got.Hidden || got.NoExemplars || set.Entries()[0].Name != fault.Quest {
+		t.Errorf("state %+v", got)
+	}
+	hide(0)
+	if diff := cmp.Diff(fault.State{NoExport: true}, set.State()); diff != "" || set.Entries()[0].Name == fault.Quest {
+		t.Errorf("state at the end (-want +got):\n%s", diff)
 	}
 }
 

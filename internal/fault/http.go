@@ -3,6 +3,7 @@ package fault
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -22,11 +23,18 @@ type Entry struct {
 	Value   string `json:"value,omitempty"` // as switched on
 }
 
-// Entries lists the catalogue and what is on.
+// Quest is the name of the entry that stands for all hidden faults, if there are any or not.
+const Quest = "quest"
+
+// Entries lists the catalogue and what is on. While a quest is under way it begins with
+// the entry [Quest].
 func (s *Set) Entries() []Entry {
-	state := s.State()
-	list := make([]Entry, 0, 10)
-	for _, f := range Catalogue() {
+	state, quest := s.listed()
+	list := make([]Entry, 0, 16)
+	if quest {
+		list = append(list, Entry{Name: Quest, Summary: "a quest is under way: what it has switched on is not listed until it has ended", On: true})
+	}
+	for _, f := range s.catalogue() {
 		e := Entry{Name: f.Name, Summary: f.Summary, Example: f.Example}
 		if value, on := f.get(state); on {
 			e.On, e.Value = true, value
@@ -80,6 +88,32 @@ func Switch(s *Set) http.Handler {
 	})
 }
 
+// Control answers POST /faults/quest, with which the lab's own process hides faults: the
+// form fields "fault" are all that are on, as typed after --fault, "lease" is the time
+// after which they go off unless they are sent again, and no lease ends the quest. It
+// refuses requests without the token, which no page has.
+func Control(s *Set, token string) http.Handler {
+	return web.RequireToken(token, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		err := r.ParseForm()
+		if err != nil {
+			web.Fail(w, web.BadForm(err))
+			return
+		}
+		lease := time.Duration(0)
+		if text := r.PostForm.Get("lease"); text != "" {
+			lease, err = time.ParseDuration(text)
+		}
+		if err == nil {
+			err = s.Hide(lease, r.PostForm["fault"]...)
+		}
+		if err != nil {
+			web.Fail(w, &web.Problem{Status: http.StatusUnprocessableEntity, Detail: err.Error()})
+			return
+		}
+		w.WriteHeader(http.StatusNoContent)
+	}))
+}
+
 // Remote is the switches of a service elsewhere.
 type Remote struct {
 	URL    string       // the service's base URL
@@ -116,6 +150,32 @@ func (r Remote) On(ctx context.Context) (on []string, err error) {
 // Apply switches a fault there; see Set.Apply.
 func (r Remote) Apply(ctx context.Context, form url.Values) error {
 	_, _, err := r.call(ctx, http.MethodPost, form)
+	return err
+}
+
+// Hide sends the faults of a quest to the service; see [Control].
+func (r Remote) Hide(ctx context.Context, token string, lease time.Duration, specs ...string) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, remoteTimeout)
+	defer cancel()
+	target := r.target() + "/quest"
+	form := url.Values{"fault": specs}
+	if lease > 0 {
+		form.Set("lease", lease.String())
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, strings.NewReader(form.Encode()))
+	if err != nil {
+		return fmt.Errorf("asking %s: %w", target, err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Authorization", "Bearer "+token)
+	resp, err := r.Client.Do(req)
+	if err != nil {
+		return fmt.Errorf("asking %s: %w", target, err)
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<16))
+	if err = errors.Join(err, resp.Body.Close()); err == nil && resp.StatusCode != http.StatusNoContent {
+		err = fmt.Errorf("%s answered %s: %s", target, resp.Status, body)
+	}
 	return err
 }
 

@@ -43,7 +43,8 @@ func TestListIsTheCatalogue(t *testing.T) {
 		`[{"name":"no-propagation","summary":"trace context is not passed on: one roll becomes two traces","on":false},`,
 		`{"name":"no-export","summary":"spans are made but never sent: traces have holes","on":true},`,
 		`{"name":"slow","summary":"every roll takes that much longer","example":"2s","on":true,"value":"2s"},`,
-		`{"name":"fail","summary":"that share of rolls fails","example":"50%","on":false}]` + "\n",
+		`{"name":"fail","summary":"that share of rolls fails","example":"50%","on":false},`,
+		`"example":"300ms","on":false}]` + "\n",
 	} {
 		if !strings.Contains(out.Body.String(), want) {
 			t.Errorf("list lacks %s:\n%s", want, out.Body)
@@ -70,7 +71,7 @@ func TestSwitch(t *testing.T) {
 		{name: "disable what is off", form: "disable=fail", status: 200, on: []string{"slow=2s"}},
 		{name: "disable wins", form: "disable=slow&enable=slow=3s", status: 200, on: []string{}},
 		{name: "unknown", form: "disable=gravity", status: 422, on: []string{"slow=2s"},
-			detail: `unknown fault "gravity": choose one of no-propagation, no-export, log-without-trace, log-traceID, status-200-on-error, counter-stuck, no-exemplars, clock-skew, slow, fail`},
+			detail: `unknown fault "gravity": choose one of no-propagation, no-export, log-without-trace, log-traceID, status-200-on-error, counter-stuck, no-exemplars, clock-skew, slow, fail, fail-fair, fail-risky, drop-failed, retry, timeout`},
 		{name: "bad value", form: "enable=slow&value=long", status: 422, on: []string{"slow=2s"},
 			detail: "fault slow=long: want a duration from 0s to 1m0s, such as 2s"},
 		{name: "value for a plain switch", form: "enable=no-export&value=1", status: 422, on: []string{"slow=2s"},

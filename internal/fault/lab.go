@@ -34,7 +34,7 @@ func NewLab(services map[string]string, client *http.Client) *Lab {
 
 // On lists the faults that are on, as "up --fault" takes them: dice-roller:slow=2s. A
 // service that does not answer, or is none of the lab's, adds none: pages and checks
-// show what is wrong with it.
+// show what is wrong with it. [Quest] stands for those that a quest hides.
 func (l *Lab) On(ctx context.Context) []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -51,7 +51,9 @@ func (l *Lab) On(ctx context.Context) []string {
 				on = nil
 			}
 			for i := range on {
-				on[i] = service + ":" + on[i]
+				if on[i] != Quest { // it is of the lab
+					on[i] = service + ":" + on[i]
+				}
 			}
 			answers <- on
 		}()
@@ -64,6 +66,7 @@ func (l *Lab) On(ctx context.Context) []string {
 		service := func(s string) string { name, _, _ := strings.Cut(s, ":"); return name }
 		return strings.Compare(service(a), service(b))
 	})
+	on = slices.Compact(on)
 	l.on, l.asked = on, time.Now()
 	return on
 }

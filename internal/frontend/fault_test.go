@@ -245,3 +245,41 @@ func TestFaultStatus200OnError(t *testing.T) {
 		t.Errorf("span POST /roll: %+v", server)
 	}
 }
+
+// A failed call is repeated, and each call is counted and has its span.
+func TestFaultRetry(t *testing.T) {
+	s := start(t, config{faults: faults(t, "retry=2"), roller: backend(t, reply(500, `{"detail":"The risky die failed."}`))})
+	before := s.metrics(t)
+	if a := s.roll(t, contract.DieRisky, asJSON); a.status != 502 {
+		t.Errorf("answered %d", a.status)
+	}
+	want := map[string]float64{rollPosted + `5xx"}`: 1, riskyClick: 1, riskyAsked: 3, riskyStatus + `500"}`: 3}
+	if diff := cmp.Diff(want, moved(before, s.metrics(t))); diff != "" {
+		t.Errorf("metrics moved (-want +got):\n%s", diff)
+	}
+	calls := 0
+	for _, span := range s.sink.Wait(5) {
+		if span.Name == contract.SpanClient {
+			calls++
+		}
+	}
+	if calls != 3 {
+		t.Errorf("%d calls have a span, want 3", calls)
+	}
+}
+
+// A call is given up after the time of the fault, sooner than usual.
+func TestFaultTimeout(t *testing.T) {
+	gone := make(chan struct{})
+	s := start(t, config{faults: faults(t, "timeout=1ms"), roller: backend(t, func(_ http.ResponseWriter, r *http.Request) {
+		<-r.Context().Done()
+		close(gone)
+	})})
+	a := s.roll(t, contract.DieRisky, asJSON)
+	if p := decode[failure](t, a.body); a.status != 504 || !strings.Contains(p.Detail, "did not answer in time") {
+		t.Errorf("answered %d %+v", a.status, p)
+	}
+	if line := s.log.Wait(contract.MsgBackendFailed); !strings.Contains(line[contract.FieldError].(string), "waited 1ms") {
+		t.Errorf("log line %v", line)
+	}
+}

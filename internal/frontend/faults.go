@@ -23,17 +23,16 @@ func (s *service) strike(ctx context.Context, span trace.Span, die string) *web.
 	if wait.Sleep(ctx, faults.Slow) != nil {
 		return nil // the call to the roller, next, reports it
 	}
-	if faults.Fail == 0 || rand.Float64() >= faults.Fail {
+	if rand.Float64() >= faults.FailShare(die) {
 		return nil
 	}
-	cause := fmt.Errorf("fault fail=%.6g%% struck", faults.Fail*100)
-	span.RecordError(cause)
-	span.SetStatus(codes.Error, cause.Error())
+	f := faults.Failure(die, " in the front end")
+	span.RecordError(f.Cause)
+	span.SetStatus(codes.Error, f.Cause.Error())
 	span.SetAttributes(attribute.String(contract.AttrErrorType, "500"))
-	s.Telemetry.Logger.ErrorContext(ctx, contract.MsgFaultInjected, contract.FieldDieType, die,
-		contract.FieldStatus, http.StatusInternalServerError, contract.FieldError, cause.Error())
-	return &web.Problem{Status: http.StatusInternalServerError, Cause: cause,
-		Detail: "The roll failed because the fault \"fail\" is switched on in the front end."}
+	s.Telemetry.Logger.ErrorContext(ctx, f.Message, contract.FieldDieType, die,
+		contract.FieldStatus, http.StatusInternalServerError, contract.FieldError, f.Cause.Error())
+	return &web.Problem{Status: http.StatusInternalServerError, Cause: f.Cause, Detail: f.Detail}
 }
 
 // switchFault applies a switch of the page, and shows the page again.

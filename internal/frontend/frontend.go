@@ -32,6 +32,7 @@ type Options struct {
 	ExplorerURL string        // where to look around; "" if there is none
 	Faults      *fault.Set    // nil: nothing is broken
 	Switches    *fault.Remote // the roller's switches; nil: no switches on the page
+	Control     string        // the token with which quests hide faults; "" if they cannot
 	Hosts       []string      // names besides localhost that it answers to on loopback
 }
 
@@ -99,6 +100,9 @@ func (s *service) routes() ([]telemetry.Route, error) {
 		{Pattern: "GET /healthz", Watch: telemetry.Silent, Handler: http.HandlerFunc(web.Alive)},
 		{Pattern: "GET /readyz", Watch: telemetry.Silent, Handler: http.HandlerFunc(web.Ready)},
 		{Pattern: "GET /faults", Watch: telemetry.Silent, Handler: fault.List(s.Faults, s.Switches != nil)},
+	}
+	if s.Control != "" {
+		list = append(list, telemetry.Route{Pattern: "POST /faults/quest", Watch: telemetry.Silent, Handler: fault.Control(s.Faults, s.Control)})
 	}
 	if s.Switches != nil {
 		list = append(list,

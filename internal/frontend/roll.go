@@ -46,11 +46,8 @@ func (s *service) roll(ctx context.Context, die string) outcome {
 		return out
 	}
 
-	start := time.Now()
-	result, err := s.Roller.Roll(ctx, die)
-	took := time.Since(start)
+	result, took, err := s.call(ctx, die)
 	out.value, out.sent, out.problem = result.Value, result.Traceparent, problemOf(err)
-	s.count(ctx, die, result, err, took)
 	if result.Status != 0 {
 		span.SetAttributes(attribute.Int(contract.AttrBackendStatusCode, result.Status))
 	}
@@ -61,6 +58,31 @@ func (s *service) roll(ctx context.Context, die string) outcome {
 	span.SetAttributes(attribute.Int(contract.AttrRollValue, out.value))
 	s.Telemetry.Logger.InfoContext(ctx, contract.MsgBackendResponse, append(s.fields(out, result, took), contract.FieldRollValue, out.value)...)
 	return out
+}
+
+// call calls the roller, and again as often as the fault retry has it. It counts each
+// call, and returns the last and the time that all of them took.
+func (s *service) call(ctx context.Context, die string) (result roller.Result, took time.Duration, err error) {
+	began := time.Now()
+	faults := s.Faults.State()
+	for range 1 + faults.Retry {
+		start := time.Now()
+		result, err = s.callOnce(ctx, die, faults.Timeout)
+		s.count(ctx, die, result, err, time.Since(start))
+		if err == nil || ctx.Err() != nil {
+			break
+		}
+	}
+	return result, time.Since(began), err
+}
+
+// callOnce calls the roller, and gives the call up after the time of the fault timeout,
+// unless that is 0.
+func (s *service) callOnce(ctx context.Context, die string, timeout time.Duration) (roller.Result, error) {
+	if timeout == 0 {
+		return s.Roller.Roll(ctx, die)
+	}
+	return s.Roller.RollWithin(ctx, die, timeout)
 }
 
 // problemOf maps the error of the roller's client to the front end's own status.

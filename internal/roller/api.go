@@ -19,13 +19,13 @@ func NewHandler(o Options) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return o.Telemetry.Handler(s.routes(docs, o.Switches), func(next http.Handler) http.Handler {
+	return o.Telemetry.Handler(s.routes(docs, o), func(next http.Handler) http.Handler {
 		return web.GuardForms(next, o.Hosts...)
 	}), nil
 }
 
 // routes returns every path of the service.
-func (s *service) routes(docs *docs, switches bool) []telemetry.Route {
+func (s *service) routes(docs *docs, o Options) []telemetry.Route {
 	list := []telemetry.Route{
 		{Pattern: "GET /{$}", Watch: telemetry.Traced, Handler: http.HandlerFunc(s.getRoot)},
 		{Pattern: "GET /roll", Watch: telemetry.Traced, Handler: web.NoLinks(http.HandlerFunc(s.getRoll))},
@@ -38,9 +38,12 @@ func (s *service) routes(docs *docs, switches bool) []telemetry.Route {
 		{Pattern: "GET /metrics", Watch: telemetry.Silent, Handler: s.MetricsHandler()},
 		{Pattern: "GET /healthz", Watch: telemetry.Silent, Handler: http.HandlerFunc(web.Alive)},
 		{Pattern: "GET /readyz", Watch: telemetry.Silent, Handler: http.HandlerFunc(web.Ready)},
-		{Pattern: "GET /faults", Watch: telemetry.Silent, Handler: fault.List(s.faults, switches)},
+		{Pattern: "GET /faults", Watch: telemetry.Silent, Handler: fault.List(s.faults, o.Switches)},
 	}
-	if switches {
+	if o.Control != "" {
+		list = append(list, telemetry.Route{Pattern: "POST /faults/quest", Watch: telemetry.Silent, Handler: fault.Control(s.faults, o.Control)})
+	}
+	if o.Switches {
 		list = append(list, telemetry.Route{Pattern: "POST /faults", Watch: telemetry.Silent, Handler: fault.Switch(s.faults)})
 	}
 	return list

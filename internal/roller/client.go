@@ -71,14 +71,20 @@ func (e *StatusError) Error() string {
 
 // Roll rolls a die. The Result is filled in as far as things went, also when
 // there is an error.
-func (c *Client) Roll(ctx context.Context, die string) (result Result, err error) {
+func (c *Client) Roll(ctx context.Context, die string) (Result, error) {
+	return c.RollWithin(ctx, die, c.timeout)
+}
+
+// RollWithin is Roll with another time to wait for the answer, if that is shorter.
+func (c *Client) RollWithin(ctx context.Context, die string, timeout time.Duration) (result Result, err error) {
+	timeout = min(timeout, c.timeout)
 	var sent atomic.Pointer[string] // the connection writes on a goroutine of its own
 	defer func() {
 		if p := sent.Load(); p != nil {
 			result.Traceparent = *p
 		}
 	}()
-	timed, cancel := context.WithTimeout(ctx, c.timeout)
+	timed, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	traced := httptrace.WithClientTrace(timed, &httptrace.ClientTrace{WroteHeaderField: func(key string, value []string) {
 		if textproto.CanonicalMIMEHeaderKey(key) == "Traceparent" && len(value) > 0 {
@@ -98,7 +104,7 @@ func (c *Client) Roll(ctx context.Context, die string) (result Result, err error
 	case err != nil && ctx.Err() != nil:
 		return result, fmt.Errorf("%w: %w", ErrCanceled, context.Cause(ctx))
 	case errors.Is(err, ErrTimeout):
-		return result, fmt.Errorf("%w: waited %v", ErrTimeout, c.timeout)
+		return result, fmt.Errorf("%w: waited %v", ErrTimeout, timeout)
 	}
 	return result, err
 }

@@ -34,6 +34,7 @@ type Options struct {
 	Version   string
 	Faults    *fault.Set // nil: nothing is broken
 	Switches  bool       // POST /faults switches faults while it runs
+	Control   string     // the token with which quests hide faults; "" if they cannot
 	Hosts     []string   // names besides localhost that it answers to on loopback
 }
 
@@ -107,9 +108,9 @@ func (s *service) throw(ctx context.Context, die string) (int, error) {
 		return 0, &web.Problem{Status: contract.StatusClientClosedRequest, Detail: "The caller went away before the die had settled.", Cause: err}
 	}
 	switch {
-	case drawn.luck < faults.Fail:
-		return 0, s.failed(ctx, span, contract.MsgFaultInjected, die, start,
-			fmt.Errorf("fault fail=%.6g%% struck", faults.Fail*100), "The roll failed because the fault \"fail\" is switched on.")
+	case drawn.luck < faults.FailShare(die):
+		f := faults.Failure(die, "")
+		return 0, s.failed(ctx, span, f.Message, die, start, f.Cause, f.Detail)
 	case drawn.fails:
 		return 0, s.failed(ctx, span, contract.MsgRiskyFailed, die, start,
 			ErrRiskyFailed, "The risky die failed, as it does now and then. Roll again.")

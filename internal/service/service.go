@@ -55,7 +55,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err := boundHeap(o.Getenv); err != nil {
 		return err
 	}
-	faults, err := fault.NewSet(o.Faults...)
+	faults, err := fault.NewSetOf(o.Name, o.Faults...)
 	if err != nil {
 		return &lab.UsageError{Err: err}
 	}

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/codes"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
 	"dicelab/internal/contract"
@@ -37,11 +38,19 @@ func newDrops(reg prometheus.Registerer) *drops {
 // no room. The batch processor counts them too, but does not show the number.
 type countingProcessor struct {
 	sdktrace.SpanProcessor
-	drops *drops
+	drops  *drops
+	faults *fault.Set
 }
 
 // OnEnd implements sdktrace.SpanProcessor.
 func (p *countingProcessor) OnEnd(span sdktrace.ReadOnlySpan) {
+	faults := p.faults.State() // when the span ends, not when its batch is sent, which would be later
+	if faults.NoExport || faults.DropFailed && span.Status().Code == codes.Error {
+		return
+	}
+	if faults.ClockSkew != 0 {
+		span = skewedSpan{ReadOnlySpan: span, by: faults.ClockSkew}
+	}
 	switch {
 	case !span.SpanContext().IsSampled():
 	case p.drops.waiting.Add(1) > p.drops.limit:
@@ -58,7 +67,6 @@ type countingExporter struct {
 	sdktrace.SpanExporter
 	drops   *drops
 	log     *slog.Logger
-	faults  *fault.Set
 	failing bool // the batch processor runs one export at a time
 }
 
@@ -66,13 +74,6 @@ type countingExporter struct {
 // batch processor would log that, too, each time.
 func (e *countingExporter) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
 	defer e.drops.waiting.Add(-int64(len(spans)))
-	faults := e.faults.State()
-	if faults.NoExport {
-		return nil
-	}
-	if faults.ClockSkew != 0 {
-		spans = skewed(spans, faults.ClockSkew)
-	}
 	err := e.SpanExporter.ExportSpans(ctx, spans)
 	if partial, ok := otlpclient.AsPartialSuccess(err); ok {
 		e.drops.exportFailed.Add(float64(partial.Rejected))

@@ -6,16 +6,8 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 )
 
-// skewed shifts the times of spans: the fault clock-skew, as if the machine's
+// skewedSpan shifts the times of a span: the fault clock-skew, as if the machine's
 // clock were wrong. Durations stay true, as they do on such a machine.
-func skewed(spans []sdktrace.ReadOnlySpan, by time.Duration) []sdktrace.ReadOnlySpan {
-	out := make([]sdktrace.ReadOnlySpan, len(spans))
-	for i, s := range spans {
-		out[i] = skewedSpan{ReadOnlySpan: s, by: by}
-	}
-	return out
-}
-
 type skewedSpan struct {
 	sdktrace.ReadOnlySpan
 	by time.Duration

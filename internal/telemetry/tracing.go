@@ -14,6 +14,7 @@ import (
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0" // imported here alone; otelhttp uses the same version
 
 	"dicelab/internal/contract"
+	"dicelab/internal/fault"
 	"dicelab/internal/otelenv"
 	"dicelab/internal/otlpclient"
 	"dicelab/internal/terminal"
@@ -36,8 +37,8 @@ func (t *Telemetry) startSpans(ctx context.Context, cfg Config, drops *drops) er
 	options := []sdktrace.TracerProviderOption{sdktrace.WithResource(res)}
 	if exporter != nil {
 		t.recording = true
-		exporter = &countingExporter{SpanExporter: exporter, drops: drops, log: t.Logger, faults: cfg.Faults}
-		options = append(options, sdktrace.WithSpanProcessor(newProcessor(exporter, drops)))
+		exporter = &countingExporter{SpanExporter: exporter, drops: drops, log: t.Logger}
+		options = append(options, sdktrace.WithSpanProcessor(newProcessor(exporter, drops, cfg.Faults)))
 	}
 	provider := sdktrace.NewTracerProvider(options...)
 	t.provider = provider
@@ -87,11 +88,11 @@ func newExporter(ctx context.Context) (sdktrace.SpanExporter, error) {
 
 // newProcessor returns the SDK's batch processor in front of exporter. It would
 // read all OTEL_BSP_* variables, but its defaults are not ours.
-func newProcessor(exporter sdktrace.SpanExporter, drops *drops) sdktrace.SpanProcessor {
+func newProcessor(exporter sdktrace.SpanExporter, drops *drops, faults *fault.Set) sdktrace.SpanProcessor {
 	queue := otelenv.Int("OTEL_BSP_MAX_QUEUE_SIZE", otelenv.DefaultQueue)
 	delay := otelenv.Int("OTEL_BSP_SCHEDULE_DELAY", otelenv.DefaultDelay)
 	drops.limit = int64(queue)
-	return &countingProcessor{drops: drops, SpanProcessor: sdktrace.NewBatchSpanProcessor(exporter,
+	return &countingProcessor{drops: drops, faults: faults, SpanProcessor: sdktrace.NewBatchSpanProcessor(exporter,
 		sdktrace.WithMaxQueueSize(queue),
 		sdktrace.WithMaxExportBatchSize(otelenv.Int("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", min(otelenv.DefaultBatch, queue))),
 		sdktrace.WithBatchTimeout(time.Duration(delay)*time.Millisecond),
