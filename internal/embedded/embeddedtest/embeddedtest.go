@@ -5,6 +5,7 @@ package embeddedtest
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -18,6 +19,8 @@ import (
 // Stack holds the base URLs of a stack: of OTLP over HTTP and of the three query APIs.
 type Stack struct {
 	OTLP, Prometheus, Tempo, Loki string
+	// ReadLog stores the lines that a service writes; see [embedded.Stack.ReadLog].
+	ReadLog func(service string, r io.Reader) error
 }
 
 // Start opens a stack in o.Dir, or in a directory of the test's own if there is none,
@@ -65,7 +68,7 @@ func StartGRPC(t testing.TB, o embedded.Options) (at Stack, grpc string) {
 			t.Error(err)
 		}
 	})
-	return Stack{serve(stack.Receiver()), serve(stack.Prometheus()), serve(stack.Tempo()), serve(stack.Loki())}, l.Addr().String()
+	return Stack{serve(stack.Receiver()), serve(stack.Prometheus()), serve(stack.Tempo()), serve(stack.Loki()), stack.ReadLog}, l.Addr().String()
 }
 
 // EngineGoroutines are options of goleak that leave out the goroutines which the
