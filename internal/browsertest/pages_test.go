@@ -117,6 +117,14 @@ func TestPages(t *testing.T) {
 		{name: "checklist-run", url: switches.explorer + "/checklist", ready: run("")},
 		{name: "checklist-failed", url: explorer("/checklist"), ready: run("Frontend UI")},
 		{name: "checklist-failed-last", url: explorer("/checklist"), ready: show(".verdict.bad")},
+		{name: "quests", url: switches.explorer + "/quests"},
+		{name: "quest", url: switches.explorer + "/quests", ready: func(t *testing.T) {
+			tab.click(t, ".quests li button")
+			tab.until(t, `document.readyState === "complete" && !!document.getElementById("q-trace")`)
+			tab.do(t, chromedp.SetValue(chromedp.CSS("#q-trace"), "no trace"))
+			tab.click(t, ".answers button")
+			tab.until(t, `document.readyState === "complete" && !!document.querySelector(".question.wrong")`)
+		}},
 		{name: "nothing-here", url: explorer("/nothing"), status: http.StatusNotFound},
 	} {
 		t.Run(page.name, func(t *testing.T) {

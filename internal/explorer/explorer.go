@@ -10,13 +10,16 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"dicelab/internal/contract"
+	"dicelab/internal/fault"
 	"dicelab/internal/grafana"
 	"dicelab/internal/query"
+	"dicelab/internal/quest"
 	"dicelab/internal/web"
 )
 
@@ -45,6 +48,8 @@ type Options struct {
 	// Faults lists the faults that are on in the lab, for a strip on every page; it
 	// must not take long. Nil means that there are none.
 	Faults func() []string
+	// Quests are the exercises and quests, for the page of that name. Nil: there are none.
+	Quests *quest.Engine
 	// BasePath is the path below which a reverse proxy serves the pages, such as /lab.
 	// Empty means that they are served at the root.
 	BasePath string
@@ -68,6 +73,8 @@ type explorer struct {
 	marks *marks
 	tagList
 	tails chan struct{} // has an element for each live tail
+	// formKey is carried by forms of the page Quests.
+	formKey formKey
 	*palette
 	bounds
 }
@@ -96,9 +103,9 @@ func NewHandler(o Options) (http.Handler, error) {
 	}
 	e := &explorer{Options: o, pages: map[string]*template.Template{}, css: map[string][]byte{},
 		runs: &checkRuns{Checker: o.Checklist, clock: o.Now}, marks: &marks{}, tails: make(chan struct{}, maxTails),
-		palette: newPalette(), bounds: newBounds()}
+		palette: newPalette(), bounds: newBounds(), formKey: newFormKey()}
 	for _, name := range []string{"overview", "service", "traces", "trace", "notrace", "file", "logs", "metrics", "metric",
-		"targets", "senders", "checks", "doc", "message", "compare", "offline"} {
+		"targets", "senders", "checks", "quests", "doc", "message", "compare", "offline"} {
 		t, err := template.New("layout.html").Funcs(template.FuncMap{"linked": linked, "code": code}).
 			ParseFS(files, "templates/layout.html", "templates/frame.html", "templates/parts.html",
 				"templates/waterfall.html", "templates/"+name+".html")
@@ -140,6 +147,15 @@ func (e *explorer) routes() (http.Handler, error) {
 	if e.Senders != nil {
 		mux.HandleFunc("GET /senders", e.bounded(e.senders))
 	}
+	if e.Quests != nil {
+		mux.HandleFunc("GET /quests", e.quests)
+		mux.HandleFunc("POST /quests/{action}", e.questAction)
+		mux.Handle("GET /quests/report.json", web.NoLinks(http.HandlerFunc(e.Quests.ServeReport)))
+		mux.Handle("GET /quests/report.html", web.NoLinks(http.HandlerFunc(e.Quests.ServeReport)))
+		for _, pattern := range []string{"GET " + quest.Path, "GET " + quest.Path + "/", "POST " + quest.Path + "/"} {
+			mux.Handle(pattern, e.Quests.API())
+		}
+	}
 	mux.Handle("GET /traces/{id}/trace.json", web.NoLinks(e.bounded(e.traceJSON)))
 	mux.Handle("GET /traces/{id}/trace.html", web.NoLinks(e.bounded(e.traceHTML)))
 	mux.HandleFunc("GET /logs/tail", e.tail)
@@ -179,12 +195,14 @@ type page struct {
 	Service        string     // that the data are of, as well
 	Time           *timeBar   // nil: the page is about no time
 	HasSenders     bool       // whether there is a page of senders
+	HasQuests      bool       // whether there is a page of quests
 	Data           any
 	FrontendURL    string
 	Version        string
 	Zone           string
 	Now            string
 	Faults         []string // that are on
+	Quest          bool     // whether a quest is under way, and hides faults
 }
 
 // NavItem is an entry of the navigation.
@@ -201,6 +219,9 @@ func (p page) Nav() []NavItem {
 		items = append(items, NavItem{Name: "Senders", Href: "/senders"})
 	}
 	items = append(items, NavItem{Name: "Checklist", Href: "/checklist"})
+	if p.HasQuests {
+		items = append(items, NavItem{Name: "Quests", Href: "/quests"})
+	}
 	for i := range items {
 		items[i].Current = items[i].Name == p.Section
 		v := url.Values{}
@@ -224,9 +245,12 @@ func (p page) Nav() []NavItem {
 func (e *explorer) filled(p page) page {
 	now := e.Now()
 	if e.Faults != nil {
-		p.Faults = e.Faults()
+		p.Faults = slices.DeleteFunc(slices.Clone(e.Faults()), func(name string) bool {
+			p.Quest = p.Quest || name == fault.Quest
+			return name == fault.Quest
+		})
 	}
-	p.HasSenders = e.Senders != nil
+	p.HasSenders, p.HasQuests = e.Senders != nil, e.Quests != nil
 	p.FrontendURL, p.Version, p.Zone, p.Now = e.FrontendURL, e.Version, now.Format("MST"), now.Format("15:04:05")
 	return p
 }
