@@ -33,6 +33,7 @@ type commands struct {
 	Explore    exploreCommand     `cmd:"" help:"Run the explorer alone, over any Prometheus, Loki and Tempo."`
 	Traffic    trafficCommand     `cmd:"" help:"Generate traffic: simulated users, or load at a rate."`
 	Verify     verifyCommand      `cmd:"" help:"Check a running lab, with evidence."`
+	Quest      questCommand       `cmd:"" help:"Learn: exercises, and incidents with a seed, graded on evidence."`
 	Export     exportCommand      `cmd:"" help:"Write a trace as OTLP JSON, or all traces and log lines as an SQLite file."`
 	Import     importCommand      `cmd:"" help:"Send traces from files to a trace store."`
 	Servers    serversCommand     `cmd:"" help:"List the programs of the real servers that are found here."`

@@ -12,6 +12,7 @@ import (
 	"dicelab/internal/grafana"
 	"dicelab/internal/lab"
 	"dicelab/internal/query"
+	"dicelab/internal/quest"
 	"dicelab/internal/web"
 )
 
@@ -35,7 +36,7 @@ func (c *exploreCommand) Run(ctx context.Context, env environment, given cli.Giv
 	if err != nil {
 		return err
 	}
-	handler, err := c.Backends.explorer(cmp.Or(c.RollLink, c.FrontendURL), "", c.BasePath, checks)
+	handler, err := c.Backends.explorer(cmp.Or(c.RollLink, c.FrontendURL), "", c.BasePath, checks, nil)
 	if err != nil {
 		return err
 	}
@@ -51,13 +52,22 @@ func (c *exploreCommand) Run(ctx context.Context, env environment, given cli.Giv
 	return (&lab.Lab{Parts: []lab.Part{part}, Report: report}).Run(ctx, signals)
 }
 
-// explorer makes the explorer over the backends. Its pages link to the front end.
-func (b *backendFlags) explorer(frontend, otlp cli.URL, base cli.Path, checks *explorerChecks) (http.Handler, error) {
+// clients returns clients of the backends.
+func (b *backendFlags) clients() (*query.Prometheus, *query.Loki, *query.Tempo, error) {
 	prometheus, err1 := query.NewPrometheus(b.query(b.PrometheusURL))
 	loki, err2 := query.NewLoki(b.query(b.LokiURL))
 	tempo, err3 := query.NewTempo(b.query(b.TempoURL))
 	if err := errors.Join(err1, err2, err3); err != nil {
-		return nil, &lab.UsageError{Err: err}
+		return nil, nil, nil, &lab.UsageError{Err: err}
+	}
+	return prometheus, loki, tempo, nil
+}
+
+// explorer makes the explorer over the backends. Its pages link to the front end.
+func (b *backendFlags) explorer(frontend, otlp cli.URL, base cli.Path, checks *explorerChecks, quests *quest.Engine) (http.Handler, error) {
+	prometheus, loki, tempo, err := b.clients()
+	if err != nil {
+		return nil, err
 	}
 	var senders *query.Senders
 	if otlp != "" {
@@ -69,6 +79,6 @@ func (b *backendFlags) explorer(frontend, otlp cli.URL, base cli.Path, checks *e
 	return explorer.NewHandler(explorer.Options{
 		Prometheus: prometheus, Loki: loki, Tempo: tempo, Senders: senders,
 		Dashboard: grafana.Stage2(), Checklist: checks, FrontendURL: string(frontend), BasePath: string(base), Version: version(),
-		Faults: checks.faults(),
+		Faults: checks.faults(), Quests: quests,
 	})
 }

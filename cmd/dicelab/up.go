@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 
 	"github.com/alecthomas/kong"
@@ -48,7 +49,7 @@ func (c *upCommand) Run(ctx context.Context, env environment, kctx *kong.Context
 			report.Note(note)
 		}
 	}
-	up := upLab{c, env, at, dir, report, container, servers.Paths(found)}
+	up := upLab{c, env, at, dir, report, container, servers.Paths(found), rand.Text()}
 	parts, err := up.parts()
 	if err != nil {
 		return err

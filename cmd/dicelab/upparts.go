@@ -1,16 +1,21 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"slices"
 
+	"dicelab/internal/checklist"
 	"dicelab/internal/cli"
 	"dicelab/internal/contract"
 	"dicelab/internal/lab"
 	"dicelab/internal/lab/child"
+	"dicelab/internal/quest"
+	"dicelab/internal/verify"
 	"dicelab/internal/web"
 	"dicelab/stack"
 )
@@ -24,6 +29,7 @@ type upLab struct {
 	report    *lab.Report
 	container lab.Container
 	programs  map[string]string // the paths of the real servers by component, with --stack=native
+	control   string            // the token with which faults are hidden
 }
 
 // parts lists the parts of the lab in the order in which they start: those that take
@@ -54,11 +60,14 @@ func (u upLab) parts() ([]lab.Part, error) {
 		}
 		parts = append(parts, part)
 	}
-	explorer, err := u.explorer(otlp)
+	explorer, quests, err := u.explorer(otlp)
 	if err != nil {
 		return nil, err
 	}
 	explorer = web.Guard(explorer, cli.Texts(u.AllowHost)...)
+	front := &parts[len(parts)-1]
+	drain := front.Drain
+	front.Drain = func(ctx context.Context) error { return errors.Join(quests.Close(), drain(ctx)) } // a quest makes rolls
 	parts = append(parts, lab.ServerPart("explorer", u.at[explorerAt], func() http.Handler { return explorer }))
 	if !u.Traffic {
 		return parts, nil
@@ -87,7 +96,7 @@ func (u upLab) service(s telemetryStack, otlp lab.OTLP, name, command, at string
 	}
 	c, err := child.New(child.Config{
 		Name: name, Path: program, Args: slices.Concat([]string{command}, args, u.hostArgs(), u.faultArgs(name)),
-		Env:      lab.Environ(append(os.Environ(), u.container.ChildEnv()...), name, otlp),
+		Env:      lab.Environ(append(append(os.Environ(), u.container.ChildEnv()...), envControl+"="+u.control), name, otlp),
 		Listener: u.at[at], ReadyURL: u.at.URL(at) + "/readyz",
 		Stdout: func(r io.Reader) error { return s.ReadLog(name, r) }, Stderr: u.env.stderr, Notify: u.report.Children(),
 	})
@@ -99,7 +108,7 @@ func (u upLab) service(s telemetryStack, otlp lab.OTLP, name, command, at string
 
 // explorer makes the lab's own explorer. Its checks look at what the lab runs, and
 // their traffic generator sends its spans where the services do.
-func (u upLab) explorer(otlp lab.OTLP) (http.Handler, error) {
+func (u upLab) explorer(otlp lab.OTLP) (http.Handler, *quest.Engine, error) {
 	backends := u.Backends
 	checks := checkFlags{RollerURL: u.url(rollerAt), Mode: modeGuessed, StackConfig: u.Native.StackConfig}
 	if u.Stack != stackNone {
@@ -114,7 +123,7 @@ func (u upLab) explorer(otlp lab.OTLP) (http.Handler, error) {
 	o.Traffic = simulate(o.Frontend, lab.Environ(os.Environ(), contract.ServiceTraffic, otlp))
 	c, err := newExplorerChecks(o, "look at what dicelab up says of the front end", serversOf(o))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if o.Mode != "" {
 		c.modeWhy = "as dicelab up runs it"
@@ -123,7 +132,30 @@ func (u upLab) explorer(otlp lab.OTLP) (http.Handler, error) {
 	if u.Stack == stackEmbedded {
 		senders = u.url(stack.OTLPHTTP)
 	}
-	return backends.explorer(u.url(frontendAt), senders, u.BasePath, c)
+	quests, err := u.quests(o, &backends, c)
+	if err != nil {
+		return nil, nil, err
+	}
+	explorer, err := backends.explorer(u.url(frontendAt), senders, u.BasePath, c, quests)
+	return explorer, quests, err
+}
+
+// quests makes the quests, whose journals and token are in the data directory.
+func (u upLab) quests(o verify.Options, b *backendFlags, c *explorerChecks) (*quest.Engine, error) {
+	if err := os.WriteFile(u.dir.Join(quest.TokenFile), []byte(u.control+"\n"), 0o600); err != nil {
+		return nil, fmt.Errorf("writing the token for quests: %w", err)
+	}
+	prometheus, loki, tempo, err := b.clients()
+	if err != nil {
+		return nil, err
+	}
+	return quest.New(quest.Options{
+		Tempo: tempo, Loki: loki, Prometheus: prometheus, Frontend: o.Frontend, Roller: o.Roller, Token: u.control,
+		Dir: u.dir.Join("quests"), Version: version(),
+		Check: func(ctx context.Context) (checklist.Report, error) {
+			return c.Run(ctx, "", func(checklist.Start) {}, func(checklist.Result) {})
+		},
+	})
 }
 
 func (u upLab) url(name string) cli.URL { return cli.URL(u.at.URL(name)) }
