@@ -113,7 +113,7 @@ func (d drawing) fill(ctx context.Context) {
 	case grafana.PanelAlerts:
 		err = d.alerts(ctx)
 	}
-	if err == nil && !d.e.NoNotes {
+	if err == nil && !d.e.hidesNotes() {
 		err = d.still(ctx)
 	}
 	if d.Failure == nil {

@@ -124,6 +124,10 @@ const (
 	jsType  = "text/javascript; charset=utf-8"
 )
 
+// hidesNotes reports whether the pages leave out what they conclude: always, or while a quest
+// asks the reader to find it.
+func (e *explorer) hidesNotes() bool { return e.NoNotes || e.Quests != nil && e.Quests.UnderWay() }
+
 func (e *explorer) routes() (http.Handler, error) {
 	mux := http.NewServeMux()
 	for pattern, page := range map[string]http.HandlerFunc{

@@ -130,7 +130,7 @@ func (e *explorer) complement(r *http.Request, v *logsView, res *query.LogResult
 	if res != nil && res.Type == "streams" && win.moves() {
 		params.Set("after", strconv.FormatInt(win.End.Add(-tailOverlap).UnixNano(), 10))
 		v.Tail = "/logs/tail?" + params.Encode()
-		if !e.NoNotes || v.TraceID != "" && len(v.Lines) == 0 {
+		if !e.hidesNotes() || v.TraceID != "" && len(v.Lines) == 0 {
 			asks = append(asks, func() { aheadErr = e.ahead(r, v) })
 		}
 	}

@@ -78,7 +78,7 @@ func (e *explorer) overview(w http.ResponseWriter, r *http.Request) {
 	})
 	asks = append(asks, func() { services, redErr = e.reds(ctx, contract.LabelService, "", win) })
 	compared := signals{e: e, win: win.newest(compareFor)}
-	if v.Compared = !e.NoNotes; v.Compared {
+	if v.Compared = !e.hidesNotes(); v.Compared {
 		asks = append(asks, compared.ask(ctx)...)
 	}
 	inParallel(asks...)

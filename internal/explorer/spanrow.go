@@ -54,7 +54,7 @@ func (wf *waterfall) row(n *query.Node, inset int) spanRow {
 	if !n.Duplicate && !n.Shared {
 		r.Anchor = "span-" + n.SpanID
 	}
-	r.Flags = spanFlags(n, depth, wf.view.NoNotes)
+	r.Flags = spanFlags(n, depth, wf.view.hidesNotes())
 	return r
 }
 

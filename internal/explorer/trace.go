@@ -235,7 +235,7 @@ func (e *explorer) traceView(ctx context.Context, t *query.Trace, ask traceAsk, 
 	}
 	v.lines, v.start = lines.lines, tree.Start
 	v.Notes = traceNotes(t, tree)
-	if !e.NoNotes {
+	if !e.hidesNotes() {
 		v.Notes = append(v.Notes, e.oddities(ctx, t, tree, lines, ask)...)
 	}
 	if lines.err != nil {

@@ -29,9 +29,10 @@ func TestEmbedded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stack := conformance.Stack(embeddedtest.Start(t, embedded.Options{
+	at := embeddedtest.Start(t, embedded.Options{
 		Rules: rules, Targets: []metrics.Target{{Job: conformance.Job, Address: endpoint}},
-	}))
+	})
+	stack := conformance.Stack{OTLP: at.OTLP, Prometheus: at.Prometheus, Tempo: at.Tempo, Loki: at.Loki}
 	if err := conformance.Send(t.Context(), stack, base); err != nil {
 		t.Fatal(err)
 	}
