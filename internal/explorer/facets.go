@@ -181,7 +181,7 @@ func (v *logsView) facets(lines []query.LogLine, params url.Values) {
 		v.Facets = append(v.Facets, f)
 	}
 	slices.SortFunc(v.Facets, func(a, b facet) int {
-		one := func(f facet) int { // one value tells no lines apart
+		one := func(f facet) int { // one value does not distinguish lines
 			if f.Singles || f.Different == 1 {
 				return 1
 			}

@@ -150,7 +150,7 @@ func aheadOf(now time.Time) window {
 	return window{Start: now.Add(time.Second), End: now.Add(maxAhead)}
 }
 
-// maxAhead is how far beyond now lines and spans are looked for.
+// maxAhead is the time beyond now in which lines and spans are searched.
 const maxAhead = 24 * time.Hour
 
 // ahead looks for lines of the query whose time has not come yet.
@@ -322,7 +322,7 @@ func (w window) values() url.Values {
 // legendItem names a line of a chart.
 type legendItem struct{ Name, Class, Value string }
 
-// maxDrawn is the number of series that a chart of a query draws: more cannot be told apart.
+// maxDrawn is the number of series that a chart of a query draws: more cannot be distinguished.
 const maxDrawn = 8
 
 // seriesGraph draws whatever series a typed query gave, at most maxDrawn of them. Series

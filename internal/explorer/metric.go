@@ -309,7 +309,7 @@ func (e *explorer) describe(
 		return cmp.Or(
 			cmp.Compare(min(2, b.Values), min(2, a.Values)),
 			cmp.Compare(a.Name, b.Name),
-		) // those that tell series apart first
+		) // those that distinguish series first
 	})
 	v.MoreLabels = max(0, len(v.Labels)-maxLabels)
 	v.Labels = v.Labels[:len(v.Labels)-v.MoreLabels]

@@ -28,13 +28,13 @@ const (
 // note is one sentence about signals that do not agree, with its evidence.
 type note struct{ Text, Href, Link, Doc string }
 
-// agreement is what was counted of a service, by several signals.
+// agreement has the counts of a service by several signals.
 type agreement struct {
 	Name, Class          string
 	Spans, Lines, WithID string
 }
 
-// signals is what the notes are made from.
+// signals has the values from which the notes are made.
 type signals struct {
 	e                      *explorer
 	win                    window
@@ -75,7 +75,7 @@ func (s *signals) ask(ctx context.Context) []func() {
 	}
 	over := func(d time.Duration, offset string) string { return fmt.Sprintf("[%ds]%s", int(d.Seconds()), offset) }
 	offset := fmt.Sprintf(" offset %ds", int(stillFor.Seconds()))
-	// A function such as increase drops the name, by which these are told apart; their sums do not.
+	// A function such as increase drops the name, which identifies these series; their sums do not.
 	sums := func(to *map[counterOf]float64, ago time.Duration) func() {
 		return func() {
 			found, err := p.Query(
@@ -263,7 +263,7 @@ func (s *signals) deafAlerts(still []stillCounter) (out []note) {
 	return out
 }
 
-// withoutIDs finds services of whose lines none has a trace ID.
+// withoutIDs finds services whose lines all lack a trace ID.
 func (s *signals) withoutIDs(ctx context.Context) (out []note, err error) {
 	if s.linesErr != nil {
 		return nil, nil
@@ -296,7 +296,7 @@ func (s *signals) withoutIDs(ctx context.Context) (out []note, err error) {
 	return out, nil
 }
 
-// withoutSpans finds services whose lines name traces, and of which no span came.
+// withoutSpans finds services whose lines name traces, but which sent no span.
 func (s *signals) withoutSpans() (out []note) {
 	if s.spans == nil {
 		return nil

@@ -110,8 +110,8 @@ func spanHref(traceID, spanID string) string {
 	return "/traces/" + traceID + "?span=" + spanID + "#span-" + spanID
 }
 
-// path returns the stretches of the critical path that are shown, those together that cannot be
-// told apart in the drawing.
+// path returns the stretches of the critical path that are shown. Stretches that look like one in
+// the drawing are one.
 func (wf *waterfall) path(stretches []query.Interval) []bar {
 	ordered := make([]query.Interval, 0, len(stretches))
 	for _, s := range slices.Backward(stretches) { // the last comes first

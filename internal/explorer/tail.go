@@ -83,7 +83,7 @@ func (e *explorer) tail(w http.ResponseWriter, r *http.Request) {
 	e.followLines(ctx, lines, send)
 }
 
-// batch is what one message of a tail brought.
+// batch is the content of one message of a tail.
 type batch struct {
 	lines   []query.LogLine
 	dropped int
@@ -142,7 +142,7 @@ func (e *explorer) event(b batch, seen map[string]int) string {
 			return fmt.Sprintf("event: failed\ndata: %s\n\n", strings.ReplaceAll(err.Error(), "\n", " "))
 		}
 	}
-	if len(seen) > 10*maxTailLines { // IDs are told apart within a short time alone
+	if len(seen) > 10*maxTailLines { // IDs are made unique only within a short time
 		clear(seen)
 	}
 	var out strings.Builder

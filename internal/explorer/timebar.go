@@ -31,7 +31,7 @@ type markRow struct {
 	Current            bool
 }
 
-// localTime is how browsers write the value of a field of a form for a time.
+// localTime is the layout in which browsers write the value of a form's field for a time.
 const localTime = "2006-01-02T15:04:05"
 
 // timeBar returns the control for a page of a request.

@@ -166,7 +166,7 @@ func CheckOf(services []string) func(text string) error {
 	}
 }
 
-// NewSetOf returns the faults of a service, of which those that specs name are on. It
+// NewSetOf returns the faults of a service. Those that specs name are on. It
 // refuses faults that another service alone can have.
 func NewSetOf(service string, specs ...string) (*Set, error) {
 	s := &Set{service: service}

@@ -29,7 +29,7 @@ type SpanFilter struct {
 // Condition is a condition on an attribute of a span or its resource.
 type Condition struct {
 	// Attribute is a name with its scope, such as span.http.route, an intrinsic such as
-	// name, or a name without a scope, which is looked for in both.
+	// name, or a name without a scope, which is searched in both.
 	Attribute string
 	// Op is one of Ops.
 	Op string

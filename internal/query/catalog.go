@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// MetricInfo is what a metric's exposition says of it.
+// MetricInfo is the metadata of a metric from its exposition.
 type MetricInfo struct{ Type, Help, Unit string }
 
 // Metadata returns the type and help of metrics, by name. A metric that was not scraped

@@ -227,7 +227,7 @@ func (e *Engine) services() map[string]string {
 }
 
 // apply sends both services the faults that the run has for them. Without a fault, a
-// service is told of the quest all the same: it must not be found out by asking.
+// service is informed of the quest all the same, so that asking it gives nothing away.
 func (e *Engine) apply(ctx context.Context, r *run) error {
 	e.control.Lock()
 	defer e.control.Unlock()

@@ -137,7 +137,7 @@ func what() Question {
 	return q
 }
 
-// choose returns a question with choices, of which the incident has one.
+// choose returns a question with choices. One of them is the incident's.
 func choose(id, ask string, list []string, right func(Incident) string, wrong string) Question {
 	q := Question{ID: id, Ask: ask, Form: "one of the list"}
 	for _, v := range list {

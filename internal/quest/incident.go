@@ -10,7 +10,7 @@ import (
 	"dicelab/internal/contract"
 )
 
-// Incident is what a seed makes of a quest.
+// Incident is a quest with everything that its seed decides.
 type Incident struct {
 	Seed    uint64        `json:"seed"`
 	Cause   string        `json:"cause"`

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// Journal is what happened in a quest. It is also the report, as JSON.
+// Journal is the record of a quest. It is also the report, as JSON.
 type Journal struct {
 	Quest    string    `json:"quest"`
 	Title    string    `json:"title"`

@@ -16,10 +16,10 @@ type Quest struct {
 	Assume    string // what may be assumed
 	Learn     string // the one thing to learn
 	Questions []Question
-	Hints     []string // three, each of which costs points
+	Hints     []string // three; each costs points
 	After     string   // said at the end of an exercise
 
-	causes []string // of which the seed chooses; none for an exercise
+	causes []string // the seed chooses one; none for an exercise
 }
 
 // The levels, from the first to the last.

@@ -15,10 +15,10 @@ import (
 	"dicelab/internal/quest"
 )
 
-// solution is what a solver finds out by the public query APIs alone.
+// solution has the answers that a solver finds by the public query APIs alone.
 type solution map[string]string
 
-// view is what a solver looks at: all traces of the time of the quest's rolls.
+// view has all traces of the time of the quest's rolls, for a solver.
 type view struct {
 	l      *lab
 	t      *testing.T
@@ -241,10 +241,10 @@ func lost(t *testing.T, v view, trace *query.Trace, service string) string {
 	return ""
 }
 
-// seeds are those of which each quest is solved.
+// seeds are the seeds with which each quest is solved.
 var seeds = []string{"1", "2", "3"}
 
-// TestQuests shares one lab, of which it is the only user: the quests run one after
+// TestQuests uses one lab for all quests, which run one after
 // another.
 func TestQuests(t *testing.T) {
 	l := startLab(t)

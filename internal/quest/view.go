@@ -10,7 +10,7 @@ import (
 	"dicelab/internal/fault"
 )
 
-// View is what page and command line show.
+// View is the content of the page and of the command's output.
 type View struct {
 	Quests  []Listed `json:"quests"`
 	Current *Current `json:"current,omitempty"` // nil: none was started

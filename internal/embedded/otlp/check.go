@@ -58,7 +58,7 @@ func prune(req *coltracepb.ExportTraceServiceRequest, large bool) (rejected []in
 	return rejected
 }
 
-// length says how many bytes an ID has. One byte is what fromHex makes of text that is not
+// length says how many bytes an ID has. One byte is the result of fromHex for text that is not
 // hex, such as 0x and digits, or base64.
 func length(id []byte) string {
 	if len(id) == 1 {

@@ -203,7 +203,7 @@ func (a *api) collectTraces(ctx context.Context, q *traceql.Query, where []store
 
 func startOf(s store.Span) time.Time { return time.Unix(0, int64(s.GetStartTimeUnixNano())) }
 
-// exemplarParts is the number of parts of a range from each of which exemplars are taken.
+// exemplarParts is the number of parts of a range. Exemplars are taken from each part.
 const exemplarParts = 10
 
 // exemplars adds exemplars for spans that the index has counted.
