@@ -204,7 +204,7 @@ func TestFieldsOfLines(t *testing.T) {
 // Lines are pushed to the page as they are stored.
 func TestLiveTail(t *testing.T) {
 	l := start(t)
-	href := page(t, l.handler, "/logs?service=dice-roller", 200).one(t, "a[data-tail]").attr("href")
+	href := page(t, l.handler, "/logs?service=dice-roller", 200).one(t, "button[data-tail]").attr("data-tail")
 	s := httptest.NewServer(l.handler)
 	t.Cleanup(s.Close)
 	ctx, stop := context.WithCancel(t.Context())
@@ -247,7 +247,7 @@ func TestLiveTail(t *testing.T) {
 		t.Errorf("a metric query answers %d %s", bad.StatusCode, doc)
 	}
 	fixed := page(t, l.handler, "/logs?start="+now().Add(-time.Hour).Format(time.RFC3339)+"&end="+now().Format(time.RFC3339), 200)
-	if len(fixed.all("a[data-tail]")) > 0 {
+	if len(fixed.all("button[data-tail]")) > 0 {
 		t.Error("a fixed time offers a live tail")
 	}
 }

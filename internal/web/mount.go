@@ -64,7 +64,7 @@ func Links(base string, page []byte) []byte {
 		return page
 	}
 	var pairs []string
-	for _, attribute := range []string{"href", "src", "action", "formaction", "data-again"} {
+	for _, attribute := range []string{"href", "src", "action", "formaction", "data-again", "data-tail"} {
 		pairs = append(pairs, " "+attribute+`="/`, " "+attribute+`="`+base+"/")
 	}
 	pairs = append(pairs, ";url=/", ";url="+base+"/") // of a refresh

@@ -110,7 +110,7 @@
   };
   const follow = (on) => {
     tailing?.close();
-    tailing = on ? new EventSource(tail.href) : null;
+    tailing = on ? new EventSource(tail.dataset.tail) : null;
     tail.setAttribute("aria-pressed", String(on));
     tail.textContent = on ? "Live tail: connecting" : "Live tail";
     if (!on) return;
@@ -129,8 +129,7 @@
   };
   if (tail && typeof EventSource === "function") {
     tail.hidden = false;
-    tail.addEventListener("click", (e) => { e.preventDefault(); follow(!tailing); });
-    tail.addEventListener("keydown", (e) => { if (e.key === " ") { e.preventDefault(); follow(!tailing); } });
+    tail.addEventListener("click", () => follow(!tailing));
   }
 
   // Choose a range of time in a chart: drag, or arrow keys with Shift and then Enter.
