@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"dicelab/internal/contract"
@@ -47,6 +48,16 @@ type signals struct {
 	alerts                 []query.Alert
 	linesErr, aheadErr     error
 	countersErr, tracesErr error
+	mu                     sync.Mutex // held while an error is kept: several queries share one
+}
+
+// failed keeps the first error of several queries.
+func (s *signals) failed(kept *error, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if *kept == nil {
+		*kept = err
+	}
 }
 
 // counterOf is a counter of a job.
@@ -67,7 +78,7 @@ func (s *signals) ask(ctx context.Context) []func() {
 			)
 			found, err := s.e.Loki.Query(ctx, q, end)
 			if err != nil {
-				s.linesErr = err
+				s.failed(&s.linesErr, err)
 				return
 			}
 			*to = byLabel(found.Series, contract.StreamService)
@@ -87,7 +98,7 @@ func (s *signals) ask(ctx context.Context) []func() {
 				end,
 			)
 			if err != nil {
-				s.countersErr = err
+				s.failed(&s.countersErr, err)
 				return
 			}
 			*to = map[counterOf]float64{}
@@ -101,7 +112,7 @@ func (s *signals) ask(ctx context.Context) []func() {
 		return func() {
 			found, err := p.Query(ctx, q, end)
 			if err != nil {
-				s.countersErr = err
+				s.failed(&s.countersErr, err)
 				return
 			}
 			*to = byLabel(found.Series, contract.LabelService)
@@ -115,7 +126,7 @@ func (s *signals) ask(ctx context.Context) []func() {
 		func() {
 			var err error
 			if s.alerts, err = p.Alerts(ctx); err != nil {
-				s.countersErr = err
+				s.failed(&s.countersErr, err)
 			}
 		},
 	}
