@@ -229,7 +229,7 @@ func TestFaultSwitch(t *testing.T) {
 	if got := eval[int](t, tab, `document.querySelectorAll(".span").length`); got != 3 {
 		t.Errorf("the page of the trace shows %d spans, want 3", got)
 	}
-	if got := tab.texts(t, ".hop .notice, #h-hops ~ p"); len(got) != 1 || !strings.Contains(got[0], "no traceparent was passed on") {
+	if got := tab.texts(t, ".hop .notice, .hops > p"); len(got) != 1 || !strings.Contains(got[0], "no traceparent was passed on") {
 		t.Errorf("the trace says %q about its hops", got)
 	}
 	tab.open(t, l.frontend)

@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -184,7 +185,8 @@ func (h *handler) query(e endpoint) http.Handler {
 func (h *handler) answer(e endpoint) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		err := e(w, r)
-		if err != nil && r.Context().Err() != nil {
+		// A read that took too long ends the context, too.
+		if err != nil && r.Context().Err() != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 			err = r.Context().Err() // instead of the store's error
 		}
 		if err != nil {
