@@ -57,12 +57,12 @@ compose-verify: build ## run the checklist against the containers
 
 # Many tests wait for telemetry, not for a processor. They start this program
 # hundreds of times, and the race detector sleeps a second at each exit by default.
-# What they test is compiled beforehand: some look at memory and at timeouts, which
-# the compiler beside them would upset.
+# They are compiled beforehand, and run one package after another: some look at memory and
+# at timeouts, which the compiler, or the load that another test makes, would upset.
 test: export GORACE = atexit_sleep_ms=0
 test: test-deps ## run every test with the race detector
-	$(GO) build -race ./...
-	$(GO) test -race -parallel 4 -timeout 30m ./...
+	$(GO) test -race -run '^$$' ./... > /dev/null
+	$(GO) test -race -p 1 -parallel 4 -timeout 30m ./...
 
 test-stack: build ## run the tests of the real servers (Linux): those of PATH or SERVERS=DIR
 	$(GO) vet -tags stack ./internal/stacktest
