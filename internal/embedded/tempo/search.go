@@ -137,9 +137,10 @@ const lookback = time.Minute
 // unbounded.
 type window struct{ from, to time.Time }
 
-// earliest returns the earliest start of a matching span.
+// earliest returns the earliest start of a matching span. A range in the future has traces of
+// clocks that are ahead, and none that is under way when it begins.
 func (w window) earliest() time.Time {
-	if w.from.IsZero() {
+	if w.from.IsZero() || w.from.After(time.Now()) {
 		return w.from
 	}
 	return w.from.Add(-lookback)

@@ -426,6 +426,34 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// asked is a store that keeps the query of a search.
+type asked struct {
+	tempo.Store
+	query *store.SearchQuery
+}
+
+func (a asked) Search(_ context.Context, q store.SearchQuery) (store.SearchResult, error) {
+	*a.query = q
+	return store.SearchResult{}, nil
+}
+
+// A search also reads traces that began a minute before its range, and may be under way when it
+// begins. A range in the future has none.
+func TestEarliestSpanOfSearch(t *testing.T) {
+	now := time.Now().Unix()
+	for _, tt := range []struct{ start, want int64 }{{now - 100, now - 160}, {now + 1000, now + 1000}} {
+		var query store.SearchQuery
+		h, err := tempo.NewHandler(asked{query: &query}, tempo.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		get(t, h, fmt.Sprintf("/api/search?start=%d&end=%d", tt.start, tt.start+10))
+		if got := query.From.Unix(); got != tt.want {
+			t.Errorf("a range from %d reads spans from %d, want %d", tt.start, got, tt.want)
+		}
+	}
+}
+
 // stub is a store with one result.
 type stub struct {
 	tempo.Store
