@@ -78,9 +78,8 @@ type comparePart struct {
 }
 
 func (e *explorer) compare(w http.ResponseWriter, r *http.Request) {
-	id, err := query.ParseTraceID(r.PathValue("id"))
-	if err != nil {
-		e.message(w, http.StatusBadRequest, "Not a trace ID", err.Error()+".")
+	id, ok := e.savedID(w, r)
+	if !ok {
 		return
 	}
 	v := compareView{ID: id, With: trimmed(r, "with"), Only: r.URL.Query().Get(paramOnly) == "differences"}

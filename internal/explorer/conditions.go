@@ -151,12 +151,7 @@ func conditionText(c query.Condition) string {
 
 // withoutCondition returns the page of a search without its ith condition.
 func withoutCondition(params url.Values, conditions []query.Condition, i int) string {
-	v := url.Values{}
-	for k, vs := range params {
-		if k != "attr" && k != "op" && k != "val" && k != "q" {
-			v[k] = vs
-		}
-	}
+	v := without(params, "attr", "op", "val", "q")
 	for j, c := range conditions {
 		if j != i {
 			v.Add("attr", c.Attribute)

@@ -83,12 +83,7 @@ func fieldParam(c query.FieldCondition) (param, text string) {
 // fieldConds returns the conditions of a page.
 func fieldConds(conditions []query.FieldCondition, params url.Values) (out []fieldCond) {
 	for i, c := range conditions {
-		v := url.Values{}
-		for k, vs := range params {
-			if k != paramField && k != paramLabel && k != "q" {
-				v[k] = vs
-			}
-		}
+		v := without(params, paramField, paramLabel, "q")
 		for j, other := range conditions {
 			if j != i {
 				param, text := fieldParam(other)
@@ -107,10 +102,7 @@ func fieldConds(conditions []query.FieldCondition, params url.Values) (out []fie
 // with returns the page of log lines with one more condition: a parameter, or a part of the
 // query where one was typed.
 func (v *logsView) with(params url.Values, c query.FieldCondition) string {
-	p := url.Values{}
-	for k, vs := range params {
-		p[k] = slices.Clone(vs)
-	}
+	p := without(params)
 	if p.Has("q") {
 		p.Set("q", v.Query+c.LogQL())
 	} else {
@@ -168,10 +160,7 @@ func (v *logsView) facets(lines []query.LogLine, params url.Values) {
 	for s, values := range counts {
 		f := facet{FieldCondition: query.FieldCondition{Key: s.key, InLine: s.inLine}, Different: len(values)}
 		f.Singles = len(values) > maxFacetValues && 2*len(values) > total(values)
-		p := url.Values{}
-		for k, vs := range params {
-			p[k] = vs
-		}
+		p := without(params, "count")
 		p.Set("count", s.key)
 		f.Everyone = "/logs?" + p.Encode() + "#fields"
 		for text, n := range values {

@@ -123,21 +123,19 @@ func (e *explorer) metric(w http.ResponseWriter, r *http.Request) {
 		})
 	}
 	inParallel(asks...)
+	all := map[string]bool{}
+	for _, name := range names {
+		all[name] = true
+	}
 	if v.Searched {
-		errs[3] = e.find(r.Context(), &v, names, infos, win, params)
+		errs[3] = e.find(r.Context(), &v, all, infos, win, params)
 	}
 	if v.Name != "" && cmp.Or(errs[1], errs[2]) == nil {
-		e.describe(&v, names, series, infos, params["by"])
+		e.describe(&v, all, series, infos, params["by"])
 		e.drawMetric(r.Context(), &v, trimmed(r, "fn"), win, errs[:])
 	}
 	v.Failures = distinct(errs[:])
-	status := http.StatusOK
-	switch {
-	case v.InputError != "":
-		status = http.StatusBadRequest
-	case len(v.Failures) > 0:
-		status = v.Failures[0].status()
-	}
+	status := statusOf(v.InputError, v.Failures)
 	title := titled("Metrics", v.Name)
 	if v.Name == "" {
 		title = titled("Find a metric", v.Find)
@@ -174,17 +172,13 @@ func baseName(name string, infos map[string]query.MetricInfo, all map[string]boo
 func (e *explorer) find(
 	ctx context.Context,
 	v *metricView,
-	names []string,
+	all map[string]bool,
 	infos map[string]query.MetricInfo,
 	win window,
 	params url.Values,
 ) error {
-	all := map[string]bool{}
-	for _, name := range names {
-		all[name] = true
-	}
 	matches := map[string]bool{}
-	for _, name := range names {
+	for name := range all {
 		matches[baseName(name, infos, all)] = true
 	}
 	var failure error
@@ -273,15 +267,11 @@ func kindOf(name string, info query.MetricInfo, all map[string]bool) string {
 // describe fills in what is known of the metric that is drawn.
 func (e *explorer) describe(
 	v *metricView,
-	names []string,
+	all map[string]bool,
 	series []map[string]string,
 	infos map[string]query.MetricInfo,
 	by []string,
 ) {
-	all := map[string]bool{}
-	for _, name := range names {
-		all[name] = true
-	}
 	v.Info = infoOf(v.Name, infos)
 	v.Kind = kindOf(v.Name, v.Info, all)
 	values := map[string]map[string]bool{}

@@ -108,9 +108,8 @@ func (s *signals) ask(ctx context.Context) []func() {
 		}
 	}
 	requests := func(to *map[string]float64, matchers, over string) func() {
-		q := fmt.Sprintf("sum by (%s) (increase(%s{%s}%s))", contract.LabelService, contract.MetricSpanCalls, matchers, over)
 		return func() {
-			found, err := p.Query(ctx, q, end)
+			found, err := p.Query(ctx, spanIncrease(matchers, over), end)
 			if err != nil {
 				s.failed(&s.countersErr, err)
 				return
@@ -340,29 +339,14 @@ func (s *signals) withoutLines() []note {
 	if len(names) == 0 {
 		return nil
 	}
-	verb := "sends"
-	if len(names) > 1 {
-		verb = "send"
-	}
 	return []note{
 		{
-			Text: fmt.Sprintf("%s %s spans, and no log lines %s.", named(names), verb, s.win.phrase()),
+			Text: fmt.Sprintf("%s %s spans, and no log lines %s.", list(names), plural(len(names), "sends", "send"),
+				s.win.phrase()),
 			Href: "/docs/send.md",
 			Link: "How to send them",
 		},
 	}
-}
-
-// named lists names, the first of them if there are many.
-func named(names []string) string {
-	more := len(names) - maxNamed
-	if more > 0 {
-		return strings.Join(names[:maxNamed], ", ") + fmt.Sprintf(" and %d more", more)
-	}
-	if len(names) < 2 {
-		return strings.Join(names, "")
-	}
-	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]
 }
 
 // early finds lines and traces that are ahead of the clock of the explorer.

@@ -31,6 +31,12 @@ func spanRate(matchers, over string, by ...string) string {
 	return fmt.Sprintf("sum by (%s) (rate(%s{%s}[%s]))", strings.Join(by, ", "), contract.MetricSpanCalls, matchers, over)
 }
 
+// spanIncrease returns a query of the number of spans by service, over a range such as [60s] or
+// [60s] offset 120s.
+func spanIncrease(matchers, over string) string {
+	return fmt.Sprintf("sum by (%s) (increase(%s{%s}%s))", contract.LabelService, contract.MetricSpanCalls, matchers, over)
+}
+
 // spanQuantile returns a query of a quantile of durations, in seconds, by labels: of the
 // spans that were handled, or of all where there are none.
 func spanQuantile(q float64, matchers, over string, by ...string) string {

@@ -117,15 +117,20 @@ func (e *explorer) service(w http.ResponseWriter, r *http.Request) {
 		v.Metrics = append(v.Metrics, choice{Label: m.name, Href: m.href(win)})
 	}
 	v.Known = all[v.Name] != nil || len(v.Traces)+len(v.Lines)+len(own) > 0
-	status := http.StatusOK
-	switch {
-	case v.InputError != "":
-		status = http.StatusBadRequest
-	case len(v.Failures) > 0:
-		status = v.Failures[0].status()
-	}
+	status := statusOf(v.InputError, v.Failures)
 	e.render(w, status, "service", page{Wide: true, Window: win.chosen(r), Service: v.Name, Time: e.timeBar(r, "/service", win), Title: titled("service", clip(v.Name)), Section: "Overview",
 		Live: win.moves(), Data: v})
+}
+
+// statusOf returns the status of a page with a mistake of the reader's, or failures of servers.
+func statusOf(inputError string, failures []*failure) int {
+	switch {
+	case inputError != "":
+		return http.StatusBadRequest
+	case len(failures) > 0:
+		return failures[0].status()
+	}
+	return http.StatusOK
 }
 
 // distinct returns the failures of a page's requests, each server's once.

@@ -92,7 +92,7 @@ func (e *explorer) handledSpans(ctx context.Context, service string, win window)
 	of := and(contract.LabelService+"="+query.Quote(service), handled)
 	found, err := e.Prometheus.Query(
 		ctx,
-		fmt.Sprintf("sum(increase(%s{%s}[%s]))", contract.MetricSpanCalls, of, win.rangeWindow()),
+		spanIncrease(of, "["+win.rangeWindow()+"]"),
 		win.End,
 	)
 	if err != nil || len(found.Series) == 0 {

@@ -36,12 +36,7 @@ const localTime = "2006-01-02T15:04:05"
 
 // timeBar returns the control for a page of a request.
 func (e *explorer) timeBar(r *http.Request, path string, w window) *timeBar {
-	others := url.Values{}
-	for k, vs := range r.URL.Query() {
-		if k != "since" && k != "start" && k != "end" && k != "limit" {
-			others[k] = vs
-		}
-	}
+	others := without(r.URL.Query(), "since", "start", "end", "limit")
 	href := func(time url.Values) string {
 		v := maps.Clone(others)
 		maps.Copy(v, time)

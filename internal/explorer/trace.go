@@ -190,20 +190,13 @@ const maxExportSpan = 16 << 20
 // traceJSON sends a trace to be saved, as OTLP JSON: what "dicelab import", the
 // page for traces from files and other programs read.
 func (e *explorer) traceJSON(w http.ResponseWriter, r *http.Request) {
-	id, err := query.ParseTraceID(r.PathValue("id"))
-	if err != nil {
-		e.message(w, http.StatusBadRequest, "Not a trace ID", err.Error()+".")
+	id, ok := e.savedID(w, r)
+	if !ok {
 		return
 	}
 	t, partial, err := e.Tempo.Export(r.Context(), id, maxExportSpan)
-	switch {
-	case errors.Is(err, query.ErrNotFound):
-		e.message(w, http.StatusNotFound, "Trace not found", "Traces are kept "+e.Retention+".")
-		return
-	case err != nil:
-		f := newFailure(err)
-		e.message(w, f.status(), f.Title,
-			err.Error()+". If the trace is too large for this page, save it with: dicelab export "+id)
+	if err != nil {
+		e.notSaved(w, err, " If the trace is too large for this page, save it with: dicelab export "+id)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -217,6 +210,25 @@ func (e *explorer) traceJSON(w http.ResponseWriter, r *http.Request) {
 		e.message(w, http.StatusInternalServerError, "This trace cannot be saved",
 			err.Error()+". Try: dicelab export "+id)
 	}
+}
+
+// savedID reads the ID of a trace that is to be saved or compared, or answers that it is none.
+func (e *explorer) savedID(w http.ResponseWriter, r *http.Request) (string, bool) {
+	id, err := query.ParseTraceID(r.PathValue("id"))
+	if err != nil {
+		e.message(w, http.StatusBadRequest, "Not a trace ID", err.Error()+".")
+	}
+	return id, err == nil
+}
+
+// notSaved answers that a trace cannot be read. advice is for a trace that is there.
+func (e *explorer) notSaved(w http.ResponseWriter, err error, advice string) {
+	if errors.Is(err, query.ErrNotFound) {
+		e.message(w, http.StatusNotFound, "Trace not found", "Traces are kept "+e.Retention+".")
+		return
+	}
+	f := newFailure(err)
+	e.message(w, f.status(), f.Title, err.Error()+"."+advice)
 }
 
 // traceView makes the page of a trace, stored or from a file.

@@ -2,13 +2,11 @@ package explorer
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"html/template"
 	"net/http"
 	"net/url"
 
-	"dicelab/internal/query"
 	"dicelab/internal/web"
 )
 
@@ -25,19 +23,13 @@ type offlineView struct {
 
 // traceHTML sends a trace to be saved as a page with its waterfall and its log lines.
 func (e *explorer) traceHTML(w http.ResponseWriter, r *http.Request) {
-	id, err := query.ParseTraceID(r.PathValue("id"))
-	if err != nil {
-		e.message(w, http.StatusBadRequest, "Not a trace ID", err.Error()+".")
+	id, ok := e.savedID(w, r)
+	if !ok {
 		return
 	}
 	t, err := e.Tempo.Trace(r.Context(), id)
-	switch {
-	case errors.Is(err, query.ErrNotFound):
-		e.message(w, http.StatusNotFound, "Trace not found", "Traces are kept "+e.Retention+".")
-		return
-	case err != nil:
-		f := newFailure(err)
-		e.message(w, f.status(), f.Title, err.Error()+".")
+	if err != nil {
+		e.notSaved(w, err, "")
 		return
 	}
 	ask := askOf(id, url.Values{}, false)
@@ -45,7 +37,7 @@ func (e *explorer) traceHTML(w http.ResponseWriter, r *http.Request) {
 	v := offlineView{traceView: e.traceView(r.Context(), t, ask, url.Values{}, nil), Version: e.Version,
 		Made: e.Now().Format("2 Jan 2006, 15:04:05 MST")}
 	for _, sheet := range [][]byte{web.ThemeCSS, e.css["explorer.css"], e.css["trace.css"]} {
-		v.CSS += template.CSS(sheet) //nolint:gosec // files of this program
+		v.CSS += template.CSS(sheet) // files of this program
 	}
 	for _, l := range v.lines {
 		v.All = append(v.All, e.spanLine(l, v.start))

@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -209,4 +210,15 @@ func (w window) step() time.Duration {
 		}
 	}
 	return raw.Truncate(time.Hour) + time.Hour
+}
+
+// without returns the parameters of a page but for some, which the caller may change.
+func without(params url.Values, names ...string) url.Values {
+	out := url.Values{}
+	for k, vs := range params {
+		if !slices.Contains(names, k) {
+			out[k] = slices.Clone(vs)
+		}
+	}
+	return out
 }

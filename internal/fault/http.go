@@ -3,7 +3,6 @@ package fault
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -154,26 +153,14 @@ func (r Remote) Apply(ctx context.Context, form url.Values) error {
 }
 
 // Hide sends the faults of a quest to the service; see [Control].
-func (r Remote) Hide(ctx context.Context, token string, lease time.Duration, specs ...string) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, remoteTimeout)
-	defer cancel()
-	target := r.target() + "/quest"
+func (r Remote) Hide(ctx context.Context, token string, lease time.Duration, specs ...string) error {
 	form := url.Values{"fault": specs}
 	if lease > 0 {
 		form.Set("lease", lease.String())
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, strings.NewReader(form.Encode()))
-	if err != nil {
-		return fmt.Errorf("asking %s: %w", target, err)
-	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.Header.Set("Authorization", "Bearer "+token)
-	resp, err := r.Client.Do(req)
-	if err != nil {
-		return fmt.Errorf("asking %s: %w", target, err)
-	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<16))
-	if err = errors.Join(err, resp.Body.Close()); err == nil && resp.StatusCode != http.StatusNoContent {
+	target := r.target() + "/quest"
+	resp, body, err := r.send(ctx, http.MethodPost, target, form, http.Header{"Authorization": {"Bearer " + token}})
+	if err == nil && resp.StatusCode != http.StatusNoContent {
 		err = fmt.Errorf("%s answered %s: %s", target, resp.Status, body)
 	}
 	return err
@@ -185,26 +172,39 @@ func (r Remote) noSwitches() error {
 	return fmt.Errorf("%s cannot be switched: start that service with --fault-switches too", r.target())
 }
 
-// call returns the faults of the service, and the methods that /faults has there.
-func (r Remote) call(ctx context.Context, method string, form url.Values) (list []Entry, allow string, err error) {
+// send sends a request to the service and returns its answer, read to the end.
+func (r Remote) send(ctx context.Context, method, target string, form url.Values, header http.Header) (
+	*http.Response, []byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, remoteTimeout)
 	defer cancel()
-	target := r.target()
 	req, err := http.NewRequestWithContext(ctx, method, target, strings.NewReader(form.Encode()))
 	if err != nil {
-		return nil, "", fmt.Errorf("asking %s: %w", target, err)
+		return nil, nil, fmt.Errorf("asking %s: %w", target, err)
+	}
+	if header != nil {
+		req.Header = header
 	}
 	if form != nil {
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	resp, err := r.Client.Do(req)
 	if err != nil {
-		return nil, "", fmt.Errorf("asking %s: %w", target, err)
+		return nil, nil, fmt.Errorf("asking %s: %w", target, err)
 	}
 	defer func() { _ = resp.Body.Close() }() // it was read; closing it can only fail to reuse the connection
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	if err != nil {
-		return nil, "", fmt.Errorf("reading %s: %w", target, err)
+		return nil, nil, fmt.Errorf("reading %s: %w", target, err)
+	}
+	return resp, body, nil
+}
+
+// call returns the faults of the service, and the methods that /faults has there.
+func (r Remote) call(ctx context.Context, method string, form url.Values) (list []Entry, allow string, err error) {
+	target := r.target()
+	resp, body, err := r.send(ctx, method, target, form, nil)
+	if err != nil {
+		return nil, "", err
 	}
 	switch {
 	case resp.StatusCode == http.StatusMethodNotAllowed:

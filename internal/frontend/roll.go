@@ -67,22 +67,13 @@ func (s *service) call(ctx context.Context, die string) (result roller.Result, t
 	faults := s.Faults.State()
 	for range 1 + faults.Retry {
 		start := time.Now()
-		result, err = s.callOnce(ctx, die, faults.Timeout)
+		result, err = s.Roller.RollWithin(ctx, die, faults.Timeout)
 		s.count(ctx, die, result, err, time.Since(start))
 		if err == nil || ctx.Err() != nil {
 			break
 		}
 	}
 	return result, time.Since(began), err
-}
-
-// callOnce calls the roller, and gives the call up after the time of the fault timeout,
-// unless that is 0.
-func (s *service) callOnce(ctx context.Context, die string, timeout time.Duration) (roller.Result, error) {
-	if timeout == 0 {
-		return s.Roller.Roll(ctx, die)
-	}
-	return s.Roller.RollWithin(ctx, die, timeout)
 }
 
 // problemOf maps the error of the roller's client to the front end's own status.

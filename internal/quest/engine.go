@@ -333,7 +333,7 @@ func (e *Engine) answer(ctx context.Context, form url.Values) error {
 		}
 	}
 	given := 0
-	g := grader{e, r, map[string]string{}}
+	g := grader{e, r, r.journal.copy(), map[string]string{}}
 	for _, q := range r.quest.Questions {
 		text := strings.TrimSpace(form.Get(q.ID))
 		if done := r.journal.right(q.ID); done != "" {

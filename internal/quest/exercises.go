@@ -183,7 +183,8 @@ func exercises() []Quest {
 			Name: "rate-and-dot", Title: "From a graph to a trace", Level: LevelExercise, Path: 5,
 			Story:  "Let simulated users roll for a minute: dicelab traffic --duration 1m. Then ask for their rate, and open a dot.",
 			Assume: "dicelab traffic runs, or ran in the last minutes.", Learn: "what a rate is, and that an exemplar leads from a graph to a trace",
-			Questions: asks(Question{ID: "query", Ask: "A PromQL query for the rate of rolls that the dice roller answers.", Form: "a PromQL query with one value, within 10 %", grade: rateGrade},
+			Questions: asks(Question{ID: "query", Ask: "A PromQL query for the rate of rolls that the dice roller answers.", Form: "a PromQL query with one value, within 10 %", grade: near(promValue,
+				`sum(rate(http_requests_total{job="dice-roller",handler="/roll"}[1m]))`, 0.1, 0)},
 				Question{ID: "trace", Ask: "The trace of an exemplar of http_request_duration_seconds.", Form: traceForm, grade: func(ctx context.Context, g grader, text string) (string, error) {
 					now := g.clock()
 					list, err := g.Prometheus.Exemplars(ctx, contract.MetricHTTPDuration+"_bucket", now.Add(-time.Hour), now)
@@ -202,8 +203,10 @@ func exercises() []Quest {
 			Name: "reconcile", Title: "Do they agree?", Level: LevelExercise, Path: 6,
 			Story:  "Count the rolls of the last five minutes twice: by a metric, and by log lines. The two must agree, but for what the last scrape has not seen.",
 			Assume: "Rolls were made in the last five minutes.", Learn: "to compare signals with each other, since each agrees with itself",
-			Questions: asks(Question{ID: "metric", Ask: "A PromQL query: rolls that the dice roller completed in the last 5 minutes.", Form: "a PromQL query with one value", grade: countedGrade},
-				Question{ID: "lines", Ask: "A LogQL query: the number of its lines \"Roll completed\" in the last 5 minutes.", Form: "a LogQL query with one value", grade: countedLinesGrade}),
+			Questions: asks(Question{ID: "metric", Ask: "A PromQL query: rolls that the dice roller completed in the last 5 minutes.", Form: "a PromQL query with one value", grade: near(promValue,
+				`sum(increase(dice_rolls_total{result="success"}[5m]))`, 0.1, 2)},
+				Question{ID: "lines", Ask: "A LogQL query: the number of its lines \"Roll completed\" in the last 5 minutes.", Form: "a LogQL query with one value", grade: near(lokiValue,
+					fmt.Sprintf("sum(count_over_time({service_name=%q} |= %q [5m]))", contract.ServiceRoller, contract.MsgRollCompleted), 0, 1)}),
 			Hints: []string{"increase(counter[5m]) is the growth in five minutes.", "count_over_time({…} |= \"…\" [5m]) counts lines.", "dice_rolls_total has a label for the result."},
 			After: "Where two signals disagree by more than a scrape, one of them lies. That is how most of the quests are found.",
 		},
@@ -237,72 +240,52 @@ func status(service string) func(context.Context, grader, *query.Trace, string) 
 	}
 }
 
-// value runs a PromQL query with one value.
-func (g grader) value(ctx context.Context, promQL string) (v float64, wrong string, err error) {
-	r, err := g.Prometheus.Query(ctx, promQL, g.clock())
+// evaluate runs a query that must have one value, and returns why it has not.
+type evaluate func(ctx context.Context, g grader, text string) (v float64, wrong string, err error)
+
+func promValue(ctx context.Context, g grader, text string) (float64, string, error) {
+	r, err := g.Prometheus.Query(ctx, text, g.clock())
 	if err != nil {
 		return 0, "", err
 	}
-	if len(r.Series) != 1 {
-		return 0, fmt.Sprintf("this query has %d values: sum them up", len(r.Series)), nil
-	}
-	return r.Series[0].Last(), "", nil
+	v, wrong := single(r.Series)
+	return v, wrong, nil
 }
 
-func rateGrade(ctx context.Context, g grader, text string) (string, error) {
-	v, wrong, err := g.value(ctx, text)
-	if err != nil || wrong != "" {
-		return wrong, err
-	}
-	return near(ctx, g, v, `sum(rate(http_requests_total{job="dice-roller",handler="/roll"}[1m]))`, 0.1, 0)
-}
-
-func countedGrade(ctx context.Context, g grader, text string) (string, error) {
-	v, wrong, err := g.value(ctx, text)
-	if err != nil || wrong != "" {
-		return wrong, err
-	}
-	return near(ctx, g, v, `sum(increase(dice_rolls_total{result="success"}[5m]))`, 0.1, 2)
-}
-
-// near returns why v is not near the value of a query, within a share of it and a number.
-func near(ctx context.Context, g grader, v float64, promQL string, share, n float64) (string, error) {
-	want, wrong, err := g.value(ctx, promQL)
-	switch {
-	case err != nil:
-		return "", err
-	case wrong != "" || want == 0:
-		return "nothing was rolled in that time: roll first", nil
-	case math.Abs(v-want) > share*want+n:
-		return fmt.Sprintf("this query gives %.3g, which is not what was asked for", v), nil
-	}
-	return "", nil
-}
-
-func countedLinesGrade(ctx context.Context, g grader, text string) (string, error) {
+func lokiValue(ctx context.Context, g grader, text string) (float64, string, error) {
 	now := g.clock()
-	counted := func(logQL string) (float64, string, error) {
-		r, err := g.Loki.QueryRange(ctx, query.LogQuery{LogQL: logQL, Start: now.Add(-time.Second), End: now, Step: time.Second})
-		if err != nil {
-			return 0, "", err
+	r, err := g.Loki.QueryRange(ctx, query.LogQuery{LogQL: text, Start: now.Add(-time.Second), End: now,
+		Step: time.Second})
+	if err != nil {
+		return 0, "", err
+	}
+	v, wrong := single(r.Series)
+	return v, wrong, nil
+}
+
+func single(series []query.Series) (v float64, wrong string) {
+	if len(series) != 1 {
+		return 0, fmt.Sprintf("this query has %d values: sum them up", len(series))
+	}
+	return series[0].Last(), ""
+}
+
+// near grades a query by the value of another: theirs may differ by a share of it and a number.
+func near(value evaluate, other string, share, n float64) func(context.Context, grader, string) (string, error) {
+	return func(ctx context.Context, g grader, text string) (string, error) {
+		v, wrong, err := value(ctx, g, text)
+		if err != nil || wrong != "" {
+			return wrong, err
 		}
-		if len(r.Series) != 1 {
-			return 0, fmt.Sprintf("this query has %d values: sum them up", len(r.Series)), nil
+		want, wrong, err := value(ctx, g, other)
+		switch {
+		case err != nil:
+			return "", err
+		case wrong != "" || want == 0:
+			return "nothing was rolled in that time: roll first", nil
+		case math.Abs(v-want) > share*want+n:
+			return fmt.Sprintf("this query gives %.3g, which is not what was asked for", v), nil
 		}
-		return r.Series[0].Last(), "", nil
+		return "", nil
 	}
-	v, wrong, err := counted(text)
-	if err != nil || wrong != "" {
-		return wrong, err
-	}
-	want, wrong, err := counted(fmt.Sprintf("sum(count_over_time({service_name=%q} |= %q [%s]))", contract.ServiceRoller, contract.MsgRollCompleted, "5m"))
-	switch {
-	case err != nil:
-		return "", err
-	case wrong != "":
-		return "nothing was rolled in that time: roll first", nil
-	case math.Abs(v-want) > 1:
-		return fmt.Sprintf("this query gives %.3g, which is not what was asked for", v), nil
-	}
-	return "", nil
 }

@@ -34,6 +34,7 @@ type Choice struct {
 type grader struct {
 	*Engine
 	run     *run
+	journal Journal           // as it was when the answers came; nothing that grading reads changes
 	answers map[string]string // by question, those that stand before this one
 }
 
@@ -69,7 +70,7 @@ func (g grader) trace(ctx context.Context, text string) (t *query.Trace, wrong s
 
 // moment returns when the roll of a trace was made: by the journal, or else by its spans.
 func (g grader) moment(t *query.Trace) (at time.Time, part int, known bool) {
-	for _, r := range g.run.journal.copy().Rolls {
+	for _, r := range g.journal.Rolls {
 		if r.TraceID == t.ID {
 			return r.Start, r.Part, true
 		}
@@ -79,7 +80,7 @@ func (g grader) moment(t *query.Trace) (at time.Time, part int, known bool) {
 
 // inside returns why a trace does not lie in the incident, or "".
 func (g grader) inside(t *query.Trace) string {
-	j := g.run.journal.copy()
+	j := g.journal
 	at, part, known := g.moment(t)
 	switch {
 	case known && part == before || !known && at.Before(j.From.Add(-time.Second)):
@@ -101,7 +102,7 @@ func (g grader) shows(t *query.Trace) string {
 // affected returns the traces of the quest's rolls: whether each shows the incident.
 func (g grader) affected(ctx context.Context) (map[string]bool, error) {
 	found := map[string]bool{}
-	for _, r := range g.run.journal.copy().Rolls {
+	for _, r := range g.journal.Rolls {
 		if r.TraceID == "" {
 			continue
 		}
@@ -173,7 +174,7 @@ func whose() Question {
 func when() []Question {
 	q := func(id, ask string, edge func(Journal) time.Time, early, late string) Question {
 		return Question{ID: id, Ask: ask, Form: "a time as the pages show it, such as 14:05:09; within 3 s", grade: func(_ context.Context, g grader, text string) (string, error) {
-			j := g.run.journal.copy()
+			j := g.journal
 			at, err := clockTime(text, edge(j))
 			if err != nil {
 				return "that is no time: write it as 14:05:09", nil
@@ -237,6 +238,9 @@ func spanThat(ask string) Question {
 	}}
 }
 
+// noSuchSpan is why a span of the trace that was answered is none.
+const noSuchSpan = "the trace that you gave has no such span"
+
 // span returns a span of the trace that was answered.
 func (g grader) span(ctx context.Context, text string) (*query.Node, string, error) {
 	id, err := query.ParseSpanID(text)
@@ -253,7 +257,7 @@ func (g grader) span(ctx context.Context, text string) (*query.Node, string, err
 	if n := t.Tree().Find(id); n != nil {
 		return n, "", nil
 	}
-	return nil, "the trace that you gave has no such span", nil
+	return nil, noSuchSpan, nil
 }
 
 // number returns a question for a number.
@@ -280,7 +284,7 @@ func lost() Question {
 				return "", err
 			case n != nil:
 				return "this span is stored", nil
-			case wrong != "the trace that you gave has no such span":
+			case wrong != noSuchSpan:
 				return wrong, nil
 			}
 			t, _, err := g.trace(ctx, g.answers["trace"])
@@ -318,7 +322,7 @@ const (
 
 // rolled returns the time of the quest's rolls, and of what they left.
 func (g grader) rolled() (from, to time.Time) {
-	j := g.run.journal.copy()
+	j := g.journal
 	return j.Began.Add(-time.Second), g.clock().Add(time.Minute)
 }
 
@@ -379,7 +383,7 @@ func line() Question {
 
 // shown reports whether a log line shows an incident of log lines.
 func (g grader) shown(l query.LogLine) bool {
-	j := g.run.journal.copy()
+	j := g.journal
 	in := g.run.incident
 	return l.Service() == in.Service && l.TraceID() == "" && l.Field(contract.FieldDieType) != "" &&
 		!l.Time.Before(j.From.Add(-time.Second)) && !l.Time.After(j.To.Add(time.Second)) && (l.Field("traceID") != "") == (in.Cause == "log-spelling")

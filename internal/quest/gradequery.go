@@ -153,7 +153,7 @@ func (g grader) separateLines(ctx context.Context, text string) (string, error) 
 // alert returns why a PromQL query is not one that would have warned: quiet before the
 // incident, true in it.
 func (g grader) alert(ctx context.Context, text string) (string, error) {
-	j := g.run.journal.copy()
+	j := g.journal
 	began := j.of(before)[0].Start
 	step := min(time.Second, g.Scrape/2)
 	lag := 2 * g.Scrape

@@ -72,12 +72,14 @@ func (e *StatusError) Error() string {
 // Roll rolls a die. The Result is filled in as far as things went, also when
 // there is an error.
 func (c *Client) Roll(ctx context.Context, die string) (Result, error) {
-	return c.RollWithin(ctx, die, c.timeout)
+	return c.RollWithin(ctx, die, 0)
 }
 
-// RollWithin is Roll with another time to wait for the answer, if that is shorter.
+// RollWithin is Roll with a shorter time to wait for the answer. 0 means the client's own.
 func (c *Client) RollWithin(ctx context.Context, die string, timeout time.Duration) (result Result, err error) {
-	timeout = min(timeout, c.timeout)
+	if timeout == 0 || timeout > c.timeout {
+		timeout = c.timeout
+	}
 	var sent atomic.Pointer[string] // the connection writes on a goroutine of its own
 	defer func() {
 		if p := sent.Load(); p != nil {

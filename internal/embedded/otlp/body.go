@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 
 	"dicelab/internal/embedded/intake"
 )
@@ -40,15 +39,14 @@ func (r *Receiver) read(from io.Reader, encoding string, s *signal, reservation 
 
 // readError returns the error with which a body that cannot be read is answered.
 func (r *Receiver) readError(doing string, s *signal, err error) error {
-	var raw *http.MaxBytesError
-	var plain *intake.TooLargeError
 	var answered *refusal
-	switch {
-	case errors.Is(err, intake.ErrBusy), errors.As(err, &answered):
+	if errors.Is(err, intake.ErrBusy) || errors.As(err, &answered) {
 		return err
-	case errors.As(err, &raw), errors.As(err, &plain):
+	}
+	switch intake.BodyStatus(err) {
+	case http.StatusRequestEntityTooLarge:
 		return r.tooLong(s)
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	case http.StatusRequestTimeout:
 		return late(fmt.Errorf("the export was not received in time: %w", err))
 	}
 	return malformed(fmt.Errorf("%s the body: %w", doing, err))

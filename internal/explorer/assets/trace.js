@@ -124,7 +124,7 @@
 
   const set = () => {
     if (!document.querySelector(".waterfall")) return;
-    for (const b of document.querySelectorAll("#trace [data-copy]")) b.hidden = !navigator.clipboard;
+    document.dispatchEvent(new CustomEvent("changed", { detail: root() }));
     fold();
     document.getElementById("wf-layout").classList.add("scripted");
     for (const p of document.querySelectorAll(".wf-keys")) p.hidden = false;
